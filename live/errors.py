@@ -1,0 +1,156 @@
+"""What can go wrong in the show and the shop, as facts; `web/errors.py` alone turns them into status and words.
+
+Error                       carries
+├── NotFound                what, which
+├── Forbidden               need (the role that was missing)
+├── SignInNeeded
+├── Invalid                 field, why
+├── WrongState              state, need
+│   └── NotLive             retry_after_s
+├── Conflict                why
+├── SoldOut                 sku, left
+├── OverLimit               sku, limit
+├── HoldLapsed              skus
+├── PriceChanged            sku, was, now
+├── EmptyBag
+├── IdempotencyMismatch     key
+├── PaymentDeclined         reason
+├── Throttled               retry_after_s
+├── Overloaded              retry_after_s
+└── StoreDown               store, retry_after_s
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Error(Exception):
+    """An expected failure. `code` is its name on the wire, `facts` what the page needs to say it well."""
+
+    code = "error"
+
+    def __init__(self, **facts: Any) -> None:
+        super().__init__(self.code, facts)
+        self.facts = facts
+
+    def __str__(self) -> str:
+        return f"{self.code}: " + ", ".join(f"{name}={value!r}" for name, value in self.facts.items())
+
+
+class NotFound(Error):
+    code = "not_found"
+
+    def __init__(self, what: str, which: str) -> None:
+        super().__init__(what=what, which=which)
+
+
+class Forbidden(Error):
+    code = "forbidden"
+
+    def __init__(self, need: str) -> None:
+        super().__init__(need=need)
+
+
+class SignInNeeded(Error):
+    code = "sign_in_needed"
+
+
+class Invalid(Error):
+    code = "invalid"
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(field=field, why=why)
+
+
+class WrongState(Error):
+    code = "wrong_state"
+
+    def __init__(self, state: str, need: str, **more: Any) -> None:
+        super().__init__(state=state, need=need, **more)
+
+
+class NotLive(WrongState):
+    code = "not_live"
+
+    def __init__(self, state: str, retry_after_s: int = 2) -> None:
+        super().__init__(state=state, need="live", retry_after_s=retry_after_s)
+
+
+class Conflict(Error):
+    code = "conflict"
+
+    def __init__(self, why: str, **more: Any) -> None:
+        super().__init__(why=why, **more)
+
+
+class SoldOut(Error):
+    code = "sold_out"
+
+    def __init__(self, sku: str, left: int = 0) -> None:
+        super().__init__(sku=sku, left=left)
+        self.sku = sku
+        self.left = left
+
+
+class OverLimit(Error):
+    code = "over_limit"
+
+    def __init__(self, sku: str, limit: int) -> None:
+        super().__init__(sku=sku, limit=limit)
+        self.limit = limit
+
+
+class HoldLapsed(Error):
+    code = "hold_lapsed"
+
+    def __init__(self, skus: list[str]) -> None:
+        super().__init__(skus=skus)
+
+
+class PriceChanged(Error):
+    code = "price_changed"
+
+    def __init__(self, sku: str, was: int, now: int) -> None:
+        super().__init__(sku=sku, was=was, now=now)
+
+
+class EmptyBag(Error):
+    code = "empty_bag"
+
+
+class IdempotencyMismatch(Error):
+    code = "idempotency_mismatch"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key=key)
+
+
+class PaymentDeclined(Error):
+    code = "payment_declined"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason=reason)
+
+
+class Throttled(Error):
+    code = "throttled"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(retry_after_s=retry_after_s)
+
+
+class Overloaded(Error):
+    code = "overloaded"
+
+    def __init__(self, retry_after_s: int = 5) -> None:
+        super().__init__(retry_after_s=retry_after_s)
+
+
+class StoreDown(Error):
+    """Redis or SQL did not answer. Stock and money fail closed with this."""
+
+    code = "store_down"
+
+    def __init__(self, store: str, retry_after_s: int = 5) -> None:
+        super().__init__(store=store, retry_after_s=retry_after_s)

@@ -1,0 +1,97 @@
+"""Settings, from the environment and `.env`. The README's table lists each; a test compares the two."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from live.ids import new_secret
+
+
+class Settings(BaseSettings):
+    """One process's settings. Field `hold_ttl_s` is the environment's `FRONTROW_HOLD_TTL_S`; three keep the
+    names that hosting platforms give them: `REDIS_URL`, `DATABASE_URL`, `PORT`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FRONTROW_", env_file=".env", extra="ignore", populate_by_name=True
+    )
+
+    # where things are
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded stores, pictures and recordings.")
+    redis_url: str | None = Field(
+        None, validation_alias="REDIS_URL", description="Redis or Valkey 7 or newer. Unset: an embedded one."
+    )
+    database_url: str | None = Field(
+        None, validation_alias="DATABASE_URL", description="PostgreSQL. Unset: SQLite in the data folder."
+    )
+    host: str = Field("127.0.0.1", description="Address the web process listens on.")
+    port: int = Field(8000, validation_alias="PORT", ge=1, le=65535, description="Port of the web process.")
+    public_url: str = Field("", description="Address that people type. Default: http://HOST:PORT.")
+    allowed_origins: str = Field("", description="Further origins whose pages may use the API and the socket, by comma.")
+    trusted_proxies: str = Field("127.0.0.1", description="Proxies whose X-Forwarded headers are believed, by comma.")
+
+    # the picture
+    relay_udp_host: str = Field("", description="Address of the relay's UDP port. Default: every address of the host.")
+    relay_udp_port: int = Field(8189, ge=0, le=65535, description="The relay's one UDP port; 0 takes a free one.")
+    relay_announce: str = Field("", description="Addresses that viewers are told, by comma. Default: all of the host's.")
+    relay_control_host: str = Field("127.0.0.1", description="Address on which the relay takes orders from web.")
+    relay_control_port: int = Field(0, ge=0, le=65535, description="Port for those orders; 0 takes a free one.")
+    relay_capacity: int = Field(1000, ge=1, description="Viewers one relay process admits.")
+    publish_max_kbps: int = Field(4000, ge=100, description="Ceiling told to a publisher (REMB), kbit/s.")
+    record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
+
+    # the shop
+    hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside, unless the show says otherwise.")
+    max_per_buyer: int = Field(4, ge=1, description="Units of one SKU that one buyer may hold or own in a show.")
+    payments: Literal["sandbox"] = Field("sandbox", description="Payment provider.")
+
+    # secrets and logs
+    secret_key: str = Field("", description="Key of signed links and webhooks. Default: made once, kept in the data folder.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["text", "json"] = Field("text", description="Logs for people or for machines.")
+
+    @property
+    def base_url(self) -> str:
+        """`public_url`, or the listening address as a browser on this machine would type it."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}"
+
+    @property
+    def is_https(self) -> bool:
+        return urlsplit(self.base_url).scheme == "https"
+
+    @property
+    def origins(self) -> frozenset[str]:
+        """Origins (RFC 6454) whose pages may send unsafe requests and open sockets."""
+        parts = urlsplit(self.base_url)
+        more = (origin.strip().rstrip("/") for origin in self.allowed_origins.split(","))
+        return frozenset({f"{parts.scheme}://{parts.netloc}", *more} - {""})
+
+    @cached_property
+    def key(self) -> str:
+        """`secret_key`, or the one in the data folder; made there on first use."""
+        return self.secret_key or _kept_secret(self.data_dir / "secret_key")
+
+
+def _kept_secret(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # O_EXCL: of two processes that start at once, one writes and the other reads.
+        with path.open("x", opener=_private) as file:
+            file.write(new_secret())
+    except FileExistsError:
+        pass
+    return path.read_text().strip()
+
+
+def _private(path: str, flags: int) -> int:
+    import os
+
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,77 @@
+"""Every Redis key of live, in one place: its type, life and owner. chat's are in `chat/keys.py`.
+
+All keys of a show's shop share the hash tag `{show}`, so that one script may touch them on a cluster.
+
+key                        type    life                owner
+s:{show}:gate              hash    until rebuilt       shop.stock       sku -> units left; `rev`, `epoch` beside
+s:{show}:holds             zset    until rebuilt       shop.stock       hold id by expiry ms
+s:{show}:hold:<cart>:<sku> hash    the hold's life     shop.stock       qty, until_ms, state
+s:{show}:cart:<cart>       hash    7 days from change  shop.cart        sku -> line (JSON), `rev`
+s:{show}:op:<op>           string  10 minutes          shop.stock       first answer of an operation
+s:{show}:tally             hash    until rebuilt       shop.orders      orders, revenue_minor (cache of SQL)
+s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
+relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
+relays                     set     -                   relay.server     ids of relays, pruned by readers
+relay:show:<show>          string  10 s from the beat  relay.server     id of the relay with the publisher
+session:<digest>           hash    30 days from use    accounts         person, device, staff id, name, csrf
+signin:<digest>            hash    as issued           accounts         one-click link: staff id or guest
+throttle:<what>:<who>      string  the window          accounts, web    count of tries in the window
+lock:<name>                string  as taken            store            one process at a time
+"""
+
+from __future__ import annotations
+
+
+def gate(show: str) -> str:
+    return f"s:{{{show}}}:gate"
+
+
+def holds(show: str) -> str:
+    return f"s:{{{show}}}:holds"
+
+
+def hold(show: str, cart: str, sku: str) -> str:
+    return f"s:{{{show}}}:hold:{cart}:{sku}"
+
+
+def cart(show: str, cart_id: str) -> str:
+    return f"s:{{{show}}}:cart:{cart_id}"
+
+
+def op(show: str, op_id: str) -> str:
+    return f"s:{{{show}}}:op:{op_id}"
+
+
+def tally(show: str) -> str:
+    return f"s:{{{show}}}:tally"
+
+
+def media(show: str) -> str:
+    return f"s:{{{show}}}:media"
+
+
+RELAYS = "relays"
+
+
+def relay(relay_id: str) -> str:
+    return f"relay:{relay_id}"
+
+
+def relay_of_show(show: str) -> str:
+    return f"relay:show:{show}"
+
+
+def session(session_digest: str) -> str:
+    return f"session:{session_digest}"
+
+
+def sign_in(token_digest: str) -> str:
+    return f"signin:{token_digest}"
+
+
+def throttle(what: str, who: str) -> str:
+    return f"throttle:{what}:{who}"
+
+
+def lock(name: str) -> str:
+    return f"lock:{name}"

@@ -1,0 +1,354 @@
+"""The durable facts: every SQL table. Times are server milliseconds (`*_ms`), money is minor units (`*_minor`).
+
+Migrations in `migrations/` build the same on SQLite and PostgreSQL; a test compares them with this file.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite only counts up by itself in a column of exactly INTEGER.
+Counter = BigInteger().with_variant(Integer, "sqlite")
+
+# ---- catalogue ---------------------------------------------------------------------------------
+
+brands = Table(
+    "brands",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("currency", Text, nullable=False),  # ISO 4217
+    Column("country", Text, nullable=False),  # ISO 3166-1 alpha-2
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+products = Table(
+    "products",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("brand_id", Text, ForeignKey("brands.id"), nullable=False, index=True),
+    Column("slug", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("blurb", Text, nullable=False, default=""),
+    Column("picture", Text, nullable=False, default=""),  # path on this server
+    Column("picture_alt", Text, nullable=False, default=""),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("brand_id", "slug"),
+)
+
+variants = Table(
+    "variants",
+    metadata,
+    Column("sku", Text, primary_key=True),
+    Column("product_id", Text, ForeignKey("products.id"), nullable=False, index=True),
+    Column("position", Integer, nullable=False, default=0),
+    Column("size", Text, nullable=False, default=""),
+    Column("colour", Text, nullable=False, default=""),
+    Column("colour_hex", Text, nullable=False, default=""),
+    Column("gtin", Text, nullable=False, default=""),
+    Column("price_minor", BigInteger, nullable=False),
+    Column("was_minor", BigInteger),
+    Column("on_hand", Integer, nullable=False),  # units owned by the brand, sold ones included
+    Column("sold", Integer, nullable=False, default=0),
+    CheckConstraint("sold >= 0", name="sold_not_negative"),
+    CheckConstraint("sold <= on_hand", name="never_oversold"),  # invariant I2, kept by the store itself
+    CheckConstraint("price_minor >= 0", name="price_not_negative"),
+)
+
+prices = Table(  # the history behind a struck-through price
+    "prices",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("sku", Text, ForeignKey("variants.sku"), nullable=False),
+    Column("price_minor", BigInteger, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Index("ix_prices_sku_from_ms", "sku", "from_ms"),
+)
+
+# ---- the show ----------------------------------------------------------------------------------
+
+shows = Table(
+    "shows",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("brand_id", Text, ForeignKey("brands.id"), nullable=False, index=True),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("title", Text, nullable=False),
+    Column("tagline", Text, nullable=False, default=""),
+    Column("poster", Text, nullable=False, default=""),
+    Column("status", Text, nullable=False, default="scheduled"),
+    Column("starts_ms", BigInteger),
+    Column("opened_ms", BigInteger),
+    Column("ended_ms", BigInteger),
+    Column("hold_ttl_s", Integer, nullable=False, default=300),
+    Column("max_per_buyer", Integer, nullable=False, default=4),
+    Column("publish_key_digest", Text, unique=True),
+    Column("publish_key_rotated_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("status in ('scheduled', 'live', 'ended')", name="status_known"),
+)
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("show_id", Text, ForeignKey("shows.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("state", Text, nullable=False, default="waiting"),
+    Column("at_ms", BigInteger),  # media time of the drop
+    Column("dropped_ms", BigInteger),
+    UniqueConstraint("show_id", "number"),
+    CheckConstraint("state in ('waiting', 'dropped', 'withdrawn')", name="state_known"),
+)
+
+look_products = Table(
+    "look_products",
+    metadata,
+    Column("look_id", Text, ForeignKey("looks.id"), primary_key=True),
+    Column("product_id", Text, ForeignKey("products.id"), primary_key=True),
+    Column("position", Integer, nullable=False, default=0),
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("show_id", Text, ForeignKey("shows.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),  # media time
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, default=""),
+    Column("body", Text, nullable=False, default="{}"),  # JSON
+    Index("ix_timeline_show_id_at_ms", "show_id", "at_ms"),
+)
+
+recordings = Table(
+    "recordings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("show_id", Text, ForeignKey("shows.id"), nullable=False, index=True),
+    Column("path", Text, nullable=False),  # below the data folder
+    Column("state", Text, nullable=False),  # recording | finished | failed
+    Column("starts_at_ms", BigInteger, nullable=False),  # media time of its first frame
+    Column("started_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Column("bytes", BigInteger, nullable=False, default=0),
+)
+
+# ---- orders and money --------------------------------------------------------------------------
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("number", Text, nullable=False, unique=True),  # what people read out: FR-7K3M-Q2
+    Column("show_id", Text, ForeignKey("shows.id"), nullable=False),
+    Column("buyer", Text, nullable=False),  # person id
+    Column("cart", Text, nullable=False),
+    Column("idempotency_key", Text, nullable=False),
+    Column("request_digest", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("address", Text, nullable=False),  # JSON
+    Column("currency", Text, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("paid_ms", BigInteger),
+    Column("settle_after_ms", BigInteger, nullable=False),  # when the worker looks at a pending one
+    UniqueConstraint("buyer", "idempotency_key"),  # invariant I5, per buyer
+    CheckConstraint("status in ('pending', 'paid', 'cancelled', 'refunded')", name="status_known"),
+    Index("ix_orders_status_settle_after_ms", "status", "settle_after_ms"),
+    Index("ix_orders_show_id_created_ms", "show_id", "created_ms"),
+)
+
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column("order_id", Text, ForeignKey("orders.id"), primary_key=True),
+    Column("sku", Text, ForeignKey("variants.sku"), primary_key=True),
+    Column("qty", Integer, nullable=False),
+    Column("unit_minor", BigInteger, nullable=False),
+    Column("title", Text, nullable=False),  # as it was sold
+    Column("size", Text, nullable=False, default=""),
+    Column("colour", Text, nullable=False, default=""),
+    Column("picture", Text, nullable=False, default=""),
+    Column("look_id", Text, nullable=False, default=""),
+    Column("at_ms", BigInteger),  # media time of the tap
+    CheckConstraint("qty > 0", name="qty_positive"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("provider", Text, nullable=False),
+    Column("provider_ref", Text),  # the provider's own id
+    Column("idempotency_key", Text, nullable=False, unique=True),  # one per attempt
+    Column("status", Text, nullable=False),  # created | authorising | captured | declined | cancelled | refunded
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False, default=0),
+    Column("refunded_minor", BigInteger, nullable=False, default=0),
+    Column("reason", Text, nullable=False, default=""),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("updated_ms", BigInteger, nullable=False),
+    CheckConstraint("captured_minor <= amount_minor", name="one_capture"),  # invariant I4
+    CheckConstraint("refunded_minor <= captured_minor", name="refund_within_capture"),
+    UniqueConstraint("provider", "provider_ref"),
+)
+
+payment_events = Table(  # what a provider told us, once each
+    "payment_events",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("event_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("received_ms", BigInteger, nullable=False),
+)
+
+ledger = Table(  # append-only: every change of an order
+    "ledger",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("facts", Text, nullable=False, default="{}"),  # JSON
+)
+
+outbox = Table(  # written in the transaction of what it tells
+    "outbox",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("event_id", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),  # JSON
+    Column("created_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("done_ms", BigInteger),
+    Index("ix_outbox_done_ms_due_ms", "done_ms", "due_ms"),
+)
+
+sandbox_charges = Table(  # the sandbox provider's own books; nothing of ours reads them but through its port
+    "sandbox_charges",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False, default=0),
+    Column("refunded_minor", BigInteger, nullable=False, default=0),
+    Column("facts", Text, nullable=False, default="{}"),  # JSON
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+# ---- people ------------------------------------------------------------------------------------
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("email", Text, nullable=False, unique=True),  # lower case
+    Column("name", Text, nullable=False),
+    Column("password_hash", Text),  # argon2id, or None: sign-in by link only
+    Column("disabled", Boolean, nullable=False, default=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+grants = Table(  # a role over a brand's every show, or over one show
+    "grants",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("staff_id", Text, ForeignKey("staff.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("role", Text, nullable=False),
+    Column("brand_id", Text, ForeignKey("brands.id")),
+    Column("show_id", Text, ForeignKey("shows.id")),
+    CheckConstraint("role in ('host', 'moderator', 'staff')", name="role_known"),
+    CheckConstraint("(brand_id is null) <> (show_id is null)", name="one_scope"),
+    UniqueConstraint("staff_id", "role", "brand_id", "show_id"),
+)
+
+# ---- the room's lasting part -------------------------------------------------------------------
+
+chat_lines = Table(
+    "chat_lines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("room", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("epoch", Text, nullable=False),
+    Column("person", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("removed_ms", BigInteger),
+    Column("removed_by", Text),
+    Index("ix_chat_lines_room_wall_ms", "room", "wall_ms"),
+)
+
+silences = Table(  # bans and timeouts
+    "silences",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("room", Text, nullable=False, index=True),
+    Column("person", Text, nullable=False),
+    Column("device", Text, nullable=False, default=""),
+    Column("kind", Text, nullable=False),  # timeout | ban
+    Column("until_ms", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("actor", Text, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("lifted_ms", BigInteger),
+)
+
+blocked_terms = Table(
+    "blocked_terms",
+    metadata,
+    Column("room", Text, primary_key=True),
+    Column("term", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+)
+
+audit = Table(  # who did what to whom, each row hashed over the one before
+    "audit",
+    metadata,
+    Column("id", Counter, primary_key=True, autoincrement=True),
+    Column("room", Text, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("act", Text, nullable=False),
+    Column("target", Text, nullable=False, default=""),
+    Column("reason", Text, nullable=False, default=""),
+    Column("before", Text, nullable=False, default=""),
+    Column("after", Text, nullable=False, default=""),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False, unique=True),
+)
