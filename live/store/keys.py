@@ -9,11 +9,13 @@ s:{show}:hold:<cart>:<sku> hash    the hold's life     shop.stock       qty, unt
 s:{show}:cart:<cart>       hash    7 days from change  shop.cart        sku -> line (JSON), `rev`
 s:{show}:op:<op>           string  10 minutes          shop.stock       first answer of an operation
 s:{show}:tally             hash    until rebuilt       shop.orders      orders, revenue_minor (cache of SQL)
+s:{show}:stage             string  7 days from change  desk             version of the show's programme, counts changes
 s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
 relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
 relays                     set     -                   relay.server     ids of relays, pruned by readers
 relay:show:<show>          string  10 s from the beat  relay.server     id of the relay with the publisher
 session:<digest>           hash    30 days from use    accounts         person, device, staff id, name, csrf
+staff-sessions:<staff>     set     30 days from use    accounts         digests of the sessions someone is signed in with
 signin:<digest>            hash    as issued           accounts         one-click link: staff id or guest
 throttle:<what>:<who>      string  the window          accounts, web    count of tries in the window
 lock:<name>                string  as taken            store            one process at a time
@@ -46,6 +48,10 @@ def tally(show: str) -> str:
     return f"s:{{{show}}}:tally"
 
 
+def stage(show: str) -> str:
+    return f"s:{{{show}}}:stage"
+
+
 def media(show: str) -> str:
     return f"s:{{{show}}}:media"
 
@@ -63,6 +69,10 @@ def relay_of_show(show: str) -> str:
 
 def session(session_digest: str) -> str:
     return f"session:{session_digest}"
+
+
+def staff_sessions(staff_id: str) -> str:
+    return f"staff-sessions:{staff_id}"
 
 
 def sign_in(token_digest: str) -> str:
