@@ -1,0 +1,39 @@
+"""The picture's clock, as the relay beats it into Redis: how many milliseconds of the show have been sent out."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from redis.asyncio import Redis
+
+from live.clock import Clock
+from live.events import Picture, PictureState
+from live.store import keys
+
+NO_PICTURE = Picture(state="waiting", media_ms=0, wall_ms=0)
+
+
+class Media:
+    """Reads the relay's media clock. Fails closed: redis-py's errors pass through."""
+
+    def __init__(self, redis: Redis, clock: Clock) -> None:
+        self._redis = redis
+        self._clock = clock
+
+    async def picture(self, show_id: str) -> Picture:
+        """The picture's state; `waiting` while no relay has beaten for the show."""
+        state, media_ms, wall_ms = await self._redis.hmget(keys.media(show_id), ["state", "media_ms", "wall_ms"])
+        if state is None:
+            return NO_PICTURE
+        return Picture(cast(PictureState, state.decode()), int(media_ms or 0), int(wall_ms or 0))
+
+    async def media_now(self, show_id: str) -> int:
+        """Media time of this moment in ms: what `at` says of something that happens now. 0 before the first frame."""
+        return media_at(await self.picture(show_id), self._clock.now_ms())
+
+
+def media_at(picture: Picture, now_ms: int) -> int:
+    """The media time at server time `now_ms`. It runs on through a slate: gaps of the publisher count as time."""
+    if picture.state == "waiting":
+        return picture.media_ms
+    return max(0, picture.media_ms + max(0, now_ms - picture.wall_ms))
