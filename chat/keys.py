@@ -1,0 +1,85 @@
+"""Every Redis key and channel of the room: its type, life and owner. live's are in `live/store/keys.py`.
+
+All keys of a room share the hash tag `{room}`, so that one script may touch them on a cluster, and its channel is a
+sharded one (SPUBLISH, server 7 or newer).
+
+key                        type    life                   owner
+c:{room}:head              hash    until rebuilt          bus        epoch, seq
+c:{room}:log               hash    last 10,000 numbers    bus        seq -> the envelope's bytes
+c:{room}:lines             zset    last 200 lines         bus        seq by seq: what a join replays
+c:{room}:by:<person>       zset    1 day from a line      bus        seqs of her lines, for a ban
+c:{room}:op:<person>:<op>  string  10 minutes             bus        first answer of line.post
+c:{room}:pace:<person>     zset    60 s from a line       talk       op by ms: flood and slow mode
+c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence; `loaded`
+c:{room}:terms             set     until rebuilt          moderation blocked terms; "" marks it as loaded
+c:{room}:mode              hash    until rebuilt          moderation slow_s, links
+c:{room}:who               hash    1 day from a join      hub        person -> device, name, roles
+c:{room}:here              zset    while anyone is in     hub        process id by the ms its beat runs out
+c:{room}:here:<process>    set     8 s from the beat      hub        persons with a socket on that process
+c:{room}:bus               channel -                      bus        events, hints, tells
+c:{revoked}:log            zset    1 hour                 bus        revoked sessions and persons by ms
+c:{revoked}:bus            channel -                      bus        the same, as they happen
+"""
+
+from __future__ import annotations
+
+
+def head(room: str) -> str:
+    return f"c:{{{room}}}:head"
+
+
+def log(room: str) -> str:
+    return f"c:{{{room}}}:log"
+
+
+def lines(room: str) -> str:
+    return f"c:{{{room}}}:lines"
+
+
+def lines_by(room: str, person: str) -> str:
+    return f"c:{{{room}}}:by:{person}"
+
+
+def op(room: str, person: str, op_id: str) -> str:
+    return f"c:{{{room}}}:op:{person}:{op_id}"
+
+
+def pace(room: str, person: str) -> str:
+    return f"c:{{{room}}}:pace:{person}"
+
+
+def silences(room: str) -> str:
+    return f"c:{{{room}}}:silences"
+
+
+def terms(room: str) -> str:
+    return f"c:{{{room}}}:terms"
+
+
+def mode(room: str) -> str:
+    return f"c:{{{room}}}:mode"
+
+
+def who(room: str) -> str:
+    return f"c:{{{room}}}:who"
+
+
+def here(room: str) -> str:
+    return f"c:{{{room}}}:here"
+
+
+def here_on(room: str, process: str) -> str:
+    return f"c:{{{room}}}:here:{process}"
+
+
+def channel(room: str) -> str:
+    return f"c:{{{room}}}:bus"
+
+
+def room_of(channel_name: str) -> str:
+    """The room of a `channel`."""
+    return channel_name.removeprefix("c:{").removesuffix("}:bus")
+
+
+REVOKED = "c:{revoked}:log"
+REVOKED_CHANNEL = "c:{revoked}:bus"

@@ -1,0 +1,276 @@
+"""Every kind that the room itself sends or takes, typed. `docs/protocol.md` lists the same; a test compares.
+
+Four catalogues: EVENTS go to everyone in a room and are numbered, VOLATILE go to everyone and are not, PRIVATE go to
+one person or to a role, INTENTS come from a page and name the least role that may send them. CONTROL are the frames
+of the connection itself. live's own kinds are in `live/events.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from chat.message import Line
+
+SilenceKind = Literal["timeout", "ban"]
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """Why a person may not talk. `until_ms` is server time; a ban runs until it is lifted (end of the year 9999)."""
+
+    until_ms: int
+    reason: str
+    kind: SilenceKind
+
+
+class Mode(msgspec.Struct, frozen=True):
+    """How the room is kept. `slow_s`: seconds between a viewer's lines, 0 is off. `links`: viewers may post them."""
+
+    slow_s: int = 0
+    links: bool = False
+
+
+# ---- the connection ----------------------------------------------------------------------------
+
+
+class You(msgspec.Struct, frozen=True):
+    """Who the server says you are. `silenced` says why you can't talk, or null."""
+
+    person: str
+    name: str
+    roles: list[str]
+    silenced: Silence | None = None
+
+
+class RoomFacts(msgspec.Struct, frozen=True):
+    """The room's part of a snapshot: people watching, the newest 50 lines (oldest first), how it is kept. `pinned` is a
+    line or null."""
+
+    viewers: int
+    lines: list[Any]
+    mode: Mode
+    pinned: Line | None = None
+
+
+class Welcome(msgspec.Struct, frozen=True):
+    """The whole state at `seq` of `epoch`. `now_ms` is the server's clock. `live` is the show's part."""
+
+    epoch: str
+    seq: int
+    now_ms: int
+    you: You
+    room: RoomFacts
+    live: Any
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """What was missed has been sent before this; the private state follows."""
+
+    epoch: str
+    seq: int
+    now_ms: int
+    you: You
+
+
+class Going(msgspec.Struct, frozen=True):
+    """This process stops: connect again after `retry_ms`, to whichever answers."""
+
+    retry_ms: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why not: `code`, and the `facts` that go with it."""
+
+    code: str
+    facts: dict[str, Any]
+
+
+CONTROL: dict[str, type[msgspec.Struct]] = {
+    "welcome": Welcome,
+    "reset": Welcome,
+    "resumed": Resumed,
+    "going": Going,
+    "refused": Refusal,
+}
+
+
+# ---- events: past tense ------------------------------------------------------------------------
+
+
+class LinePosted(msgspec.Struct, frozen=True):
+    line: Line
+
+
+class LineRemoved(msgspec.Struct, frozen=True):
+    """Take the line off the screen. Also what a removed line has become in the log: its number, without its text."""
+
+    line: str
+    by: Literal["moderator", "author"]
+
+
+class LinesRemoved(msgspec.Struct, frozen=True):
+    """Several at once: a banned person's."""
+
+    lines: list[str]
+    by: Literal["moderator", "author"]
+
+
+class ModeChanged(msgspec.Struct, frozen=True):
+    mode: Mode
+
+
+EVENTS: dict[str, type[msgspec.Struct]] = {
+    "line.posted": LinePosted,
+    "line.removed": LineRemoved,
+    "lines.removed": LinesRemoved,
+    "mode.changed": ModeChanged,
+}
+
+
+class PresenceCounted(msgspec.Struct, frozen=True):
+    """People watching, each once however many tabs she has."""
+
+    viewers: int
+
+
+class HeartsCounted(msgspec.Struct, frozen=True):
+    """Hearts since the last of these."""
+
+    n: int
+
+
+class EventsSkipped(msgspec.Struct, frozen=True):
+    """To a reader who fell behind: the numbers from `from_seq` to `to_seq` are not coming. Only lines of talk, and
+    events that a later one replaces, are ever skipped."""
+
+    from_seq: int
+    to_seq: int
+
+
+VOLATILE: dict[str, type[msgspec.Struct]] = {
+    "presence.counted": PresenceCounted,
+    "hearts.counted": HeartsCounted,
+    "events.skipped": EventsSkipped,
+}
+
+
+class PersonSilenced(msgspec.Struct, frozen=True):
+    """To the person and to moderators. `silence` is null when it was lifted."""
+
+    person: str
+    silence: Silence | None
+
+
+class NameChanged(msgspec.Struct, frozen=True):
+    """To the person's own tabs."""
+
+    name: str
+
+
+class TermsChanged(msgspec.Struct, frozen=True):
+    """To moderators: the blocked terms, as typed."""
+
+    terms: list[str]
+
+
+class SilencedPerson(msgspec.Struct, frozen=True):
+    person: str
+    name: str
+    silence: Silence
+
+
+class SilencesChanged(msgspec.Struct, frozen=True):
+    """To moderators: everyone who may not talk now."""
+
+    silences: list[SilencedPerson]
+
+
+PRIVATE: dict[str, type[msgspec.Struct]] = {
+    "person.silenced": PersonSilenced,
+    "name.changed": NameChanged,
+    "terms.changed": TermsChanged,
+    "silences.changed": SilencesChanged,
+}
+
+
+# ---- intents: imperative -----------------------------------------------------------------------
+
+
+class LinePost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Say something; `nonce` comes back in the answer. Answer: {"line": id, "seq", "nonce"}. Refused: invalid,
+    silenced, slow_mode, throttled, blocked, store_down."""
+
+    text: str
+    nonce: str = ""
+
+
+class LineRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A moderator removes anyone's line, an author her own. Answer: {"line": id}. Refused: forbidden, not_found,
+    store_down."""
+
+    line: str
+
+
+class PersonTimeout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Silence for 10 seconds to 28 days. Answer: {"person", "until_ms"}. Refused: invalid, forbidden (she keeps the
+    room too), store_down."""
+
+    person: str
+    seconds: int
+    reason: str = ""
+
+
+class PersonBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Silence until lifted; her lines are removed. Answer: {"person", "until_ms", "lines"}. Refused: invalid,
+    forbidden, store_down."""
+
+    person: str
+    reason: str = ""
+
+
+class PersonUnban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Lift a ban or a timeout. Answer: {"person"}. Refused: not_found, store_down."""
+
+    person: str
+
+
+class TermIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A word or phrase that may not be said, however it is dressed up; at most 1,000 a room. Answer: {"terms"}.
+    Refused: invalid, store_down."""
+
+    term: str
+
+
+class ModeSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Only what is named changes. `slow_s` 0 to 3,600. Answer: {"mode"}. Refused: invalid, store_down."""
+
+    slow_s: int | None = None
+    links: bool | None = None
+
+
+class NameSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Call yourself something else. Answer: {"name"}. Refused: invalid, blocked, silenced, throttled, store_down."""
+
+    name: str
+
+
+class HeartSend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """1 to 20 hearts; they are counted together and sent at most twice a second. Answer: {}. Refused: invalid,
+    throttled."""
+
+    n: int = 1
+
+
+INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "line.post": (LinePost, "viewer"),
+    "line.remove": (LineRemove, "viewer"),
+    "person.timeout": (PersonTimeout, "moderator"),
+    "person.ban": (PersonBan, "moderator"),
+    "person.unban": (PersonUnban, "moderator"),
+    "terms.add": (TermIntent, "moderator"),
+    "terms.remove": (TermIntent, "moderator"),
+    "mode.set": (ModeSet, "moderator"),
+    "name.set": (NameSet, "viewer"),
+    "heart.send": (HeartSend, "viewer"),
+}
