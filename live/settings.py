@@ -33,13 +33,13 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address the web process listens on.")
     port: int = Field(8000, validation_alias="PORT", ge=1, le=65535, description="Port of the web process.")
     public_url: str = Field("", description="Address that people type. Default: http://HOST:PORT.")
-    allowed_origins: str = Field("", description="Further origins whose pages may use the API and the socket, by comma.")
+    allowed_origins: str = Field("", description="Further origins that may use the API and the socket, by comma.")
     trusted_proxies: str = Field("127.0.0.1", description="Proxies whose X-Forwarded headers are believed, by comma.")
 
     # the picture
     relay_udp_host: str = Field("", description="Address of the relay's UDP port. Default: every address of the host.")
     relay_udp_port: int = Field(8189, ge=0, le=65535, description="The relay's one UDP port; 0 takes a free one.")
-    relay_announce: str = Field("", description="Addresses that viewers are told, by comma. Default: all of the host's.")
+    relay_announce: str = Field("", description="Addresses viewers are told, by comma. Default: all of the host's.")
     relay_control_host: str = Field("127.0.0.1", description="Address on which the relay takes orders from web.")
     relay_control_port: int = Field(0, ge=0, le=65535, description="Port for those orders; 0 takes a free one.")
     relay_capacity: int = Field(1000, ge=1, description="Viewers one relay process admits.")
@@ -47,12 +47,12 @@ class Settings(BaseSettings):
     record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
 
     # the shop
-    hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside, unless the show says otherwise.")
+    hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside; a show may differ.")
     max_per_buyer: int = Field(4, ge=1, description="Units of one SKU that one buyer may hold or own in a show.")
     payments: Literal["sandbox"] = Field("sandbox", description="Payment provider.")
 
     # secrets and logs
-    secret_key: str = Field("", description="Key of signed links and webhooks. Default: made once, kept in the data folder.")
+    secret_key: str = Field("", description="Key of signed links and webhooks. Default: made once in the data folder.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Logs for people or for machines.")
 

@@ -53,6 +53,10 @@ async def server_pid(url: str) -> int:
         return int((await redis.info("server"))["process_id"])
 
 
+def mode_of(path: Path) -> int:
+    return path.lstat().st_mode & 0o777
+
+
 def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -103,9 +107,7 @@ async def test_data_is_kept_between_runs_and_the_server_is_stopped(tmp_path: Pat
 
 async def test_the_socket_is_for_its_owner_alone(tmp_path: Path) -> None:
     async with embedded_store(settings_in(tmp_path)):
-        [socket_path] = tmp_path.glob("redis/store.sock")
-        mode = socket_path.lstat().st_mode & 0o777
-    assert mode == 0o700
+        assert mode_of(tmp_path / "redis" / "store.sock") == 0o700
 
 
 async def test_a_second_starter_finds_the_running_one(tmp_path: Path) -> None:
