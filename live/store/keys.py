@@ -3,13 +3,14 @@
 All keys of a show's shop share the hash tag `{show}`, so that one script may touch them on a cluster.
 
 key                        type    life                owner
-s:{show}:gate              hash    until rebuilt       shop.stock       sku -> units left; `rev`, `epoch` beside
-s:{show}:holds             zset    until rebuilt       shop.stock       hold id by expiry ms
-s:{show}:hold:<cart>:<sku> hash    the hold's life     shop.stock       qty, until_ms, state
-s:{show}:cart:<cart>       hash    7 days from change  shop.cart        sku -> line (JSON), `rev`
-s:{show}:op:<op>           string  10 minutes          shop.stock       first answer of an operation
-s:{show}:tally             hash    until rebuilt       shop.orders      orders, revenue_minor (cache of SQL)
-s:{show}:stage             string  7 days from change  desk             version of the show's programme, counts changes
+s:{show}:gate              hash    until rebuilt       shop.stock       units left, rev, epoch (fields: lua/shared.lua)
+s:{show}:holds             zset    until rebuilt       shop.stock       cart|sku by expiry ms
+s:{show}:held              hash    until rebuilt       shop.stock       cart|sku -> units
+s:{show}:claims            hash    until rebuilt       shop.stock       order -> its lines, between payment and sale
+s:{show}:owned             hash    until rebuilt       shop.stock       cart|sku -> units bought
+s:{show}:lapsed            list    last 10,000         shop.stock       lapsed holds whose owners are to be told
+s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `rev`, `paying`
+s:{show}:op:<cart>:<op>    string  10 minutes          shop.stock       first answer of an operation
 s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
 relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
 relays                     set     -                   relay.server     ids of relays, pruned by readers
@@ -32,24 +33,28 @@ def holds(show: str) -> str:
     return f"s:{{{show}}}:holds"
 
 
-def hold(show: str, cart: str, sku: str) -> str:
-    return f"s:{{{show}}}:hold:{cart}:{sku}"
+def held(show: str) -> str:
+    return f"s:{{{show}}}:held"
+
+
+def claims(show: str) -> str:
+    return f"s:{{{show}}}:claims"
+
+
+def owned(show: str) -> str:
+    return f"s:{{{show}}}:owned"
+
+
+def lapsed(show: str) -> str:
+    return f"s:{{{show}}}:lapsed"
 
 
 def cart(show: str, cart_id: str) -> str:
     return f"s:{{{show}}}:cart:{cart_id}"
 
 
-def op(show: str, op_id: str) -> str:
-    return f"s:{{{show}}}:op:{op_id}"
-
-
-def tally(show: str) -> str:
-    return f"s:{{{show}}}:tally"
-
-
-def stage(show: str) -> str:
-    return f"s:{{{show}}}:stage"
+def op(show: str, cart_id: str, op_id: str) -> str:
+    return f"s:{{{show}}}:op:{cart_id}:{op_id}"
 
 
 def media(show: str) -> str:

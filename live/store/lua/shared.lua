@@ -1,0 +1,55 @@
+-- What the stock scripts share; live/store/redis.py puts it before each of them.
+--
+-- gate    hash  n:<sku> units left · r:<sku> rev of its last change · rev · epoch · held · consumed
+-- holds   zset  <cart>|<sku> by expiry ms            held  hash  <cart>|<sku> -> units
+-- claims  hash  <order> -> {cart, lines}             owned hash  <cart>|<sku> -> units bought
+-- lapsed  list  <units>|<cart>|<sku>, waiting for the worker to tell their owners
+-- cart    hash  l:<sku> line (JSON) · q:<sku> units · b:<sku> expiry before paying · rev · paying
+-- Levels are absolute and carry a gate-wide rev, so that a reader keeps the higher and drops the lower.
+
+local LAPSED_KEPT = 10000
+
+local function whole(number) return string.format('%.0f', number) end
+
+local function left_of(gate, sku) return tonumber(redis.call('HGET', gate, 'n:' .. sku) or '0') end
+
+-- Sets a level: returns left and rev as text.
+local function set_left(gate, sku, left)
+  local rev = whole(redis.call('HINCRBY', gate, 'rev', 1))
+  redis.call('HSET', gate, 'n:' .. sku, whole(left), 'r:' .. sku, rev)
+  return whole(left), rev
+end
+
+local function put_back(gate, sku, units) return set_left(gate, sku, left_of(gate, sku) + units) end
+
+-- Takes a hold away without giving its units to anybody: returns the units.
+local function drop_hold(gate, holds, held, member)
+  local units = tonumber(redis.call('HGET', held, member) or '0')
+  redis.call('ZREM', holds, member)
+  redis.call('HDEL', held, member)
+  if units > 0 then redis.call('HINCRBY', gate, 'held', -units) end
+  return units
+end
+
+-- Expired holds go back to stock here, inside the script that takes stock: no expiry event is relied upon.
+local function purge(gate, holds, held, lapsed, now, most)
+  local due = redis.call('ZRANGEBYSCORE', holds, '-inf', now, 'LIMIT', 0, most)
+  for _, member in ipairs(due) do
+    local sku = string.match(member, '^[^|]*|(.*)$')
+    local units = drop_hold(gate, holds, held, member)
+    if units > 0 then
+      put_back(gate, sku, units)
+      redis.call('RPUSH', lapsed, whole(units) .. '|' .. member)
+    end
+  end
+  if #due > 0 then redis.call('LTRIM', lapsed, -LAPSED_KEPT, -1) end
+  return #due
+end
+
+-- A bag's rev outlives the bag: it starts from the clock, so that an emptied store can't count below what pages saw.
+local function cart_changed(cart, now, cart_ttl_s)
+  local rev = math.max(tonumber(redis.call('HGET', cart, 'rev') or '0') + 1, tonumber(now))
+  redis.call('HSET', cart, 'rev', whole(rev))
+  redis.call('EXPIRE', cart, cart_ttl_s)
+end
+

@@ -1,0 +1,75 @@
+"""Brings a store's schema up to date: Alembic, run at start by whichever process comes first, the others wait."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
+
+from live.errors import StoreDown
+from live.store.sql import new_engine, normalised
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 0x46726F6E74  # "Front": any number that only we take
+
+
+def upgrade(url: str, data_dir: Path) -> None:
+    """Apply what is missing. Blocks while another process does; raises StoreDown when the store does not answer."""
+    url = normalised(url)
+    try:
+        if url.startswith("sqlite"):
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with _file_lock(data_dir / "migrate.lock"):
+                _upgrade(url)
+        else:
+            _upgrade(url)
+    except OperationalError as why:
+        raise StoreDown("sql") from why
+
+
+def current(connection: Connection) -> str | None:
+    """The migration a store stands at, or None for an empty one."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str | None:
+    """The newest migration this code brings."""
+    return ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def _upgrade(url: str) -> None:
+    engine = new_engine(url)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # Held to the end of the transaction, so that a second process finds the work done.
+                connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+            if current(connection) == head():
+                return
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+@contextlib.contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released with the file, also when the process dies
+        yield

@@ -1,0 +1,266 @@
+"""The SQL store: synchronous SQLAlchemy Core on threads, one code path for SQLite and PostgreSQL.
+
+SQLite has one writer thread a process. It takes every job that is waiting, runs each inside its own SAVEPOINT,
+commits them together and answers only then: one fsync serves the whole group, and a failing job hurts no neighbour.
+PostgreSQL runs one transaction a job on a small pool; the server groups commits by itself.
+
+Fails closed: a store that does not answer raises StoreDown, nothing is guessed.
+Source: docs/decisions/0002-sql-on-threads.md
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from live.errors import Overloaded, StoreDown
+from live.settings import Settings
+
+T = TypeVar("T")
+Job = Callable[[Connection], Any]
+
+READERS = 4
+PG_WORKERS = 12
+GROUP_LIMIT = 256  # jobs one commit carries: bounds how long the first of them waits
+WAITING_LIMIT = 10_000  # jobs that may wait; beyond, callers are told Overloaded
+BUSY_TIMEOUT_S = 10.0
+PG_TRIES = 5  # a deadlock or a serialisation failure is run again, jobs being pure SQL
+_PG_TRY_AGAIN = ("40001", "40P01")
+
+
+def database_url(settings: Settings) -> str:
+    """`DATABASE_URL` as SQLAlchemy spells it, or SQLite's file in the data folder."""
+    if settings.database_url:
+        return normalised(settings.database_url)
+    return f"sqlite:///{Path(settings.data_dir).absolute() / 'frontrow.sqlite3'}"
+
+
+def normalised(url: str) -> str:
+    """Hosting platforms write `postgres://` or `postgresql://`; both mean psycopg 3 here."""
+    scheme, separator, rest = url.partition("://")
+    if scheme in ("postgres", "postgresql"):
+        return f"postgresql+psycopg{separator}{rest}"
+    return url
+
+
+def new_engine(url: str, *, readers: bool = False) -> Engine:
+    """An engine with this project's pragmas. `readers`: its connections refuse to write."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, pool_size=READERS + 1, connect_args={"timeout": BUSY_TIMEOUT_S})
+        begin = "BEGIN" if readers else "BEGIN IMMEDIATE"
+
+        @event.listens_for(engine, "connect")
+        def _pragmas(connection: Any, _record: Any) -> None:
+            connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            if readers:
+                cursor.execute("PRAGMA query_only=ON")
+            cursor.close()
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # IMMEDIATE: a writer that began as a reader can't be upgraded while another process writes.
+            connection.exec_driver_sql(begin)
+
+        return engine
+    engine = create_engine(url, pool_size=PG_WORKERS, max_overflow=0, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT_S)
+    return engine.execution_options(postgresql_readonly=True) if readers else engine
+
+
+class Database:
+    """Runs pure SQL functions on threads: `await db.read(fn)`, `await db.write(fn)`, `fn(connection) -> result`.
+
+    `fn` may raise a `live.errors.Error` to undo itself. It may run more than once (PostgreSQL deadlocks), so it
+    touches nothing but its connection. What `write` returned is durable.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = normalised(url)
+        self.dialect = "sqlite" if self.url.startswith("sqlite") else "postgresql"
+        self._write_engine = new_engine(self.url)
+        self._read_engine: Engine = self._write_engine.execution_options(postgresql_readonly=True)
+        self._writer: _GroupWriter | None = None
+        if self.dialect == "sqlite":
+            self._read_engine = new_engine(self.url, readers=True)
+            self._writer = _GroupWriter(self._write_engine)
+        self._pool = ThreadPoolExecutor(READERS if self._writer else PG_WORKERS, thread_name_prefix="sql")
+        self._waiting = 0
+
+    @classmethod
+    async def open(cls, settings: Settings, *, migrate: bool = True) -> Database:
+        """Open the store the settings name; brings its schema up to date first (one process at a time)."""
+        url = database_url(settings)
+        if migrate:
+            from live.store.migrate import upgrade
+
+            await asyncio.to_thread(upgrade, url, settings.data_dir)
+        return cls(url)
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` in a read-only transaction with one view of the store. Raises StoreDown, Overloaded."""
+        return await self._on_pool(self._read_now, fn)
+
+    async def write(self, fn: Callable[[Connection], T]) -> T:
+        """Run `fn` in a transaction; what it returned is on disk. Raises StoreDown, Overloaded, what `fn` raises."""
+        if self._writer is None:
+            return await self._on_pool(self._write_now, fn)
+        return await self._writer.run(fn)  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        """Finish what is waiting, then let go of the files and sockets."""
+        if self._writer is not None:
+            await asyncio.to_thread(self._writer.close)
+        await asyncio.to_thread(self._pool.shutdown)
+        self._read_engine.dispose()
+        self._write_engine.dispose()
+
+    async def _on_pool(self, run: Callable[[Callable[[Connection], T]], T], fn: Callable[[Connection], T]) -> T:
+        if self._waiting >= WAITING_LIMIT:
+            raise Overloaded()
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, fn)
+        finally:
+            self._waiting -= 1
+
+    def _read_now(self, fn: Callable[[Connection], T]) -> T:
+        try:
+            with self._read_engine.begin() as connection:
+                return fn(connection)
+        except (OperationalError, InterfaceError) as why:
+            raise StoreDown("sql") from why
+
+    def _write_now(self, fn: Callable[[Connection], T]) -> T:
+        for attempt in range(1, PG_TRIES + 1):
+            try:
+                with self._write_engine.begin() as connection:
+                    return fn(connection)
+            except DBAPIError as why:
+                if getattr(why.orig, "sqlstate", None) in _PG_TRY_AGAIN and attempt < PG_TRIES:
+                    continue
+                if isinstance(why, OperationalError | InterfaceError):
+                    raise StoreDown("sql") from why
+                raise
+        raise AssertionError("the last attempt returns or raises")
+
+
+class _Waiting:
+    """A job, and the loop that waits for its answer."""
+
+    __slots__ = ("answer", "failure", "fn", "future", "loop")
+
+    def __init__(self, fn: Job, loop: asyncio.AbstractEventLoop) -> None:
+        self.fn = fn
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+        self.answer: Any = None
+        self.failure: BaseException | None = None
+
+
+class _GroupWriter:
+    """SQLite's one writer thread of a process (other processes' writers queue on the file's lock)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queue: deque[_Waiting] = deque()
+        self._some = threading.Condition()
+        self._closing = False
+        self._thread: threading.Thread | None = None
+
+    async def run(self, fn: Job) -> Any:
+        job = _Waiting(fn, asyncio.get_running_loop())
+        with self._some:
+            if self._closing:
+                raise StoreDown("sql")
+            if len(self._queue) >= WAITING_LIMIT:
+                raise Overloaded()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_groups, name="sql-writer", daemon=True)
+                self._thread.start()
+            self._queue.append(job)
+            if len(self._queue) == 1:
+                self._some.notify()
+        return await job.future
+
+    def close(self) -> None:
+        with self._some:
+            self._closing = True
+            self._some.notify()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _write_groups(self) -> None:
+        connection: Connection | None = None
+        while True:
+            with self._some:
+                while not self._queue and not self._closing:
+                    self._some.wait()
+                if not self._queue:
+                    break
+                group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
+            try:
+                if connection is None:
+                    connection = self._engine.connect()
+                self._commit_group(connection, group)
+            except Exception as why:  # the commit, or the connection itself: nobody's work is on disk
+                for job in group:
+                    job.failure = _store_down(why)
+                if connection is not None:
+                    with contextlib.suppress(Exception):
+                        connection.invalidate()
+                        connection.close()
+                    connection = None
+            self._answer(group)
+        if connection is not None:
+            connection.close()
+
+    @staticmethod
+    def _commit_group(connection: Connection, group: list[_Waiting]) -> None:
+        with connection.begin():
+            for job in group:
+                connection.exec_driver_sql("SAVEPOINT job")
+                try:
+                    job.answer = job.fn(connection)
+                except BaseException as why:
+                    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+                        raise  # a full disk made SQLite undo the whole group, not just this job
+                    connection.exec_driver_sql("ROLLBACK TO job")
+                    job.failure = _store_down(why) if isinstance(why, OperationalError) else why
+                connection.exec_driver_sql("RELEASE job")
+
+    @staticmethod
+    def _answer(group: list[_Waiting]) -> None:
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+        for job in group:
+            by_loop.setdefault(job.loop, []).append(job)
+        for loop, jobs in by_loop.items():
+            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+                loop.call_soon_threadsafe(_resolve, jobs)
+
+
+def _resolve(jobs: list[_Waiting]) -> None:
+    for job in jobs:
+        if job.future.done():  # the caller was cancelled; its write stands
+            continue
+        if job.failure is not None:
+            job.future.set_exception(job.failure)
+        else:
+            job.future.set_result(job.answer)
+
+
+def _store_down(why: BaseException) -> StoreDown:
+    down = StoreDown("sql")
+    down.__cause__ = why
+    return down
