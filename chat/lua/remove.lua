@@ -1,0 +1,36 @@
+-- Takes lines out of the log for good: each entry becomes a tombstone under its own number, in place, so that neither a
+-- join nor a resume ever sees the text again; then one event tells the screens.
+-- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*")
+-- ARGV  1 epoch to use if the room has none, 2 numbers kept, 3 channel, 4 seconds the room's keys live on,
+--       5 "moderator" | "author", 6 a number, or "*" for all by the person
+-- Returns {epoch, seq of the event (0: there was nothing to remove), id, id, ...}
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch then return {'', 0} end
+local numbers = {ARGV[6]}
+if ARGV[6] == '*' then numbers = redis.call('ZRANGE', KEYS[4], 0, -1) end
+local ids = {}
+for _, number in ipairs(numbers) do
+  local entry = redis.call('HGET', KEYS[2], number)
+  if entry and string.find(entry, '^{"seq":%d+,"kind":"line%.posted"') then
+    local id = epoch .. '.' .. number
+    redis.call('HSET', KEYS[2], number,
+      '{"seq":' .. number .. ',"kind":"line.removed","body":{"line":"' .. id .. '","by":"' .. ARGV[5] .. '"}}')
+    redis.call('ZREM', KEYS[3], number)
+    ids[#ids + 1] = id
+  end
+end
+if #ids == 0 then return {epoch, 0} end
+local kind, body = 'line.removed', '"line":"' .. ids[1] .. '"'
+if ARGV[6] == '*' then
+  kind, body = 'lines.removed', '"lines":["' .. table.concat(ids, '","') .. '"]'
+end
+local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
+local envelope = '{"seq":' .. seq .. ',"kind":"' .. kind .. '","body":{' .. body .. ',"by":"' .. ARGV[5] .. '"}}'
+redis.call('HSET', KEYS[2], seq, envelope)
+redis.call('HDEL', KEYS[2], seq - tonumber(ARGV[2]))
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('EXPIRE', KEYS[2], ARGV[4])
+redis.call('SPUBLISH', ARGV[3], 'e ' .. epoch .. ' ' .. seq .. ' ' .. kind .. '\n' .. envelope)
+local answer = {epoch, seq}
+for _, id in ipairs(ids) do answer[#answer + 1] = id end
+return answer
