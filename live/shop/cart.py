@@ -1,0 +1,119 @@
+"""A person's bag in a show. Its lines live beside their holds in Redis and change in the same script as they do."""
+
+from __future__ import annotations
+
+import msgspec
+from redis.asyncio import Redis
+
+from live.clock import Clock
+from live.errors import Invalid
+from live.events import Cart, CartLine, CartLineState, Level
+from live.money import Money
+from live.shop import pricing
+from live.shop.catalogue import Catalogue
+from live.shop.stock import StockGate
+from live.store import keys
+from live.store.redis import load_script
+
+SKU_LIMIT = 64  # characters
+OP_LIMIT = 64
+
+
+class KeptLine(msgspec.Struct, frozen=True):
+    """A line as Redis keeps it: what was on the card when it was tapped. `at_ms` is media time, `added_ms` server's."""
+
+    sku: str
+    look: str
+    piece: str
+    picture: str
+    size: str
+    colour: str
+    price: Money
+    at_ms: int | None
+    added_ms: int
+
+
+_lines = msgspec.json.Decoder(KeptLine)
+
+
+class Carts:
+    """Bags of all shows; a bag's id is its person's."""
+
+    def __init__(self, redis: Redis, gate: StockGate, catalogue: Catalogue, clock: Clock) -> None:
+        self._gate = gate
+        self._catalogue = catalogue
+        self._clock = clock
+        self._read = load_script(redis, "cart")
+
+    async def view(self, show_id: str, cart: str) -> Cart:
+        """The bag with the state of each hold. Nobody's bag is an empty one. Raises StoreDown."""
+        now = self._clock.now_ms()
+        rev, paying, *flat = await self._read(
+            [keys.holds(show_id), keys.held(show_id), keys.cart(show_id, cart)], [now, cart]
+        )
+        kept = [
+            (_lines.decode(line), int(units), int(until_ms))
+            for line, units, until_ms in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        ]
+        kept.sort(key=lambda entry: (entry[0].added_ms, entry[0].sku))
+        lines = [_shown(line, units, until_ms, paying=bool(paying)) for line, units, until_ms in kept]
+        currency = await self._catalogue.currency(show_id)
+        due = pricing.total(((line.price, line.qty) for line in lines if line.state != "lapsed"), currency)
+        # A bag that is not there gets a rev from the clock, one below what a first line would get.
+        return Cart(lines, due, int(rev) or now - 1)
+
+    async def add(
+        self,
+        show_id: str,
+        cart: str,
+        sku: str,
+        qty: int,
+        *,
+        op: str,
+        look: str,
+        at_ms: int | None,
+        ttl_s: int,
+        limit: int,
+    ) -> tuple[Cart, dict[str, Level]]:
+        """Hold `qty` more of `sku` and put it in the bag: both or neither. The levels are those that moved.
+
+        Whoever calls has checked that the look is out and the show live.
+        Raises: SoldOut, OverLimit, NotFound, Invalid.
+        """
+        if not 1 <= qty <= limit:
+            raise Invalid("qty", f"must be 1 to {limit}")
+        if not 1 <= len(op) <= OP_LIMIT:
+            raise Invalid("op", f"must have 1 to {OP_LIMIT} characters")
+        if not 1 <= len(sku) <= SKU_LIMIT:
+            raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
+        offer = await self._catalogue.variant(sku)
+        line = KeptLine(
+            sku, look, offer.title, offer.picture, offer.size, offer.colour, offer.price, at_ms, self._clock.now_ms()
+        )
+        held = await self._gate.hold(
+            show_id, sku, qty, cart=cart, ttl_s=ttl_s, limit=limit, op=op, line=msgspec.json.encode(line)
+        )
+        return await self.view(show_id, cart), {sku: held.level}
+
+    async def remove(self, show_id: str, cart: str, sku: str, *, op: str) -> tuple[Cart, dict[str, Level]]:
+        """Take the line out and give its units back. A line that is not there is no error."""
+        if not 1 <= len(op) <= OP_LIMIT:
+            raise Invalid("op", f"must have 1 to {OP_LIMIT} characters")
+        level = await self._gate.release(show_id, sku, cart=cart, op=op)
+        return await self.view(show_id, cart), {sku: level}
+
+
+def _shown(line: KeptLine, units: int, until_ms: int, *, paying: bool) -> CartLine:
+    state: CartLineState = "lapsed" if until_ms == 0 else "paying" if paying else "held"
+    return CartLine(
+        line.sku,
+        units,
+        line.look,
+        line.piece,
+        line.picture,
+        line.size,
+        line.colour,
+        line.price,
+        state,
+        until_ms,
+    )

@@ -1,0 +1,206 @@
+"""Orders: the status machine (pure), and reading them."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Literal
+
+import msgspec
+from sqlalchemy import Connection, Row, func, select
+
+from live.errors import NotFound, WrongState
+from live.events import OrderStatus
+from live.ids import signed, unsign
+from live.money import Money
+from live.store.sql import Database
+from live.store.tables import brands, order_lines, orders, payments, shows
+
+Act = Literal["pay", "cancel", "refund"]
+
+# A cancelled order whose payment arrives after all is refunded, never revived: its buyer may have bought anew.
+_MOVES: dict[tuple[str, Act], OrderStatus] = {
+    ("pending", "pay"): "paid",
+    ("pending", "cancel"): "cancelled",
+    ("pending", "refund"): "refunded",
+    ("paid", "refund"): "refunded",
+    ("cancelled", "refund"): "refunded",
+}
+
+_READ_OUT = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that sounds or looks like something else
+
+
+def after(status: str, act: Act) -> OrderStatus:
+    """The status an act leads to. Raises WrongState."""
+    try:
+        return _MOVES[status, act]
+    except KeyError:
+        raise WrongState(status, " or ".join(s for s, a in _MOVES if a == act)) from None
+
+
+def new_number() -> str:
+    """`FR-7K3M-Q2XV`: 40 random bits that people can read out over a telephone."""
+    letters = "".join(secrets.choice(_READ_OUT) for _ in range(8))
+    return f"FR-{letters[:4]}-{letters[4:]}"
+
+
+def token_of(secret_key: str, order_id: str) -> str:
+    """What opens `/orders/{token}`: only we can make it."""
+    return signed(secret_key, "order", order_id)
+
+
+class OrderLine(msgspec.Struct, frozen=True):
+    """A line as it was sold."""
+
+    sku: str
+    qty: int
+    unit: Money
+    title: str
+    size: str
+    colour: str
+    picture: str
+    look: str
+
+
+class Order(msgspec.Struct, frozen=True):
+    """An order as its buyer and the brand's staff see it. `payment` is the payment's status, `reason` its trouble."""
+
+    id: str
+    number: str
+    token: str
+    show: str
+    show_slug: str
+    show_title: str
+    brand: str
+    buyer: str
+    status: OrderStatus
+    total: Money
+    lines: list[OrderLine]
+    name: str
+    email: str
+    address: dict[str, str]
+    created_ms: int
+    paid_ms: int | None
+    payment: str
+    payment_ref: str
+    reason: str
+
+
+class OrderTally(msgspec.Struct, frozen=True):
+    """Orders paid in a show, and their sum."""
+
+    orders: int
+    revenue: Money
+
+
+class Orders:
+    """Reads orders; checkout writes them."""
+
+    def __init__(self, db: Database, secret_key: str) -> None:
+        self._db = db
+        self._key = secret_key
+
+    async def by_token(self, token: str) -> Order:
+        """The order a link opens. Raises NotFound, for a forged link as for an unknown order."""
+        order_id = unsign(self._key, "order", token)
+        if order_id is None:
+            raise NotFound("order", token[:40])
+        return await self.by_id(order_id)
+
+    async def by_id(self, order_id: str) -> Order:
+        """Raises NotFound."""
+        found = await self._db.read(lambda c: _orders(c, self._key, _QUERY.where(orders.c.id == order_id)))
+        if not found:
+            raise NotFound("order", order_id)
+        return found[0]
+
+    async def of_buyer(self, show_id: str, buyer: str) -> list[Order]:
+        """A person's orders in a show, newest first; 50 at most."""
+        query = _QUERY.where(orders.c.show_id == show_id, orders.c.buyer == buyer)
+        return await self._db.read(
+            lambda c: _orders(c, self._key, query.order_by(orders.c.created_ms.desc()).limit(50))
+        )
+
+    async def of_show(self, show_id: str, *, before_ms: int | None = None, limit: int = 50) -> list[Order]:
+        """A show's orders, newest first, for staff; page on with the last one's `created_ms`."""
+        query = _QUERY.where(orders.c.show_id == show_id)
+        if before_ms is not None:
+            query = query.where(orders.c.created_ms < before_ms)
+        query = query.order_by(orders.c.created_ms.desc()).limit(min(limit, 200))
+        return await self._db.read(lambda c: _orders(c, self._key, query))
+
+    async def tally(self, show_id: str) -> OrderTally:
+        """Orders paid and revenue of a show. Raises NotFound."""
+        paid = select(func.count(), func.coalesce(func.sum(orders.c.total_minor), 0)).where(
+            orders.c.show_id == show_id, orders.c.status == "paid"
+        )
+        currency = select(brands.c.currency).join(shows, shows.c.brand_id == brands.c.id).where(shows.c.id == show_id)
+
+        def read(connection: Connection) -> OrderTally:
+            count, revenue = connection.execute(paid).one()
+            unit = connection.execute(currency).scalar()
+            if unit is None:
+                raise NotFound("show", show_id)
+            return OrderTally(count, Money(int(revenue), unit))
+
+        return await self._db.read(read)
+
+
+_QUERY = (
+    select(
+        orders,
+        shows.c.slug.label("show_slug"),
+        shows.c.title.label("show_title"),
+        brands.c.name.label("brand"),
+        payments.c.status.label("payment"),
+        payments.c.provider_ref,
+        payments.c.reason,
+    )
+    .join(shows, shows.c.id == orders.c.show_id)
+    .join(brands, brands.c.id == shows.c.brand_id)
+    .join(payments, payments.c.order_id == orders.c.id)
+)
+
+
+def _orders(connection: Connection, key: str, query: Any) -> list[Order]:
+    rows = connection.execute(query).all()
+    lines: dict[str, list[Row[Any]]] = {}
+    of = select(order_lines).where(order_lines.c.order_id.in_([row.id for row in rows])).order_by(order_lines.c.sku)
+    for line in connection.execute(of):
+        lines.setdefault(line.order_id, []).append(line)
+    return [_order(row, lines.get(row.id, []), key) for row in rows]
+
+
+def _order(row: Row[Any], lines: list[Row[Any]], key: str) -> Order:
+    return Order(
+        id=row.id,
+        number=row.number,
+        token=token_of(key, row.id),
+        show=row.show_id,
+        show_slug=row.show_slug,
+        show_title=row.show_title,
+        brand=row.brand,
+        buyer=row.buyer,
+        status=row.status,
+        total=Money(row.total_minor, row.currency),
+        lines=[
+            OrderLine(
+                line.sku,
+                line.qty,
+                Money(line.unit_minor, row.currency),
+                line.title,
+                line.size,
+                line.colour,
+                line.picture,
+                line.look_id,
+            )
+            for line in lines
+        ],
+        name=row.name,
+        email=row.email,
+        address=msgspec.json.decode(row.address, type=dict[str, str]),
+        created_ms=row.created_ms,
+        paid_ms=row.paid_ms,
+        payment=row.payment,
+        payment_ref=row.provider_ref or "",
+        reason=row.reason,
+    )
