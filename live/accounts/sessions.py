@@ -91,7 +91,7 @@ class Sessions:
 
     async def rename(self, session_id: str, name: str) -> None:
         """Keep a nickname. A session that ended in the meantime stays ended."""
-        await self._rename(keys=[keys.session(session_id)], args=[name])
+        await self._rename([keys.session(session_id)], [name])
 
     async def end(self, session_id: str) -> None:
         """The cookie opens nothing from here on."""

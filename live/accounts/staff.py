@@ -95,7 +95,9 @@ class StaffBook:
 
         await self._db.write(write)
 
-    async def grant(self, staff_id: str, role: Role, *, brand_id: str | None = None, show_id: str | None = None) -> None:
+    async def grant(
+        self, staff_id: str, role: Role, *, brand_id: str | None = None, show_id: str | None = None
+    ) -> None:
         """Give a role over a brand or over one show; giving it twice is giving it once. Raises: Invalid, NotFound."""
         if role not in GRANTABLE:
             raise Invalid("role", "unknown")
@@ -107,9 +109,7 @@ class StaffBook:
                 raise NotFound("staff", staff_id)
             # UNIQUE takes two NULLs for different, so the store alone would let the same grant in twice.
             if Grant(role, brand_id, show_id) not in _grants(sql, staff_id):
-                sql.execute(
-                    insert(grant_rows).values(staff_id=staff_id, role=role, brand_id=brand_id, show_id=show_id)
-                )
+                sql.execute(insert(grant_rows).values(staff_id=staff_id, role=role, brand_id=brand_id, show_id=show_id))
 
         await self._db.write(write)
 

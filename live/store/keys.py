@@ -11,6 +11,7 @@ s:{show}:owned             hash    until rebuilt       shop.stock       cart|sku
 s:{show}:lapsed            list    last 10,000         shop.stock       lapsed holds whose owners are to be told
 s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `rev`, `paying`
 s:{show}:op:<cart>:<op>    string  10 minutes          shop.stock       first answer of an operation
+s:{show}:stage             string  7 days from change  desk             version of the show's programme: counts changes
 s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
 relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
 relays                     set     -                   relay.server     ids of relays, pruned by readers
@@ -55,6 +56,10 @@ def cart(show: str, cart_id: str) -> str:
 
 def op(show: str, cart_id: str, op_id: str) -> str:
     return f"s:{{{show}}}:op:{cart_id}:{op_id}"
+
+
+def stage(show: str) -> str:
+    return f"s:{{{show}}}:stage"
 
 
 def media(show: str) -> str:

@@ -1,0 +1,395 @@
+"""The desk: where stage, shop and room meet, and the only place that publishes live's kinds.
+
+Truth first, then the telling: SQL (or the gate) commits, the programme's version is counted up, and only then is
+anybody told. A process that dies in between has told too little, never too much; whoever joins reads what is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import msgspec
+import structlog
+from chat.hub import Hub, Intent
+from redis.asyncio import Redis
+from redis.exceptions import LockError, RedisError
+
+from chat.bus import RedisBus
+from chat.errors import Error as RoomError
+from chat.ports import Member
+from live.clock import Clock
+from live.desk.programme import Programme, Programmes
+from live.desk.relays import Relays
+from live.errors import Error, Invalid, Overloaded
+from live.events import (
+    INTENTS,
+    Card,
+    CardDropped,
+    CardWithdrawn,
+    Cart,
+    CartAdd,
+    CartChanged,
+    CartRemove,
+    Level,
+    LiveSnapshot,
+    LookIntent,
+    OrderChanged,
+    Picture,
+    PictureChanged,
+    RunsheetChanged,
+    ShowEnded,
+    ShowFacts,
+    ShowOpened,
+    StockChanged,
+    Tally,
+    TallyChanged,
+)
+from live.shop.cart import Carts
+from live.shop.checkout import Checkout, Contact, Placed, Settled
+from live.shop.orders import Orders
+from live.shop.stock import StockGate
+from live.stage import runsheet
+from live.stage.media import Media, media_at
+from live.stage.runsheets import Runsheets
+from live.stage.shows import Shows
+from live.store import keys
+
+log = structlog.get_logger()
+
+TALLY_EVERY_MS = 1_000
+TURN_S = 5  # longest an act of the stage takes: one transaction and a few scripts
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Desk:
+    """What hosts, viewers, payments and the worker do to a show, told to everyone whom it concerns.
+
+    Implements chat.ports.Scene.
+    """
+
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        bus: RedisBus,
+        clock: Clock,
+        shows: Shows,
+        runsheets: Runsheets,
+        media: Media,
+        gate: StockGate,
+        carts: Carts,
+        checkout: Checkout,
+        orders: Orders,
+        programmes: Programmes,
+        relays: Relays,
+    ) -> None:
+        self._redis = redis
+        self._bus = bus
+        self._clock = clock
+        self._shows = shows
+        self._runsheets = runsheets
+        self._media = media
+        self._gate = gate
+        self._carts = carts
+        self._checkout = checkout
+        self._orders = orders
+        self._programmes = programmes
+        self._relays = relays
+        self._told: dict[str, Tally] = {}
+        gate.on_rebuilt = self.stock_rebuilt
+
+    # ---- the room's side -----------------------------------------------------------------------
+
+    def attend(self, hub: Hub) -> None:
+        """Take the intents of live.events.INTENTS from the room's sockets, each for its least role."""
+        acts: dict[str, Callable[[Intent], Awaitable[object]]] = {
+            "cart.add": self._on_cart_add,
+            "cart.remove": self._on_cart_remove,
+            "card.drop": self._on_drop,
+            "card.withdraw": self._on_withdraw,
+            "look.next": self._on_next,
+            "show.open": self._on_open,
+            "show.end": self._on_end,
+        }
+        assert acts.keys() == INTENTS.keys(), "every intent of the catalogue has its handler, and no other"
+        for kind, handler in acts.items():
+            hub.on(kind, handler, role=INTENTS[kind][1])
+
+    async def snapshot(self, room: str, member: Member) -> LiveSnapshot:
+        """live's part of `welcome`, as `member` may see it. Raises: NotFound, StoreDown."""
+        programme = await self._programmes.of(room)
+        is_host = member.may("host")
+        skus = programme.every_sku() if is_host else programme.skus()
+        picture, stock, cart, tally = await asyncio.gather(
+            self._media.picture(room),
+            self._gate.levels(room, skus),
+            self._carts.view(room, member.person),
+            self.tally(room) if is_host else _nothing(),
+        )
+        return LiveSnapshot(
+            show=programme.facts,
+            picture=picture,
+            cards=programme.cards,
+            pinned=programme.pinned,
+            stock=stock,
+            cart=cart,
+            runsheet=programme.rows if is_host else None,
+            tally=tally,
+        )
+
+    async def private(self, room: str, member: Member) -> list[tuple[str, object]]:
+        """What a page that resumed is told again, because it is private and was not kept in the log."""
+        told: list[tuple[str, object]] = [("cart.changed", CartChanged(await self._carts.view(room, member.person)))]
+        if member.may("host"):
+            told.append(("runsheet.changed", RunsheetChanged((await self._programmes.of(room)).rows)))
+            told.append(("tally.changed", TallyChanged(await self.tally(room))))
+        return told
+
+    # ---- running the show ----------------------------------------------------------------------
+
+    async def open_show(self, show_id: str, actor: str) -> ShowFacts:
+        """Go on air. The stock gate stands before anybody hears of it. Raises: NotFound, WrongState."""
+        await self._gate.open(show_id)
+        async with self._in_turn(show_id):
+            show, _ = await self._shows.advance(show_id, "open", at_ms=await self._media_now(show_id), actor=actor)
+            await self._programmes.changed(show_id)
+            await self._bus.publish(show_id, "show.opened", ShowOpened(show.facts))
+        return show.facts
+
+    async def end_show(self, show_id: str, actor: str) -> ShowFacts:
+        """Go off air. Nothing can be added from here on; what is held may be paid until its hold runs out, because a
+        hold is a promise. Raises: NotFound, WrongState. Source: docs/decisions/0041-holds-outlive-the-show.md"""
+        async with self._in_turn(show_id):
+            show, _ = await self._shows.advance(show_id, "end", at_ms=await self._media_now(show_id), actor=actor)
+            await self._programmes.changed(show_id)
+            await self._bus.publish(show_id, "show.ended", ShowEnded(show.facts))
+        await self._relays.end(show_id)
+        return show.facts
+
+    async def drop(self, show_id: str, look_id: str, actor: str) -> str:
+        """Put a look's card out at this moment of the picture. Of two hosts at once, one does and the other hears
+        WrongState. Raises: NotFound, NotLive, WrongState."""
+        async with self._in_turn(show_id):
+            at_ms = await self._media_now(show_id)
+            _, look = await self._runsheets.drop(show_id, look_id, at_ms=at_ms, actor=actor)
+            await self._programmes.changed(show_id)
+            programme = await self._programmes.of(show_id)
+            stock = await self._gate.levels(show_id, programme.skus(look_id))
+            card = _card_as_dropped(programme, look)
+            await self._bus.publish(show_id, "card.dropped", CardDropped(card, stock), at=at_ms)
+        await self._tell_hosts(show_id, programme)
+        return look_id
+
+    async def withdraw(self, show_id: str, look_id: str, actor: str) -> str:
+        """Take a look's card back; what is held of it stays held. Raises: NotFound, NotLive, WrongState."""
+        async with self._in_turn(show_id):
+            at_ms = await self._media_now(show_id)
+            after, _ = await self._runsheets.withdraw(show_id, look_id, at_ms=at_ms, actor=actor)
+            await self._programmes.changed(show_id)
+            await self._bus.publish(show_id, "card.withdrawn", CardWithdrawn(look_id, after.pinned), at=at_ms)
+        await self._tell_hosts(show_id, await self._programmes.of(show_id))
+        return look_id
+
+    async def next_look(self, show_id: str, actor: str) -> str:
+        """Drop the first look that still waits, and answer which. Raises: NotFound when none does, NotLive."""
+        look = runsheet.next_in_order(await self._runsheets.of(show_id))
+        return await self.drop(show_id, look.id, actor)
+
+    async def picture_changed(self, show_id: str, picture: Picture) -> None:
+        """The relay says that the picture came, went or came back."""
+        await self._bus.publish(show_id, "picture.changed", PictureChanged(picture))
+
+    # ---- the bag -------------------------------------------------------------------------------
+
+    async def add_to_cart(self, show_id: str, person: str, sku: str, qty: int, *, op: str) -> Cart:
+        """Hold `qty` more of a piece whose card is out. The same `op` again is the same hold.
+
+        Raises: NotFound, NotLive, WrongState (its card was withdrawn), SoldOut, OverLimit, Invalid, StoreDown.
+        """
+        programme = await self._programmes.of(show_id)
+        look = programme.buyable(sku)
+        cart, moved = await self._carts.add(
+            show_id,
+            person,
+            sku,
+            qty,
+            op=op,
+            look=look,
+            at_ms=await self._media_now(show_id),
+            ttl_s=programme.show.hold_ttl_s,
+            limit=programme.show.max_per_buyer,
+        )
+        await self._stock_moved(show_id, moved)
+        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+        return cart
+
+    async def remove_from_cart(self, show_id: str, person: str, sku: str, *, op: str) -> Cart:
+        """Give a line back to stock; possible whatever became of the show. Raises: Invalid, StoreDown."""
+        cart, moved = await self._carts.remove(show_id, person, sku, op=op)
+        await self._stock_moved(show_id, moved)
+        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+        return cart
+
+    # ---- money ---------------------------------------------------------------------------------
+
+    async def place(self, show_id: str, person: str, contact: Contact, *, idempotency_key: str) -> Placed:
+        """Turn the bag into an order that waits for its payment, and tell the buyer's other tabs.
+
+        Raises: EmptyBag, HoldLapsed, PriceChanged, IdempotencyMismatch, StoreDown.
+        """
+        placed = await self._checkout.place(show_id, person, contact, idempotency_key=idempotency_key)
+        await self._tell_cart(show_id, person)
+        return placed
+
+    async def settle(self, payment_ref: str) -> Settled | None:
+        """Bring an order to where its payment is, and tell whom it concerns. Any number of times."""
+        settled = await self._checkout.settle(payment_ref)
+        if settled is not None:
+            await self.announce(settled)
+        return settled
+
+    async def announce(self, settled: Settled) -> None:
+        """Tell of an order that moved: its buyer, and everyone when stock did. The order stands whether or not
+        anybody could be told: Redis may be what is down."""
+        try:
+            await self._stock_moved(settled.show_id, settled.levels)
+            changed = OrderChanged(settled.order_id, settled.number, settled.status, settled.token, settled.total)
+            await self._bus.tell(settled.show_id, settled.buyer, "order.changed", changed)
+            await self._tell_cart(settled.show_id, settled.buyer)
+        except (RedisError, OSError, Error) as error:
+            log.warning("order.untold", order=settled.order_id, error=type(error).__name__)
+
+    async def lapse(self) -> int:
+        """Return the holds that ran out, everywhere; tell their owners and everyone of the stock. Answers how many.
+
+        The worker calls it every second (invariant I6).
+        """
+        count = 0
+        for show_id in await self._gate.shows_open():
+            lapsed = await self._gate.lapse(show_id)
+            levels: dict[str, Level] = {}
+            for hold in lapsed:
+                if hold.sku not in levels or levels[hold.sku].rev < hold.level.rev:
+                    levels[hold.sku] = hold.level
+            await self._stock_moved(show_id, levels)
+            for cart in dict.fromkeys(hold.cart for hold in lapsed):
+                await self._tell_cart(show_id, cart)
+            count += len(lapsed)
+        return count
+
+    async def stock_rebuilt(self, show_id: str) -> None:
+        """A lost gate was made again: everyone's figures are new."""
+        programme = await self._programmes.of(show_id)
+        await self._stock_moved(show_id, await self._gate.levels(show_id, programme.every_sku()))
+
+    # ---- figures for the host ------------------------------------------------------------------
+
+    async def viewers(self, show_id: str) -> int:
+        """People watching, over all processes."""
+        return await self._bus.viewers(show_id)
+
+    async def tally(self, show_id: str) -> Tally:
+        """The host's figures now."""
+        viewers, held, sold = await asyncio.gather(
+            self._bus.viewers(show_id), self._gate.held(show_id), self._orders.tally(show_id)
+        )
+        return Tally(viewers=viewers, held=held, orders=sold.orders, revenue=sold.revenue)
+
+    async def run(self) -> None:
+        """Tell hosts their figures when they moved, once a second at most. Owned by the web process's lifespan."""
+        while True:
+            await asyncio.sleep(TALLY_EVERY_MS / 1000)
+            try:
+                for show_id in await self._shows.live_ids():
+                    await self.tell_tally(show_id)
+            except (RedisError, OSError, Error, RoomError) as error:
+                # Fails open: figures stand still while a store is away.
+                log.warning("tally.untold", error=type(error).__name__)
+
+    async def tell_tally(self, show_id: str) -> None:
+        """Tell the hosts of one show, unless another process did within the second or nothing moved."""
+        # Every process ticks; the lock lets one of them speak, and it goes away by itself.
+        mine = await self._redis.set(keys.lock(f"tally:{show_id}"), b"1", nx=True, px=TALLY_EVERY_MS - 100)
+        if not mine:
+            return
+        tally = await self.tally(show_id)
+        if self._told.get(show_id) != tally:
+            self._told[show_id] = tally
+            await self._bus.tell_role(show_id, "host", "tally.changed", TallyChanged(tally))
+
+    # ---- intents -------------------------------------------------------------------------------
+
+    async def _on_cart_add(self, intent: Intent) -> object:
+        body = _body(intent, CartAdd)
+        return {"cart": await self.add_to_cart(intent.room, intent.member.person, body.sku, body.qty, op=intent.op)}
+
+    async def _on_cart_remove(self, intent: Intent) -> object:
+        body = _body(intent, CartRemove)
+        return {"cart": await self.remove_from_cart(intent.room, intent.member.person, body.sku, op=intent.op)}
+
+    async def _on_drop(self, intent: Intent) -> object:
+        return {"look": await self.drop(intent.room, _body(intent, LookIntent).look, intent.member.person)}
+
+    async def _on_withdraw(self, intent: Intent) -> object:
+        return {"look": await self.withdraw(intent.room, _body(intent, LookIntent).look, intent.member.person)}
+
+    async def _on_next(self, intent: Intent) -> object:
+        return {"look": await self.next_look(intent.room, intent.member.person)}
+
+    async def _on_open(self, intent: Intent) -> object:
+        return {"show": await self.open_show(intent.room, intent.member.person)}
+
+    async def _on_end(self, intent: Intent) -> object:
+        return {"show": await self.end_show(intent.room, intent.member.person)}
+
+    # ---- telling -------------------------------------------------------------------------------
+
+    async def _stock_moved(self, show_id: str, levels: dict[str, Level]) -> None:
+        if levels:
+            await self._bus.publish(show_id, "stock.changed", StockChanged(levels))
+
+    async def _tell_cart(self, show_id: str, person: str) -> None:
+        await self._bus.tell(show_id, person, "cart.changed", CartChanged(await self._carts.view(show_id, person)))
+
+    async def _tell_hosts(self, show_id: str, programme: Programme) -> None:
+        await self._bus.tell_role(show_id, "host", "runsheet.changed", RunsheetChanged(programme.rows))
+
+    @asynccontextmanager
+    async def _in_turn(self, show_id: str) -> AsyncIterator[None]:
+        """One act of the stage at a time, over all processes: what is told must have the order of what was done, or a
+        page that heard of two drops pins another card than one that joins. Raises: Overloaded."""
+        lock = self._redis.lock(
+            keys.lock(f"stage:{show_id}"), timeout=TURN_S, blocking_timeout=TURN_S, sleep=0.02, thread_local=False
+        )
+        if not await lock.acquire():
+            raise Overloaded()
+        try:
+            yield
+        finally:
+            try:
+                await lock.release()
+            except LockError:
+                log.warning("stage.turn_overran", show=show_id)
+
+    async def _media_now(self, show_id: str) -> int:
+        return media_at(await self._media.picture(show_id), self._clock.now_ms())
+
+
+def _body(intent: Intent, kind: type[T]) -> T:
+    try:
+        return msgspec.convert(intent.body, kind)
+    except msgspec.ValidationError as error:
+        raise Invalid("body", str(error)) from None
+
+
+def _card_as_dropped(programme: Programme, look: runsheet.Look) -> Card:
+    """The card of this very drop: the programme may have moved on by now (another host withdrew it)."""
+    assert look.at_ms is not None and look.dropped_ms is not None, "the drop was committed with both"
+    return Card(look.id, look.number, look.title, programme.pieces.get(look.id, []), look.at_ms, look.dropped_ms)
+
+
+async def _nothing() -> None:
+    return None

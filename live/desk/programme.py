@@ -1,0 +1,171 @@
+"""A show as every page needs it: its facts, its looks with their pieces, what is out and what is pinned.
+
+Read from SQL once and kept in the process. A version in Redis counts the changes, so that a look dropped through one
+process can be held through another in the same instant; a version that was lost (Redis came back empty) or bumped
+late costs at most KEEP_MS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from live.errors import NotFound, NotLive, WrongState
+from live.events import Card, LookRow, Piece, ShowFacts, ShowStatus
+from live.shop.catalogue import Catalogue
+from live.stage.runsheet import Runsheet
+from live.stage.runsheets import Runsheets
+from live.stage.show import Show
+from live.stage.shows import Shows
+from live.store import keys
+
+KEEP_MS = 2_000
+VERSION_TTL_S = 7 * 86_400
+REDIS_ANSWERS_WITHIN_S = 2
+
+
+class Programme(msgspec.Struct, frozen=True):
+    """One view of a show. `sold_in` maps each SKU to its looks, in order."""
+
+    show: Show
+    runsheet: Runsheet
+    pieces: dict[str, list[Piece]]
+    sold_in: dict[str, tuple[str, ...]]
+
+    @property
+    def status(self) -> ShowStatus:
+        return self.runsheet.status
+
+    @property
+    def facts(self) -> ShowFacts:
+        return self.show.facts
+
+    @property
+    def pinned(self) -> str | None:
+        return self.runsheet.pinned
+
+    @property
+    def cards(self) -> list[Card]:
+        """Cards that are out, the first dropped first."""
+        return [self.card(look.id) for look in self.runsheet.out]
+
+    def card(self, look_id: str) -> Card:
+        """The card of a look that was dropped."""
+        look = self.runsheet.look(look_id)
+        assert look.at_ms is not None and look.dropped_ms is not None, "a card is made of a dropped look"
+        return Card(
+            look=look.id,
+            number=look.number,
+            title=look.title,
+            pieces=self.pieces.get(look.id, []),
+            at=look.at_ms,
+            dropped_ms=look.dropped_ms,
+        )
+
+    @property
+    def rows(self) -> list[LookRow]:
+        """The run of show, for the host."""
+        return [
+            LookRow(look.id, look.number, look.title, look.state, self.pieces.get(look.id, []), look.at_ms)
+            for look in self.runsheet.looks
+        ]
+
+    def skus(self, look_id: str | None = None) -> list[str]:
+        """SKUs of one look, or of every card that is out."""
+        looks = [look_id] if look_id is not None else [look.id for look in self.runsheet.out]
+        return list(
+            dict.fromkeys(
+                variant.sku for look in looks for piece in self.pieces.get(look, []) for variant in piece.variants
+            )
+        )
+
+    def every_sku(self) -> list[str]:
+        """SKUs of the whole run, waiting looks as well: what staff may see the stock of."""
+        return list(self.sold_in)
+
+    def buyable(self, sku: str) -> str:
+        """The look through which `sku` can be held now: the one dropped last.
+
+        Raises: NotFound while none of its looks was dropped (what is to come is nobody's business), NotLive when the
+        show isn't on air, WrongState when its card was withdrawn.
+        """
+        states = {look.id: look.state for look in self.runsheet.looks}
+        looks = [look for look in self.sold_in.get(sku, ()) if states.get(look) != "waiting"]
+        if not looks:
+            raise NotFound("sku", sku)
+        if self.status != "live":
+            raise NotLive(self.status)
+        for look in reversed(self.runsheet.out):
+            if look.id in looks:
+                return look.id
+        raise WrongState("withdrawn", "dropped")
+
+
+class Programmes:
+    """The programmes of the shows this process serves."""
+
+    def __init__(self, redis: Redis, shows: Shows, runsheets: Runsheets, catalogue: Catalogue) -> None:
+        self._redis = redis
+        self._shows = shows
+        self._runsheets = runsheets
+        self._catalogue = catalogue
+        self._kept: dict[str, tuple[bytes, float, Programme]] = {}
+        self._loading: dict[str, asyncio.Lock] = {}
+
+    async def of(self, show_id: str) -> Programme:
+        """The programme as of the last change anywhere. Raises: NotFound.
+
+        Fails open: with Redis away it is at most KEEP_MS old, so that pages go on; what is sold asks Redis itself.
+        """
+        try:
+            async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
+                version = await self._redis.get(keys.stage(show_id)) or b""
+        except (RedisError, OSError):
+            version = b"?"
+        if (programme := self._current(show_id, version)) is not None:
+            return programme
+        # One load serves everybody who waits for it: a thousand joins at a drop are one query.
+        async with self._loading.setdefault(show_id, asyncio.Lock()):
+            if (programme := self._current(show_id, version)) is not None:
+                return programme
+            loaded_ms = _monotonic_ms()
+            programme = await self._load(show_id)
+            self._kept[show_id] = (version, loaded_ms, programme)
+            return programme
+
+    async def changed(self, show_id: str) -> None:
+        """SQL holds something newer: every process reads again. Called after the commit, before anybody is told."""
+        self._kept.pop(show_id, None)
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.incr(keys.stage(show_id))
+            pipe.expire(keys.stage(show_id), VERSION_TTL_S)
+            await pipe.execute()
+
+    def _current(self, show_id: str, version: bytes) -> Programme | None:
+        kept = self._kept.get(show_id)
+        if kept is None or kept[0] != version or _monotonic_ms() - kept[1] > KEEP_MS:
+            return None
+        return kept[2]
+
+    async def _load(self, show_id: str) -> Programme:
+        show = await self._shows.by_id(show_id)
+        runsheet = await self._runsheets.of(show_id)
+        pieces = await self._catalogue.pieces_of_looks(show_id)
+        sold_in: dict[str, tuple[str, ...]] = {}
+        for look in runsheet.looks:
+            for piece in pieces.get(look.id, []):
+                for variant in piece.variants:
+                    sold_in[variant.sku] = (*sold_in.get(variant.sku, ()), look.id)
+        # The run of show was read last and has the status: the two must agree, or a card of a live show would meet a
+        # show that isn't.
+        if runsheet.status != show.status:
+            show = await self._shows.by_id(show_id)
+        return Programme(show, runsheet, pieces, sold_in)
+
+
+def _monotonic_ms() -> float:
+    return time.monotonic() * 1000

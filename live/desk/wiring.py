@@ -1,0 +1,146 @@
+"""Everything a process works with, put together once: `async with services(settings) as s`.
+
+web, worker, relay, the command line and the tests all use it; what a process doesn't need costs it nothing but the
+object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from chat.bus import RedisBus
+from live.accounts.sessions import Sessions
+from live.accounts.signin import SignIn
+from live.accounts.staff import StaffBook
+from live.accounts.throttle import Throttle
+from live.clock import Clock, SystemClock
+from live.desk.archive import SqlArchive
+from live.desk.control import Desk
+from live.desk.people import People
+from live.desk.programme import Programmes
+from live.desk.relays import Relays
+from live.settings import Settings
+from live.shop.cart import Carts
+from live.shop.catalogue import Catalogue
+from live.shop.checkout import Checkout
+from live.shop.orders import Orders
+from live.shop.payments.sandbox import SandboxProvider
+from live.shop.stock import StockGate
+from live.stage.media import Media
+from live.stage.runsheets import Runsheets
+from live.stage.shows import Shows
+from live.stage.timeline import Timeline
+from live.store.embedded import embedded_store
+from live.store.redis import connect
+from live.store.sql import Database
+
+
+@dataclass(frozen=True)
+class Services:
+    """One process's parts. `settings.redis_url` is set here, also when the store is the embedded one."""
+
+    settings: Settings
+    clock: Clock
+    redis: Redis
+    db: Database
+    bus: RedisBus
+    # accounts
+    staff: StaffBook
+    sessions: Sessions
+    signin: SignIn
+    throttle: Throttle
+    people: People
+    # stage
+    shows: Shows
+    runsheets: Runsheets
+    timeline: Timeline
+    media: Media
+    # shop
+    catalogue: Catalogue
+    gate: StockGate
+    carts: Carts
+    provider: SandboxProvider
+    checkout: Checkout
+    orders: Orders
+    # desk
+    programmes: Programmes
+    relays: Relays
+    archive: SqlArchive
+    desk: Desk
+
+
+@asynccontextmanager
+async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Services]:
+    """Connects to the stores and builds the parts; lets go of them on the way out.
+
+    Without REDIS_URL it joins the embedded store of the data folder, or starts it when it is the first.
+    Raises: StoreDown.
+    """
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        url = settings.redis_url or await stack.enter_async_context(embedded_store(settings))
+        settings = settings.model_copy(update={"redis_url": url})
+        redis = await connect(settings)
+        stack.push_async_callback(redis.aclose)
+        db = await Database.open(settings)
+        stack.push_async_callback(db.close)
+
+        bus = RedisBus(redis, now_ms=clock.now_ms)
+        staff = StaffBook(db, clock)
+        sessions = Sessions(redis, clock)
+        throttle = Throttle(redis)
+        shows = Shows(db, clock)
+        runsheets = Runsheets(db, clock)
+        media = Media(redis, clock)
+        catalogue = Catalogue(db)
+        gate = StockGate(redis, db, clock)
+        carts = Carts(redis, gate, catalogue, clock)
+        provider = SandboxProvider(db, settings, clock)
+        checkout = Checkout(db, redis, gate, carts, provider, clock)
+        orders = Orders(db)
+        programmes = Programmes(redis, shows, runsheets, catalogue)
+        relays = Relays(redis, settings)
+        stack.push_async_callback(relays.close)
+        yield Services(
+            settings=settings,
+            clock=clock,
+            redis=redis,
+            db=db,
+            bus=bus,
+            staff=staff,
+            sessions=sessions,
+            signin=SignIn(redis, staff, throttle),
+            throttle=throttle,
+            people=People(staff, sessions, bus),
+            shows=shows,
+            runsheets=runsheets,
+            timeline=Timeline(db),
+            media=media,
+            catalogue=catalogue,
+            gate=gate,
+            carts=carts,
+            provider=provider,
+            checkout=checkout,
+            orders=orders,
+            programmes=programmes,
+            relays=relays,
+            archive=SqlArchive(db, sessions),
+            desk=Desk(
+                redis=redis,
+                bus=bus,
+                clock=clock,
+                shows=shows,
+                runsheets=runsheets,
+                media=media,
+                gate=gate,
+                carts=carts,
+                checkout=checkout,
+                orders=orders,
+                programmes=programmes,
+                relays=relays,
+            ),
+        )

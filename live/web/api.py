@@ -1,0 +1,209 @@
+"""The JSON API: what a page does without its socket, and what a program does without a page. See docs/api.md."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from live.accounts.sessions import Session
+from live.desk.wiring import Services
+from live.errors import Invalid
+from live.ids import new_id
+from live.money import Money
+from live.shop.contact import Contact
+from live.stage.show import Show
+from live.web.security import member_of
+
+T = TypeVar("T")
+
+IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")  # visible ASCII; draft-ietf-httpapi-idempotency-key-header
+OUTCOMES = frozenset({"success", "decline", "insufficient_funds", "three_d_secure", "timeout_after_success", "abandon"})
+
+
+class Json(Response):
+    """A body encoded by msgspec."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        return msgspec.json.encode(content)
+
+
+# ---- the show and the bag ----------------------------------------------------------------------
+
+
+async def snapshot(request: Request) -> Response:
+    """The show as its page needs it: `LiveSnapshot`."""
+    services, show = await _show(request)
+    return Json(await services.desk.snapshot(show.id, await member_of(request, show)))
+
+
+class CartAddition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`op` names the tap: sent again after a lost answer, it is the same hold."""
+
+    sku: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    op: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    qty: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+
+
+async def cart_add(request: Request) -> Response:
+    """Hold a piece: {"cart": Cart}."""
+    services, show = await _show(request)
+    wanted = await body(request, CartAddition)
+    cart = await services.desk.add_to_cart(show.id, _session(request).person, wanted.sku, wanted.qty, op=wanted.op)
+    return Json({"cart": cart})
+
+
+async def cart_remove(request: Request) -> Response:
+    """Give a line back: {"cart": Cart}. Removing what isn't there changes nothing, so no `op` is asked for."""
+    services, show = await _show(request)
+    sku = request.path_params["sku"]
+    cart = await services.desk.remove_from_cart(show.id, _session(request).person, sku, op=new_id("op"))
+    return Json({"cart": cart})
+
+
+class Ordered(msgspec.Struct, frozen=True):
+    """An order that waits for its payment at `pay_url`. `token` opens `/orders/{token}`."""
+
+    order: str
+    number: str
+    token: str
+    status: str
+    total: Money
+    pay_url: str
+
+
+async def checkout(request: Request) -> Response:
+    """Turn the bag into an order: 201 `Ordered`. The same Idempotency-Key answers with the same order."""
+    services, show = await _show(request)
+    key = request.headers.get("idempotency-key", "")
+    if not IDEMPOTENCY_KEY.fullmatch(key):
+        raise Invalid("Idempotency-Key", "expected 1 to 64 visible ASCII characters")
+    contact = await body(request, Contact)
+    placed = await services.desk.place(show.id, _session(request).person, contact, idempotency_key=key)
+    answer = Ordered(placed.order_id, placed.number, placed.token, placed.status, placed.total, placed.pay_url)
+    return Json(answer, 201, headers={"Location": f"/orders/{placed.token}"})
+
+
+async def order(request: Request) -> Response:
+    """The order that the token opens: `Order`."""
+    return Json(await _services(request).orders.by_token(request.path_params["token"]))
+
+
+class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+async def name(request: Request) -> Response:
+    """Take a nickname: {"name": …}."""
+    services = _services(request)
+    kept = await services.desk.name_person(_session(request), (await body(request, Naming)).name)
+    return Json({"name": kept})
+
+
+# ---- running the show --------------------------------------------------------------------------
+
+
+async def show_open(request: Request) -> Response:
+    """Go on air: {"show": ShowFacts}."""
+    services, show = await _show(request)
+    return Json({"show": await services.desk.open_show(show.id, _session(request).person)})
+
+
+async def show_end(request: Request) -> Response:
+    """Go off air for good: {"show": ShowFacts}."""
+    services, show = await _show(request)
+    return Json({"show": await services.desk.end_show(show.id, _session(request).person)})
+
+
+async def look_drop(request: Request) -> Response:
+    """Put a look's card out: {"look": id}."""
+    services, show = await _show(request)
+    return Json({"look": await services.desk.drop(show.id, request.path_params["look"], _session(request).person)})
+
+
+async def look_withdraw(request: Request) -> Response:
+    """Take a look's card back: {"look": id}."""
+    services, show = await _show(request)
+    return Json({"look": await services.desk.withdraw(show.id, request.path_params["look"], _session(request).person)})
+
+
+async def look_next(request: Request) -> Response:
+    """Drop the next look in order: {"look": id}."""
+    services, show = await _show(request)
+    return Json({"look": await services.desk.next_look(show.id, _session(request).person)})
+
+
+async def publish_key(request: Request) -> Response:
+    """A new key for publishing, shown this once; the one before is void and its publisher cut: {"key", "whip_url"}."""
+    services, show = await _show(request)
+    key = await services.shows.set_publish_key(show.id)
+    await services.relays.drop_publisher(show.id)
+    return Json({"key": key, "whip_url": f"{services.settings.base_url}/whip/{show.slug}"}, 201)
+
+
+async def stats(request: Request) -> Response:
+    """Figures of a show: {"tally": Tally, "relays": […]}."""
+    services, show = await _show(request)
+    return Json({"tally": await services.desk.tally(show.id), "relays": await services.relays.stats()})
+
+
+# ---- the payment provider ----------------------------------------------------------------------
+
+
+async def sandbox_event(request: Request) -> Response:
+    """A message of the provider. What it says is a hint: the charge is fetched, and the order goes where that is.
+
+    204 also for a charge that is none of ours, so that the provider stops telling.
+    """
+    services = _services(request)
+    event = services.provider.parse_event(await request.body(), request.headers)
+    await services.desk.settle(event.ref)
+    return Response(status_code=204)
+
+
+async def sandbox_choose(request: Request) -> Response:
+    """The buyer's choice on the sandbox provider's page: field `outcome`. 303 back to that page, which then tells."""
+    form = await request.form(max_fields=10)
+    outcome = form.get("outcome")
+    if outcome not in OUTCOMES:
+        raise Invalid("outcome", "expected one of " + ", ".join(sorted(OUTCOMES)))
+    ref = request.path_params["ref"]
+    await _services(request).provider.choose(ref, str(outcome))
+    return RedirectResponse(f"/sandbox/pay/{ref}", 303)
+
+
+# ---- reading requests --------------------------------------------------------------------------
+
+
+async def body(request: Request, kind: type[T]) -> T:
+    """The JSON body as `kind`, nothing missing and nothing added. Raises: Invalid with the field; 415, 400."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415)
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.ValidationError:
+        raise  # errors.py names the field
+    except msgspec.DecodeError:
+        raise HTTPException(400) from None
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def _show(request: Request) -> tuple[Services, Show]:
+    services = _services(request)
+    show: Show | None = getattr(request.state, "show", None)
+    return services, show or await services.shows.by_slug(request.path_params["slug"])
+
+
+def _session(request: Request) -> Session:
+    session: Session = request.state.session
+    return session

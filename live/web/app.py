@@ -1,0 +1,125 @@
+"""The web process's application, put together: `create_app(settings)`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import structlog
+from chat.hub import Hub
+from chat.socket import room_endpoint
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from live.clock import Clock
+from live.desk.wiring import Services, services
+from live.settings import Settings
+from live.web import errors
+from live.web.access import AccessLog, Figures
+from live.web.gate import Gate
+from live.web.headers import SecurityHeaders
+from live.web.routes import DOORS
+from live.web.security import guarded
+from live.web.templating import STATIC, Pages
+
+log = structlog.get_logger()
+
+
+def create_app(
+    settings: Settings, *, clock: Clock | None = None, on_crash: Callable[[], None] | None = None
+) -> Starlette:
+    """The application: pages, API, WHIP/WHEP, the room's sockets. Its lifespan owns the stores and the hub.
+
+    `on_crash` is called when a task that must run for ever ends: a process without a hub is better started again.
+    """
+    figures = Figures()
+    app = Starlette(
+        routes=[],
+        middleware=[Middleware(AccessLog, figures=figures), Middleware(SecurityHeaders, settings=settings)],
+        exception_handlers=dict.fromkeys(errors.EXCEPTIONS, errors.respond),
+        lifespan=lambda app: _life(app, settings, clock, on_crash),
+    )
+    app.state.figures = figures
+    app.state.pages = Pages(settings)
+    app.state.draining = False
+    app.router.routes.extend(_routes(settings))
+    return app
+
+
+def _routes(settings: Settings) -> list[BaseRoute]:
+    doors = [Route(door.path, guarded(door), methods=sorted(door.methods), name=door.name) for door in DOORS]
+    pictures = settings.data_dir / "pictures"
+    return [
+        *doors,
+        Mount("/static", Versioned(STATIC), name="static"),
+        Mount("/media", Kept(pictures, check_dir=False), name="media"),
+    ]
+
+
+@asynccontextmanager
+async def _life(
+    app: Starlette, settings: Settings, clock: Clock | None, on_crash: Callable[[], None] | None
+) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        s = await stack.enter_async_context(services(settings, clock=clock))
+        hub = Hub(s.bus, archive=s.archive, scene=s.desk, now_ms=s.clock.now_ms)
+        s.desk.attend(hub)
+        app.state.services, app.state.hub = s, hub
+        # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
+        app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))
+        async with asyncio.TaskGroup() as tasks:
+            owned = [tasks.create_task(_for_ever(run, on_crash)) for run in (hub.run, s.desk.run)]
+            try:
+                yield
+            finally:
+                for task in owned:
+                    task.cancel()
+                app.router.routes.pop()
+
+
+async def _for_ever(run: Callable[[], object], on_crash: Callable[[], None] | None) -> None:
+    try:
+        await run()  # type: ignore[misc]
+    except Exception:
+        log.error("owned_task.ended", task=getattr(run, "__qualname__", "?"), exc_info=True)
+        if on_crash is not None:
+            on_crash()
+
+
+class Versioned(StaticFiles):
+    """`/static/v-<hash>/…` is kept for ever, `/static/…` is asked again each time."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory=directory)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        first, slash, rest = path.partition("/")
+        versioned = first.startswith("v-") and bool(slash)
+        response = await super().get_response(rest if versioned else path, scope)
+        kept = "public, max-age=31536000, immutable" if versioned else "no-cache"
+        response.headers["Cache-Control"] = kept
+        return response
+
+
+class Kept(StaticFiles):
+    """Pictures: their names change with their content."""
+
+    def __init__(self, directory: Path, *, check_dir: bool) -> None:
+        super().__init__(directory=directory, check_dir=check_dir)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers["Cache-Control"] = "public, max-age=86400"
+        return response
+
+
+def services_of(app: Starlette) -> Services:
+    """The parts of a running application, typed."""
+    found: Services = app.state.services
+    return found

@@ -1,0 +1,276 @@
+"""Who asks, and whether they may: sessions by cookie, roles by show, CSRF and Origin, sizes and rates.
+
+Every request passes `guarded(door)`, in this order: size, session, rate, role, intent (CSRF); then the endpoint.
+Endpoints find `request.state.session` (a Session; `.known` says whether the browser has one), `request.state.door`,
+`request.state.show` (doors with a `{slug}` that need a role in it) and `request.app.state.services`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response
+from starlette.types import Message, Receive
+
+from chat.ports import Member
+from live.accounts.roles import Grant, badge, implied, roles_anywhere, roles_in
+from live.accounts.sessions import LIFE_S, NOBODY, Session
+from live.desk.wiring import Services
+from live.errors import Error, Forbidden, SignInNeeded, StoreDown, Throttled
+from live.ids import sign
+from live.settings import Settings
+from live.stage.show import Show
+from live.web import errors
+
+if TYPE_CHECKING:
+    from live.web.routes import Door
+
+log = structlog.get_logger()
+
+REDIS_ANSWERS_WITHIN_S = 5
+NETWORK_A_MINUTE = 12_000  # requests from one network: a full hall behind one address, and still a bound
+SESSIONS_A_MINUTE = 3_000  # new sessions from one network: each costs the store half a kilobyte for a month
+
+
+def cookie_name(settings: Settings) -> str:
+    """`__Host-` ties the cookie to this very host over https (RFC 6265bis, section 4.1.3.2)."""
+    return "__Host-frontrow" if settings.is_https else "frontrow"
+
+
+def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
+    """The door's endpoint behind everything that guards it."""
+
+    async def endpoint(request: Request) -> Response:
+        request = Request(request.scope, _capped(request.receive, door.body_max))
+        request.state.door = door
+        try:
+            _declared_size(request, door.body_max)
+            if door.kind != "house":  # health must answer when every store is down
+                request.state.session = await _session(request, door)
+                await _rate(request, door)
+                await _role(request, door)
+            if door.guard == "csrf":
+                await _meant(request)
+            response = await door.endpoint(request)
+        except ClientDisconnect:
+            response = Response(status_code=499)  # nobody reads it; the log does
+        except Exception as error:
+            response = await errors.respond(request, error)
+        _set_cookie(request, response)
+        return response
+
+    endpoint.__name__ = door.name
+    return endpoint
+
+
+# ---- for endpoints -----------------------------------------------------------------------------
+
+
+async def member_of(request: HTTPConnection, show: Show, session: Session | None = None) -> Member:
+    """Who asks, as the room and the desk know her, with every role she holds in `show`."""
+    session = session or request.state.session
+    services: Services = request.app.state.services
+    roles = roles_in(await grants_of(request, session), show_id=show.id, brand_id=show.brand_id)
+    return Member(
+        person=session.person,
+        name=session.name,
+        roles=roles if session.known else implied("viewer"),
+        device=session.device,
+        session=session.id,
+        badge=badge(roles),
+        network=network_of(request, services.settings.key),
+    )
+
+
+async def grants_of(request: HTTPConnection, session: Session) -> list[Grant]:
+    """What the signed-in member of staff was granted: read once a request, never from the session, so that a role
+    taken away is gone at once."""
+    if not session.staff_id:
+        return []
+    kept: list[Grant] | None = getattr(request.state, "grants", None)
+    if kept is None:
+        services: Services = request.app.state.services
+        kept = await services.staff.grants(session.staff_id)
+        request.state.grants = kept
+    return kept
+
+
+async def enter(request: Request, *, staff_id: str = "", person: str = "", name: str = "") -> Session:
+    """Sign in: a new session under a new token, so that one planted before is worth nothing (session fixation).
+
+    A member of staff keeps the person and the bag she had as a guest; a guest's link brings its own person.
+    """
+    services: Services = request.app.state.services
+    before: Session = request.state.session
+    token, session = await services.sessions.open(
+        person=person or before.person, device=before.device, staff_id=staff_id, name=name or before.name
+    )
+    if before.known:
+        await services.people.end_session(before.id)
+    request.state.session, request.state.fresh_cookie = session, token
+    return session
+
+
+async def leave(request: Request) -> Session:
+    """Sign out: the session ends, its live sockets close everywhere, and the browser is a new guest's."""
+    services: Services = request.app.state.services
+    before: Session = request.state.session
+    if before.known:
+        await services.people.end_session(before.id)
+    token, session = await services.sessions.open(device=before.device)
+    request.state.session, request.state.fresh_cookie = session, token
+    return session
+
+
+def network_of(request: HTTPConnection, key: str) -> str:
+    """A keyed hash of the client's network (IPv4 address, IPv6 /64), or "" for this machine's own. The address is the
+    one uvicorn vouches for: forwarded headers count only from `trusted_proxies`."""
+    try:
+        address = ipaddress.ip_address(request.client.host if request.client else "")
+    except ValueError:
+        return ""
+    if address.is_loopback:
+        return ""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        else:
+            return sign(key, "network", str(ipaddress.ip_network((address, 64), strict=False)))
+    return sign(key, "network", str(address))
+
+
+def is_local(request: HTTPConnection) -> bool:
+    """Asked from this machine itself, and not through a proxy on it."""
+    try:
+        local = ipaddress.ip_address(request.client.host if request.client else "").is_loopback
+    except ValueError:
+        return False
+    return local and not {"x-forwarded-for", "forwarded", "via"} & set(request.headers.keys())
+
+
+# ---- the checks --------------------------------------------------------------------------------
+
+
+def _declared_size(request: Request, limit: int) -> None:
+    try:
+        length = int(request.headers.get("content-length", "0"))
+    except ValueError:
+        raise HTTPException(400) from None
+    if length > limit:
+        raise HTTPException(413)
+
+
+def _capped(receive: Receive, limit: int) -> Receive:
+    """`receive` that stops at `limit` bytes of body: a chunked request declares no length."""
+    taken = 0
+
+    async def capped() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise HTTPException(413)
+        return message
+
+    return capped
+
+
+async def _session(request: Request, door: Door) -> Session:
+    """The cookie's session; a new guest's when a page is opened without one.
+
+    A page fails open: with Redis away it is shown to nobody in particular. Everything unsafe fails closed.
+    """
+    services: Services = request.app.state.services
+    token = request.cookies.get(cookie_name(services.settings), "")
+    try:
+        async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
+            session = await services.sessions.get(token) if token else None
+            if session is None and door.kind == "page" and request.method in ("GET", "HEAD"):
+                await _hit(services, "open", network_of(request, services.settings.key), SESSIONS_A_MINUTE)
+                token, session = await services.sessions.open()
+    except (RedisError, OSError, StoreDown) as error:
+        log.warning("session.unknown", error=type(error).__name__)
+        if door.guard == "read" and door.least == "anyone":
+            return NOBODY
+        raise StoreDown("redis") from error
+    if session is None:
+        return NOBODY
+    if door.kind == "page":
+        request.state.fresh_cookie = token  # its thirty days start again
+    return session
+
+
+async def _rate(request: Request, door: Door) -> None:
+    """Fails open: see Throttle."""
+    services: Services = request.app.state.services
+    session: Session = request.state.session
+    network = network_of(request, services.settings.key)
+    await _hit(services, "net", network, NETWORK_A_MINUTE)
+    await _hit(services, door.name, session.id or network, door.a_minute)
+
+
+async def _hit(services: Services, what: str, who: str, limit: int) -> None:
+    if who and (wait_s := await services.throttle.hit(what, who, limit=limit, window_s=60)):
+        raise Throttled(wait_s)
+
+
+async def _role(request: Request, door: Door) -> None:
+    if door.least == "anyone":
+        return
+    session: Session = request.state.session
+    if not session.known:
+        raise SignInNeeded()
+    if door.least == "viewer":
+        return
+    if door.of_a_show:
+        services: Services = request.app.state.services
+        request.state.show = await services.shows.by_slug(request.path_params["slug"])
+        roles = (await member_of(request, request.state.show)).roles
+    else:
+        roles = roles_anywhere(await grants_of(request, session))
+    if door.least not in roles:
+        # A guest is asked to sign in; for one of the staff signing in again would change nothing.
+        raise Forbidden(door.least) if session.staff_id else _sign_in_or_forbidden(door)
+
+
+def _sign_in_or_forbidden(door: Door) -> Error:
+    return SignInNeeded() if door.kind == "page" else Forbidden(door.least)
+
+
+async def _meant(request: Request) -> None:
+    """The person at the browser meant it: the request comes from one of our pages, and brings the session's token.
+
+    Raises: Forbidden, with what was missing.
+    """
+    services: Services = request.app.state.services
+    if request.headers.get("origin") not in services.settings.origins:
+        raise Forbidden("origin")
+    token = request.headers.get("x-csrf") or await _form_token(request)
+    if not hmac.compare_digest(token.encode(), request.state.session.csrf.encode()):
+        raise Forbidden("csrf")
+
+
+async def _form_token(request: Request) -> str:
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
+        return ""
+    value: Any = (await request.form(max_fields=40)).get("csrf", "")
+    return value if isinstance(value, str) else ""
+
+
+def _set_cookie(request: Request, response: Response) -> None:
+    token = getattr(request.state, "fresh_cookie", None)
+    if token is None:
+        return
+    settings: Settings = request.app.state.services.settings
+    response.set_cookie(
+        cookie_name(settings), token, max_age=LIFE_S, path="/", secure=settings.is_https, httponly=True, samesite="lax"
+    )
