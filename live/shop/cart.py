@@ -11,7 +11,7 @@ from live.events import Cart, CartLine, CartLineState, Level
 from live.money import Money
 from live.shop import pricing
 from live.shop.catalogue import Catalogue
-from live.shop.stock import StockGate
+from live.shop.stock import CART_TTL_S, StockGate
 from live.store import keys
 from live.store.redis import load_script
 
@@ -44,6 +44,7 @@ class Carts:
         self._catalogue = catalogue
         self._clock = clock
         self._read = load_script(redis, "cart")
+        self._reprice = load_script(redis, "reprice")
 
     async def view(self, show_id: str, cart: str) -> Cart:
         """The bag with the state of each hold. Nobody's bag is an empty one. Raises StoreDown."""
@@ -101,6 +102,12 @@ class Carts:
             raise Invalid("op", f"must have 1 to {OP_LIMIT} characters")
         level = await self._gate.release(show_id, sku, cart=cart, op=op)
         return await self.view(show_id, cart), {sku: level}
+
+    async def reprice(self, show_id: str, cart: str, sku: str, price_minor: int) -> None:
+        """Show a line at its new price, so that its buyer agrees to that one before paying."""
+        self._catalogue.forget(sku)
+        key, field = keys.cart(show_id, cart), f"l:{sku}"
+        await self._reprice([key], [field, price_minor, self._clock.now_ms(), CART_TTL_S])
 
 
 def _shown(line: KeptLine, units: int, until_ms: int, *, paying: bool) -> CartLine:

@@ -301,6 +301,7 @@ class StockGate:
                     keys.cart(show_id, cart),
                     keys.claims(show_id),
                     keys.owned(show_id),
+                    keys.sold(show_id, order),
                 ],
                 args,
             ),
@@ -314,7 +315,9 @@ class StockGate:
 
         A gate that was made again in between read SQL at a moment nobody knows; it is reconciled. Returns what moved.
         """
-        now_epoch, _ = await self._consume([keys.gate(show_id), keys.claims(show_id)], [order])
+        now_epoch, _ = await self._consume(
+            [keys.gate(show_id), keys.claims(show_id), keys.sold(show_id, order)], [order, OP_TTL_S]
+        )
         if now_epoch.decode() != epoch:
             return await self.reconcile(show_id)
         return {}

@@ -12,6 +12,7 @@ s:{show}:lapsed            list    last 10,000         shop.stock       lapsed h
 s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `rev`, `paying`
 s:{show}:op:<cart>:<op>    string  10 minutes          shop.stock       first answer of an operation
 s:{show}:stage             string  7 days from change  desk             version of the show's programme: counts changes
+s:{show}:sold:<order>      string  10 minutes          shop.stock       mark: this order's claim was consumed
 s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
 relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
 relays                     set     -                   relay.server     ids of relays, pruned by readers
@@ -60,6 +61,10 @@ def op(show: str, cart_id: str, op_id: str) -> str:
 
 def stage(show: str) -> str:
     return f"s:{{{show}}}:stage"
+
+
+def sold(show: str, order: str) -> str:
+    return f"s:{{{show}}}:sold:{order}"
 
 
 def media(show: str) -> str:

@@ -1,15 +1,15 @@
 -- A paid order takes its units: out of the cart's holds, and what they lack out of stock. All lines or none.
 -- The claim stands until the sale is a fact in SQL (consume.lua) or is called off (unclaim.lua).
--- KEYS    1 gate  2 holds  3 held  4 lapsed  5 cart  6 claims  7 owned
+-- KEYS    1 gate  2 holds  3 held  4 lapsed  5 cart  6 claims  7 owned  8 the order's mark (consume.lua)
 -- ARGV    1 now_ms  2 cart  3 order  4 cart_ttl_s  then sku, units, …
 -- RETURNS {'OK', epoch, for each level that moved: sku, left, rev} | {'SHORT', sku, left} | {'NOGATE'}
---         The same order again: {'OK', epoch}.
-local gate, holds, held, lapsed, cart, claims, owned = unpack(KEYS)
+--         The same order again, also after its sale: {'OK', epoch}.
+local gate, holds, held, lapsed, cart, claims, owned, mark = unpack(KEYS)
 local now, who, order = ARGV[1], ARGV[2], ARGV[3]
 
 local epoch = redis.call('HGET', gate, 'epoch')
 if not epoch then return {'NOGATE'} end
-if redis.call('HEXISTS', claims, order) == 1 then return {'OK', epoch} end
+if redis.call('HEXISTS', claims, order) == 1 or redis.call('EXISTS', mark) == 1 then return {'OK', epoch} end
 purge(gate, holds, held, lapsed, now, 100)
 
 for i = 5, #ARGV, 2 do
