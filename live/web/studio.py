@@ -1,0 +1,84 @@
+"""The pages of those who make the show: their shows, the host's desk, the moderator's room. Templates in studio/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from live.accounts.roles import roles_in
+from live.desk.wiring import Services
+from live.stage.show import Show
+from live.web import words
+from live.web.pages import house_of
+from live.web.security import grants_of, member_of
+from live.web.templating import page
+
+
+async def index(request: Request) -> Response:
+    """GET /studio: every show in which the person holds a role."""
+    s = _services(request)
+    grants = await grants_of(request, request.state.session)
+    rows: list[dict[str, Any]] = []
+    shows = await s.shows.list()
+    for found in shows:
+        roles = roles_in(grants, show_id=found.id, brand_id=found.brand_id)
+        if "moderator" in roles:
+            rows.append({**words.row_view(found, s.clock.now_ms()), "links": _links(found, roles)})
+    return page(request, "studio/shows.html", house=house_of(shows), shows=rows)
+
+
+async def show(request: Request) -> Response:
+    """GET /studio/shows/{slug}: the host's desk."""
+    s = _services(request)
+    found: Show = request.state.show
+    state = await _state(request, found)
+    return page(
+        request,
+        "studio/host.html",
+        show=found.facts,
+        nav=[("/studio", "Shows"), (f"/studio/shows/{found.slug}/room", "The room"), (f"/shows/{found.slug}", "As viewers see it")],
+        whip_url=f"{s.settings.base_url}/whip/{found.slug}",
+        has_key=await s.shows.has_publish_key(found.id),
+        state=state,
+    )
+
+
+async def room(request: Request) -> Response:
+    """GET /studio/shows/{slug}/room: the moderator's page."""
+    found: Show = request.state.show
+    member = await member_of(request, found)
+    nav = [("/studio", "Shows"), (f"/shows/{found.slug}", "As viewers see it")]
+    if "host" in member.roles:
+        nav.insert(1, (f"/studio/shows/{found.slug}", "The desk"))
+    return page(request, "studio/moderator.html", show=found.facts, nav=nav, state=await _state(request, found))
+
+
+async def _state(request: Request, found: Show) -> dict[str, Any]:
+    """What `welcome` would say, for first paint. Raises: StoreDown: a desk without its store can do nothing."""
+    s = _services(request)
+    member = await member_of(request, found)
+    return {
+        "epoch": "",
+        "seq": 0,
+        "now_ms": s.clock.now_ms(),
+        "you": {"person": member.person, "name": member.name, "roles": sorted(member.roles), "silenced": None},
+        "room": {
+            "viewers": await s.desk.viewers(found.id),
+            "lines": [],
+            "mode": {"slow_s": 0, "links": False},
+            "pinned": None,
+        },
+        "live": await s.desk.snapshot(found.id, member),
+    }
+
+
+def _links(found: Show, roles: frozenset[str]) -> list[tuple[str, str]]:
+    desk = [(f"/studio/shows/{found.slug}", "The desk")] if "host" in roles else []
+    return [*desk, (f"/studio/shows/{found.slug}/room", "The room"), (f"/shows/{found.slug}", "As viewers see it")]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,170 @@
+"""The pages' sentences and the small views that templates print: no template adds, compares or formats.
+
+static/js/models/words.js says the same of stock and money once the page is alive.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+from babel import Locale
+from babel.dates import format_datetime
+
+from live.events import Card, Level, Piece, ShowFacts
+from live.shop.orders import Order
+from live.stage.show import Show
+
+FEW = 3  # units at which the stock is told in the accent
+NEAR_MS = 48 * 3_600_000  # a show nearer than this is counted down to
+
+ORDER_WORDS = {  # status: (title, lede)
+    "paid": ("Thank you, {name}.", "It left the runway for you. We write as soon as it leaves the house."),
+    "pending": ("Almost yours.", "We are waiting for your bank. This page will say when it answers."),
+    "cancelled": ("Nothing was bought.", "The payment was not made and nothing was taken."),
+    "refunded": ("Paid back.", "The whole amount is on its way to your card."),
+}
+
+
+def stock(left: int, size: str) -> str:
+    where = f" in {size}" if size else ""
+    return f"{left} left{where}" if left > 0 else f"Sold out{where}"
+
+
+def when(ms: int) -> str:
+    """A moment for first paint, in UTC and saying so; the page's module puts it into the reader's zone."""
+    moment = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+    return format_datetime(moment, "d MMMM y, HH:mm 'UTC'", locale="en")
+
+
+def show_when(show: Show | ShowFacts) -> str:
+    if show.status == "live":
+        return "On air now"
+    if show.status == "ended":
+        return f"Ended {when(show.ended_ms)}" if show.ended_ms else "Ended"
+    return when(show.starts_ms) if show.starts_ms else "Soon"
+
+
+def slate(picture_state: str) -> str:
+    return "The picture will be right back." if picture_state == "slate" else "The picture is about to begin."
+
+
+def watching(viewers: int) -> str:
+    return f"{viewers:,} watching" if viewers else ""
+
+
+def row_view(show: Show, now_ms: int) -> dict[str, Any]:
+    """A show among others: on the front and in the studio."""
+    invitations = {"live": "Watch now", "scheduled": "Save your seat", "ended": "See the looks"}
+    return {
+        "slug": show.slug,
+        "title": show.title,
+        "tagline": show.tagline,
+        "poster": show.poster,
+        "status": show.status,
+        "starts_ms": show.starts_ms,
+        "when": show_when(show),
+        "countdown": show.status == "scheduled" and show.starts_ms is not None,
+        "invitation": invitations[show.status],
+    }
+
+
+def card_view(card: Card, levels: Mapping[str, Level]) -> dict[str, Any]:
+    """A card as partials/card.html prints it: the first piece, its first colour and size that can be had."""
+    if not card.pieces or not card.pieces[0].variants:
+        return {"look": card.look, "number": card.number, "title": card.title}
+    piece = card.pieces[0]
+
+    def left(sku: str) -> int:
+        return levels[sku].left if sku in levels else 0
+
+    chosen = next((one for one in piece.variants if left(one.sku) > 0), piece.variants[0])
+    colours = {one.colour: one.colour_hex for one in piece.variants}
+    return {
+        "look": card.look,
+        "number": card.number,
+        "title": piece.title,
+        "blurb": piece.blurb,
+        "picture": piece.picture,
+        "picture_alt": piece.picture_alt,
+        "price": chosen.price.words(),
+        "was": chosen.was.words() if chosen.was else "",
+        "stock": stock(left(chosen.sku), chosen.size) if levels else "",
+        "few": bool(levels) and left(chosen.sku) <= FEW,
+        "gone": left(chosen.sku) < 1,
+        "sizes": [
+            {
+                "name": "size-pinned-card",
+                "sku": one.sku,
+                "label": one.size or "One size",
+                "gone": left(one.sku) < 1,
+                "checked": one.sku == chosen.sku,
+            }
+            for one in piece.variants
+            if one.colour == chosen.colour
+        ],
+        "colours": [
+            {"name": "colour-pinned-card", "label": colour, "hex": shade, "checked": colour == chosen.colour}
+            for colour, shade in colours.items()
+        ],
+        "pieces": [
+            {"name": "piece-pinned-card", "product": one.product, "label": one.title, "checked": one is piece}
+            for one in card.pieces
+        ],
+    }
+
+
+def tile_view(card: Card) -> dict[str, Any]:
+    piece: Piece | None = card.pieces[0] if card.pieces else None
+    return {
+        "look": card.look,
+        "number": card.number,
+        "title": piece.title if piece else card.title,
+        "price": piece.variants[0].price.words() if piece and piece.variants else "",
+        "picture": piece.picture if piece else "",
+        "picture_alt": piece.picture_alt if piece else "",
+    }
+
+
+def order_view(order: Order) -> dict[str, Any]:
+    title, lede = ORDER_WORDS[order.status]
+    address = order.address
+    place = " ".join(part for part in (address.get("postcode", ""), address.get("city", "")) if part)
+    country = Locale("en").territories.get(address.get("country", ""), address.get("country", ""))
+    street = [part for part in (address.get("line1", ""), address.get("line2", "")) if part]
+    return {
+        "number": order.number,
+        "status": order.status,
+        "title": title.format(name=(order.name.split() or ["you"])[0]),
+        "lede": lede,
+        "total": order.total.words(),
+        "show_slug": order.show_slug,
+        "lines": [
+            {
+                "piece": line.title,
+                "what": " · ".join(
+                    part for part in (line.size, line.colour, f"× {line.qty}" if line.qty > 1 else "") if part
+                ),
+                "price": (line.unit * line.qty).words(),
+                "picture": line.picture,
+            }
+            for line in order.lines
+        ],
+        "facts": [
+            ("Sent to", [order.name, *street, place, country]),
+            ("Receipt to", [order.email]),
+            ("Bought during", [order.show_title]),
+            ("Placed", [when(order.paid_ms or order.created_ms)]),
+        ],
+    }
+
+
+def countries(accept_language: str) -> list[tuple[str, str, bool]]:
+    """(code, name, chosen) for the form, by name. Chosen is the region of the browser's language, if it says one."""
+    names = Locale("en").territories
+    codes = [code for code in names if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU", "UN", "QO")]
+    _, _, region = accept_language.partition(",")[0].partition(";")[0].strip().partition("-")
+    region = region.upper()
+    listed = sorted(((code, names[code], code == region) for code in codes), key=lambda entry: entry[1])
+    return [("", "Choose", region not in codes), *listed]

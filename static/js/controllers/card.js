@@ -1,0 +1,206 @@
+// @ts-check
+/** A look's card: over the picture, and in the sheet. It shows what the state says and sends what is pressed. */
+import { byId, clone, field, fill, find, flag, picture, reconcile, ring, say } from "./dom.js";
+import * as bag from "../models/bag.js";
+import { choose, coloursOf, left, sizesOf } from "../models/choice.js";
+import { timer } from "../models/clock.js";
+import { money, refused, stock as stockWords } from "../models/words.js";
+
+/**
+ * @typedef {import("../models/show.js").State} State
+ * @typedef {import("../models/types.js").Card} Card
+ * @typedef {{store: import("../models/store.js").Store<State>, clock: import("../models/clock.js").ServerClock,
+ *   hold: (sku: string) => Promise<void>, openBag: () => void, openLooks: () => void,
+ *   choices: Map<string, import("../models/choice.js").Choice>}} Tools
+ */
+
+const FEW = 3; // units at which the stock is told in the accent
+
+export class CardView {
+  /**
+   * @param {HTMLElement} place where the card lies; whatever the server drew there is taken over
+   * @param {string} test its data-testid
+   * @param {Tools} tools
+   */
+  constructor(place, test, tools) {
+    this.place = place;
+    this.test = test;
+    this.tools = tools;
+    /** @type {Card|null} */
+    this.card = null;
+    /** @type {HTMLElement|null} */
+    this.element = null;
+    this.busy = false;
+  }
+
+  /** @param {Card|null} card */
+  show(card) {
+    if (!card) {
+      this.card = null;
+      this.element?.remove();
+      this.element = null;
+      return;
+    }
+    const other = this.card?.look !== card.look;
+    this.card = card;
+    if (!this.element || other) {
+      const drawn = /** @type {HTMLElement|null} */ (this.place.querySelector('[data-part="card"]'));
+      // The server's own drawing of this look stays: replacing it would play its entrance twice.
+      this.element = drawn && drawn.dataset.look === card.look && !this.element ? drawn : clone("card-template");
+      this.element.dataset.look = card.look;
+      this.element.dataset.testid = this.test;
+      this.listen(this.element);
+      if (drawn !== this.element) this.place.replaceChildren(this.element);
+    }
+    this.render();
+  }
+
+  /** @param {HTMLElement} element */
+  listen(element) {
+    element.addEventListener("change", (event) => {
+      const input = /** @type {HTMLInputElement} */ (event.target);
+      const card = this.card;
+      if (!card) return;
+      const stock = this.tools.store.state.live.stock;
+      const now = this.choice();
+      const want = input.name.startsWith("size") ? { ...now, sku: input.value } : input.name.startsWith("colour") ? { ...now, colour: input.value } : { product: input.value };
+      this.tools.choices.set(card.look, choose(card, stock, want));
+      say(field(element, "note"), "");
+      this.render();
+    });
+    find(element, '[data-act="hold"]').addEventListener("click", () => this.press());
+    find(element, '[data-act="looks"]').addEventListener("click", () => this.tools.openLooks());
+  }
+
+  choice() {
+    const card = /** @type {Card} */ (this.card);
+    const stock = this.tools.store.state.live.stock;
+    const choice = choose(card, stock, this.tools.choices.get(card.look) ?? {});
+    // A choice made once stays, also when it sells out: it says so rather than jump to another size.
+    this.tools.choices.set(card.look, choice);
+    return choice;
+  }
+
+  async press() {
+    const sku = this.choice().sku;
+    const { store, clock } = this.tools;
+    if (this.busy || !sku) return;
+    if (bag.heldLine(store.state.live.cart, sku, clock.now())) return this.tools.openBag();
+    this.busy = true;
+    this.tell("");
+    this.render();
+    try {
+      await this.tools.hold(sku);
+    } catch (refusal) {
+      this.tell(refused(/** @type {any} */ (refusal)));
+    } finally {
+      this.busy = false;
+      if (this.card) this.render();
+    }
+  }
+
+  /** @param {string} words */
+  tell(words) {
+    if (this.element) fill(this.element, "note", words);
+  }
+
+  render() {
+    const { card, element } = this;
+    if (!card || !element) return;
+    const { live } = this.tools.store.state;
+    const choice = this.choice();
+    const piece = card.pieces.find((one) => one.product === choice.product) ?? card.pieces[0];
+    const variant = piece?.variants.find((one) => one.sku === choice.sku);
+    if (!piece || !variant) return;
+
+    picture(field(element, "picture"), piece.picture, piece.picture_alt);
+    fill(element, "number", `Look ${card.number}`);
+    fill(element, "title", piece.title);
+    fill(element, "blurb", piece.blurb);
+    fill(element, "price", money(variant.price));
+    fill(element, "was-price", money(variant.was));
+    field(element, "was").hidden = !variant.was;
+    find(element, '[data-act="looks"]').hidden = this.test !== "pinned-card" || live.cards.length < 2;
+
+    const units = left(live.stock, variant.sku);
+    fill(element, "stock", stockWords(units, variant.size));
+    flag(field(element, "stock"), "few", units <= FEW);
+
+    const pieces = card.pieces.length > 1 ? card.pieces : [];
+    field(element, "pieces-set").hidden = !pieces.length;
+    reconcile(field(element, "pieces"), pieces, (one) => one.product, () => clone("piece-template"), (item, one) => {
+      radio(item, `piece-${this.test}`, one.product, one.product === piece.product);
+      fill(item, "label", one.title);
+    });
+
+    const colours = coloursOf(piece);
+    field(element, "colours-set").hidden = colours.length < 2;
+    reconcile(field(element, "colours"), colours.length > 1 ? colours : [], (one) => `${piece.product} ${one}`, () => clone("colour-template"), (item, one) => {
+      radio(item, `colour-${this.test}`, one, one === choice.colour).setAttribute("aria-label", one);
+      item.title = one;
+      field(item, "swatch").setAttribute("fill", piece.variants.find((v) => v.colour === one)?.colour_hex || "#888");
+    });
+
+    const sizes = sizesOf(piece, choice.colour);
+    field(element, "sizes-set").hidden = !sizes.length;
+    reconcile(field(element, "sizes"), sizes, (one) => one.sku, () => clone("size-template"), (item, one) => {
+      const gone = left(live.stock, one.sku) < 1;
+      const input = radio(item, `size-${this.test}`, one.sku, one.sku === choice.sku);
+      input.dataset.testid = `size-${one.sku}`;
+      input.setAttribute("aria-label", gone ? `${one.size || "One size"}, sold out` : one.size || "One size");
+      flag(item, "gone", gone);
+      fill(item, "label", one.size || "One size");
+    });
+    this.tick();
+  }
+
+  /** The button and its timer, once a second and on every change. */
+  tick() {
+    const { card, element } = this;
+    if (!card || !element) return;
+    const { live } = this.tools.store.state;
+    const now = this.tools.clock.now();
+    const sku = this.choice().sku;
+    const held = bag.heldLine(live.cart, sku, now);
+    const lapsed = !held && live.cart.lines.some((line) => line.sku === sku);
+    const button = /** @type {HTMLButtonElement} */ (find(element, '[data-act="hold"]'));
+    const onAir = live.show.status === "live";
+    const none = left(live.stock, sku) < 1;
+    flag(button, "held", Boolean(held));
+    button.disabled = !held && (!onAir || none);
+    button.setAttribute("aria-busy", String(this.busy));
+    fill(element, "act-words", held ? "In your bag" : !onAir ? "The show is over" : none ? "Sold out" : lapsed ? "Hold again" : "Hold");
+    const running = held?.state === "held";
+    field(element, "timer").hidden = !running;
+    field(element, "ring").hidden = !running;
+    if (held && running) {
+      fill(element, "timer", timer(held.held_until_ms - now));
+      ring(button, bag.share(held, now, live.show.hold_ttl_s));
+    }
+  }
+}
+
+/**
+ * @param {HTMLElement} item
+ * @param {string} name
+ * @param {string} value
+ * @param {boolean} checked
+ */
+function radio(item, name, value, checked) {
+  const input = /** @type {HTMLInputElement} */ (find(item, "input"));
+  if (input.name !== name) input.name = name;
+  if (input.value !== value) input.value = value;
+  if (input.checked !== checked) input.checked = checked;
+  return input;
+}
+
+/** What the page says where no card is up. @param {boolean} any whether a look was out before */
+export function waiting(any) {
+  const place = byId("pinned");
+  if (place.querySelector('[data-part="wait"]')) return;
+  const words = document.createElement("p");
+  words.className = "card-wait";
+  words.dataset.part = "wait";
+  words.textContent = any ? "The next look is on its way." : "The first look is on its way.";
+  place.replaceChildren(words);
+}

@@ -1,0 +1,154 @@
+// @ts-check
+/** The viewer's page: one state, fed by the room's socket; controllers draw it and send what is pressed. */
+import { Player } from "../player.js";
+import { Wire } from "../wire.js";
+import { BagView } from "./bag.js";
+import { CardView, waiting } from "./card.js";
+import { ChatView } from "./chat.js";
+import { Checkout } from "./checkout.js";
+import { count } from "./countdown.js";
+import { byId, clone, embedded, fill, picture, reconcile, say, socketUrl, toast } from "./dom.js";
+import { Sheet } from "./sheet.js";
+import { Stage } from "./stage.js";
+import { ServerClock } from "../models/clock.js";
+import { applyEvent, applySnapshot, pinned } from "../models/show.js";
+import { Store } from "../models/store.js";
+import { moment, money, watching } from "../models/words.js";
+
+/** @typedef {import("../models/show.js").State} State */
+
+const page = byId("show");
+const slug = page.dataset.slug ?? "";
+const clock = new ServerClock();
+const first = embedded();
+clock.sync(first.now_ms);
+
+/** @type {Store<State>} */
+const store = new Store(applySnapshot(null, first));
+const sheet = new Sheet();
+const stage = new Stage();
+
+const wire = new Wire({
+  url: socketUrl(slug),
+  onSnapshot: (/** @type {import("../models/types.js").Welcome} */ welcome) => {
+    clock.sync(welcome.now_ms);
+    store.set(applySnapshot(store.state, welcome));
+  },
+  onEvent: (/** @type {import("../models/types.js").Envelope} */ envelope) => store.set(applyEvent(store.state, envelope)),
+  onState: (/** @type {string} */ state) => say(byId("wire-state"), state === "open" ? "" : "· reconnecting"),
+});
+
+/** @param {any} answer */
+function take(answer) {
+  if (answer?.cart) store.set(applyEvent(store.state, { kind: "cart.changed", body: { cart: answer.cart } }));
+}
+const hold = async (/** @type {string} */ sku) => take(await wire.send("cart.add", { sku, qty: 1 }));
+const release = async (/** @type {string} */ sku) => take(await wire.send("cart.remove", { sku }));
+
+/** What was chosen on each look, shared by the card over the picture and the one in the sheet. */
+const choices = new Map();
+const tools = { store, clock, hold, release, sheet, choices, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
+const card = new CardView(byId("pinned"), "pinned-card", tools);
+const inSheet = new CardView(byId("look-place"), "look-card", tools);
+const bag = new BagView(tools);
+const chat = new ChatView({ store, clock, send: (kind, body) => wire.send(kind, body) });
+const checkout = new Checkout({ slug, store, sheet });
+
+document.addEventListener("click", (event) => {
+  const act = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-act]"));
+  if (act?.dataset.act === "looks" && !act.closest(".card")) sheet.open("looks");
+  if (act?.dataset.act === "look") {
+    inSheet.show(store.state.live.cards.find((one) => one.look === act.dataset.look) ?? null);
+    sheet.open("look");
+  }
+});
+sheet.onChange((view) => {
+  // One look at a time has a live card: the one in a closed sheet is put away.
+  if (view !== "look") inSheet.show(null);
+  bag.render();
+});
+
+/** @type {Player|null} */
+let player = null;
+
+/** @param {State} state @param {State|null} before */
+function render(state, before) {
+  const { live } = state;
+  const was = before?.live;
+  if (live.show !== was?.show) {
+    page.dataset.status = live.show.status;
+    cover(live.show);
+    if (live.show.status === "live" && !player) {
+      player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` });
+      void player.start();
+    }
+    if (live.show.status === "ended" && player) {
+      void player.stop?.();
+      player = null;
+    }
+  }
+  if (live.picture !== was?.picture || live.show !== was?.show) stage.render(state);
+  if (live.cards !== was?.cards || live.pinned !== was?.pinned || live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show) {
+    const up = pinned(live);
+    card.show(up);
+    if (!up) waiting(live.cards.length > 0);
+    if (inSheet.card) inSheet.show(live.cards.find((one) => one.look === inSheet.card?.look) ?? null);
+    if (up && was && live.pinned !== was.pinned) say(byId("announce"), `Look ${up.number}, ${up.pieces[0]?.title ?? up.title}, ${money(up.pieces[0]?.variants[0]?.price)}`);
+  }
+  if (live.cards !== was?.cards) looks(live);
+  if (live.cart !== was?.cart || live.show !== was?.show) {
+    bag.render();
+    if (was) lapsed(live.cart, was.cart);
+  }
+  if (state.viewers !== before?.viewers) say(byId("viewers"), state.viewers ? watching(state.viewers) : "");
+  if (state.lines !== before?.lines || state.you !== before?.you) chat.render();
+}
+
+/** @param {import("../models/types.js").LiveSnapshot} live */
+function looks(live) {
+  byId("looks-empty").hidden = live.cards.length > 0;
+  byId("cover-looks").hidden = live.show.status !== "ended" || !live.cards.length;
+  reconcile(byId("looks"), [...live.cards].reverse(), (one) => one.look, () => clone("look-template"), (item, one) => {
+    const piece = one.pieces[0];
+    /** @type {HTMLElement} */ (item.firstElementChild).dataset.look = one.look;
+    fill(item, "number", `Look ${one.number}`);
+    fill(item, "title", piece?.title ?? one.title);
+    fill(item, "price", money(piece?.variants[0]?.price));
+    if (piece) picture(/** @type {HTMLImageElement} */ (item.querySelector("img")), piece.picture, piece.picture_alt);
+  });
+}
+
+/** @param {import("../models/types.js").ShowFacts} show */
+function cover(show) {
+  byId("countdown").hidden = show.status !== "scheduled" || !show.starts_ms;
+  byId("cover-looks").hidden = show.status !== "ended" || !store.state.live.cards.length;
+  const when = byId("cover-when");
+  if (show.status === "ended") say(when, show.ended_ms ? `This show ended ${moment(show.ended_ms)}` : "This show has ended");
+  else if (show.starts_ms) say(when, moment(show.starts_ms));
+}
+
+/**
+ * @param {import("../models/types.js").Cart} now
+ * @param {import("../models/types.js").Cart} before
+ */
+function lapsed(now, before) {
+  const news = now.lines.find((line) => line.state === "lapsed" && before.lines.some((old) => old.sku === line.sku && old.state === "held"));
+  if (news && sheet.view !== "bag") toast(`The hold on ${news.piece} ran out.`, { act: "Open your bag", onAct: () => sheet.open("bag") });
+}
+
+store.subscribe(render);
+render(store.state, null);
+byId("lines").scrollTop = byId("lines").scrollHeight;
+wire.start?.();
+void checkout.resume();
+
+setInterval(() => {
+  card.tick();
+  inSheet.tick();
+  bag.render();
+  chat.tick();
+  if (store.state.live.show.status === "scheduled") {
+    const due = count(byId("countdown"), clock.now());
+    if (due) say(byId("cover-when"), "The doors are about to open");
+  }
+}, 1000);

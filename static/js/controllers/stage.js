@@ -1,0 +1,61 @@
+// @ts-check
+/** The picture: how it fits the window, its ambient backdrop, sound, and the slate. The <video> is never replaced. */
+import { byId, fill, flag, say } from "./dom.js";
+
+const AMBIENT_MS = 400;
+const NEAR = 1.22; // a picture whose shape is this close to the window's fills it
+
+export class Stage {
+  constructor() {
+    this.main = byId("main");
+    this.video = /** @type {HTMLVideoElement} */ (byId("video"));
+    this.canvas = /** @type {HTMLCanvasElement} */ (byId("ambient"));
+    this.slate = byId("slate");
+    this.sound = byId("sound");
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.video.addEventListener("resize", () => this.fit());
+    this.video.addEventListener("loadedmetadata", () => this.fit());
+    this.video.addEventListener("playing", () => flag(this.main, "playing", true));
+    new ResizeObserver(() => this.fit()).observe(this.main);
+    this.sound.addEventListener("click", () => {
+      this.video.muted = !this.video.muted;
+      void this.video.play().catch(() => undefined);
+    });
+    this.video.addEventListener("volumechange", () => this.tellSound());
+    setInterval(() => this.paint(), AMBIENT_MS);
+  }
+
+  fit() {
+    const { videoWidth, videoHeight } = this.video;
+    const { clientWidth, clientHeight } = this.main;
+    if (!videoWidth || !clientHeight) return;
+    const picture = videoWidth / videoHeight;
+    const room = clientWidth / clientHeight;
+    const apart = Math.max(picture / room, room / picture);
+    this.main.dataset.fit = apart < NEAR ? "cover" : picture < 1 && room > 1 ? "tall" : "bars";
+  }
+
+  /** The backdrop is the picture itself, 32 × 18 pixels of it, out of focus. */
+  paint() {
+    if (document.hidden || this.video.readyState < 2 || this.main.dataset.fit === "cover") return;
+    if (this.still.matches && this.painted) return;
+    this.canvas.getContext("2d")?.drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
+    this.painted = true;
+  }
+
+  tellSound() {
+    const on = !this.video.muted;
+    this.sound.setAttribute("aria-pressed", String(on));
+    fill(this.sound, "words", on ? "Sound on" : "Tap for sound");
+    const drawing = this.sound.querySelector("path");
+    drawing?.setAttribute("d", on ? "M4 9.5v5h3.5L12 18V6L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a7.8 7.8 0 0 1 0 11" : "M4 9.5v5h3.5L12 18V6L7.5 9.5zM16 9.5l5 5M21 9.5l-5 5");
+  }
+
+  /** @param {import("../models/show.js").State} state */
+  render(state) {
+    const { picture, show } = state.live;
+    const hidden = show.status !== "live" || picture.state === "live";
+    if (this.slate.hidden !== hidden) this.slate.hidden = hidden;
+    say(/** @type {HTMLElement} */ (this.slate.firstElementChild), picture.state === "slate" ? "The picture will be right back." : "The picture is about to begin.");
+  }
+}

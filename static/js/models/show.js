@@ -1,0 +1,115 @@
+// @ts-check
+/** The page's whole state and how news changes it. Pure: no element, no clock, no socket. */
+
+/**
+ * @typedef {import("./types.js").LiveSnapshot} LiveSnapshot
+ * @typedef {import("./types.js").Welcome} Welcome
+ * @typedef {import("./types.js").Envelope} Envelope
+ * @typedef {import("./types.js").Card} Card
+ * @typedef {import("./types.js").Line} Line
+ * @typedef {import("./types.js").You} You
+ * @typedef {import("./types.js").OrderNews} OrderNews
+ * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: {slow_s: number, links: boolean},
+ *   terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
+ */
+
+export const LINES_KEPT = 200;
+
+/**
+ * The state a snapshot says, thrown over whatever was. Orders heard of stay: no snapshot tells them again.
+ * @param {State|null} before
+ * @param {Welcome} welcome
+ * @returns {State}
+ */
+export function applySnapshot(before, welcome) {
+  return {
+    live: welcome.live,
+    you: welcome.you,
+    viewers: welcome.room?.viewers ?? 0,
+    lines: welcome.room?.lines ?? [],
+    mode: welcome.room?.mode ?? { slow_s: 0, links: false },
+    terms: before?.terms ?? [],
+    silences: before?.silences ?? [],
+    orders: before?.orders ?? {},
+  };
+}
+
+/**
+ * The state after one envelope. An unknown kind changes nothing: the server may be newer than this page.
+ * @param {State} state
+ * @param {Envelope} envelope
+ * @returns {State}
+ */
+export function applyEvent(state, envelope) {
+  const { kind, body } = envelope;
+  const live = state.live;
+  const withLive = (/** @type {Partial<LiveSnapshot>} */ change) => ({ ...state, live: { ...live, ...change } });
+  switch (kind) {
+    case "show.opened":
+    case "show.ended":
+      return withLive({ show: body.show });
+    case "picture.changed":
+      return withLive({ picture: body.picture });
+    case "card.dropped": {
+      const cards = [...live.cards.filter((card) => card.look !== body.card.look), body.card];
+      cards.sort((one, other) => one.dropped_ms - other.dropped_ms);
+      return withLive({ cards, pinned: body.card.look, stock: newer(live.stock, body.stock) });
+    }
+    case "card.withdrawn":
+      return withLive({ cards: live.cards.filter((card) => card.look !== body.look), pinned: body.pinned });
+    case "stock.changed":
+      return withLive({ stock: newer(live.stock, body.stock) });
+    case "cart.changed":
+      // The answer to an intent and the news of it may overtake each other: the higher rev holds.
+      return body.cart.rev >= live.cart.rev ? withLive({ cart: body.cart }) : state;
+    case "runsheet.changed":
+      return withLive({ runsheet: body.runsheet });
+    case "tally.changed":
+      return withLive({ tally: body.tally });
+    case "order.changed":
+      return { ...state, orders: { ...state.orders, [body.token]: body } };
+    case "line.posted":
+      return state.lines.some((line) => line.id === body.line.id) ? state : { ...state, lines: [...state.lines, body.line].slice(-LINES_KEPT) };
+    case "line.removed":
+      return { ...state, lines: state.lines.filter((line) => line.id !== body.line) };
+    case "lines.removed":
+      return { ...state, lines: state.lines.filter((line) => !body.lines.includes(line.id)) };
+    case "mode.changed":
+      return { ...state, mode: body.mode };
+    case "presence.counted":
+      return { ...state, viewers: body.viewers };
+    case "name.changed":
+      return { ...state, you: { ...state.you, name: body.name } };
+    case "person.silenced":
+      return body.person === state.you.person ? { ...state, you: { ...state.you, silenced: body.silence } } : state;
+    case "terms.changed":
+      return { ...state, terms: body.terms };
+    case "silences.changed":
+      return { ...state, silences: body.silences };
+    default:
+      return state;
+  }
+}
+
+/**
+ * Stock levels, each SKU's with the higher rev.
+ * @param {Record<string, import("./types.js").Level>} old
+ * @param {Record<string, import("./types.js").Level>} news
+ */
+export function newer(old, news) {
+  const levels = { ...old };
+  for (const [sku, level] of Object.entries(news)) {
+    const known = levels[sku];
+    if (!known || level.rev >= known.rev) levels[sku] = level;
+  }
+  return levels;
+}
+
+/**
+ * The card that is up, or null.
+ * @param {LiveSnapshot} live
+ * @returns {Card|null}
+ */
+export function pinned(live) {
+  return live.cards.find((card) => card.look === live.pinned) ?? null;
+}

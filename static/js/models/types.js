@@ -1,0 +1,27 @@
+// @ts-check
+/**
+ * What the wire carries, as live/events.py and chat/kinds.py type it. No code: types for the checker.
+ *
+ * @typedef {{minor: number, currency: string}} Money
+ * @typedef {{sku: string, size: string, colour: string, colour_hex: string, price: Money, was: Money|null}} Variant
+ * @typedef {{product: string, title: string, brand: string, blurb: string, picture: string, picture_alt: string, variants: Variant[]}} Piece
+ * @typedef {{look: string, number: number, title: string, pieces: Piece[], at: number, dropped_ms: number}} Card
+ * @typedef {{left: number, rev: number}} Level
+ * @typedef {"scheduled"|"live"|"ended"} ShowStatus
+ * @typedef {{id: string, slug: string, title: string, tagline: string, brand: string, status: ShowStatus, starts_ms: number|null, opened_ms: number|null, ended_ms: number|null, hold_ttl_s: number, currency: string, poster: string}} ShowFacts
+ * @typedef {{state: "waiting"|"live"|"slate", media_ms: number, wall_ms: number}} Picture
+ * @typedef {{sku: string, qty: number, look: string, piece: string, picture: string, size: string, colour: string, price: Money, state: "held"|"lapsed"|"paying", held_until_ms: number}} CartLine
+ * @typedef {{lines: CartLine[], total: Money, rev: number}} Cart
+ * @typedef {{look: string, number: number, title: string, state: "waiting"|"dropped"|"withdrawn", pieces: Piece[], at: number|null}} LookRow
+ * @typedef {{viewers: number, held: number, orders: number, revenue: Money}} Tally
+ * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null}} LiveSnapshot
+ * @typedef {{id: string, person: string, name: string, text: string, wall_ms: number, badge: string, at: number|null}} Line
+ * @typedef {{until_ms: number, reason: string, kind: "timeout"|"ban"}} Silence
+ * @typedef {{person: string, name: string, silence: Silence}} SilencedPerson
+ * @typedef {{person: string, name: string, roles: string[], silenced: Silence|null}} You
+ * @typedef {{viewers: number, lines: Line[], mode: {slow_s: number, links: boolean}, pinned: Line|null}} Room
+ * @typedef {{epoch: string, seq: number, now_ms: number, you: You, room: Room, live: LiveSnapshot}} Welcome
+ * @typedef {{seq?: number, kind: string, at?: number, body: any}} Envelope
+ * @typedef {{order: string, number: string, status: "pending"|"paid"|"cancelled"|"refunded", token: string, total: Money}} OrderNews
+ */
+export {};

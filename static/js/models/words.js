@@ -1,0 +1,104 @@
+// @ts-check
+/** Sentences of the page. live/web/words.py says the same of stock and money on first paint. */
+
+/** @typedef {import("./types.js").Money} Money */
+
+/**
+ * @param {Money|null|undefined} amount
+ * @param {string} [locale]
+ */
+export function money(amount, locale = "en") {
+  if (!amount) return "";
+  const format = new Intl.NumberFormat(locale, { style: "currency", currency: amount.currency });
+  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
+  return format.format(amount.minor / 10 ** digits);
+}
+
+/**
+ * @param {number} left units that can still be held
+ * @param {string} size
+ */
+export function stock(left, size) {
+  const where = size ? ` in ${size}` : "";
+  return left > 0 ? `${left} left${where}` : `Sold out${where}`;
+}
+
+/** @param {number} n */
+export function watching(n) {
+  return `${new Intl.NumberFormat("en").format(n)} watching`;
+}
+
+/**
+ * Day and hour in the reader's own zone.
+ * @param {number} ms
+ */
+export function moment(ms) {
+  return new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }).format(ms);
+}
+
+/** @param {number} ms */
+export function clock(ms) {
+  return new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false }).format(ms);
+}
+
+/**
+ * Why an intent or a request was refused, in words that say what to do.
+ * @param {{code?: string, facts?: Record<string, any>}} refusal
+ */
+export function refused(refusal) {
+  const facts = refusal.facts ?? {};
+  const wait = facts.retry_after_ms ? Math.ceil(facts.retry_after_ms / 1000) : facts.retry_after_s;
+  switch (refusal.code) {
+    case "sold_out": return "Someone was faster: this one is sold out.";
+    case "over_limit": return `That is all we can set aside for one person: ${facts.limit}.`;
+    case "not_live": return "Pieces can be held while the show is on air.";
+    case "hold_lapsed": return "A hold ran out. Hold the piece again to go on.";
+    case "empty_bag": return "Your bag is empty.";
+    case "price_changed": return "The price has changed. Look it over, then go on.";
+    case "silenced": return silenced(/** @type {any} */ (facts), Date.now());
+    case "slow_mode": return `The room is in slow mode. Again in ${wait} s.`;
+    case "throttled": return wait ? `A little slower, please. Again in ${wait} s.` : "A little slower, please.";
+    case "blocked": return facts.why === "link" ? "Links stay out of this room." : facts.why === "repeat" ? "You said that already." : "The room does not take that word.";
+    case "forbidden": return "You do not have the role for that.";
+    case "sign_in_needed": return "Sign in to go on.";
+    case "not_found": return "That is not there any more.";
+    case "wrong_state": return "The show has moved on. That cannot be done now.";
+    case "conflict": return "Somebody else was quicker. Look again.";
+    case "idempotency_mismatch": return "This order was already sent with other details. Try once more.";
+    case "payment_declined": return "The payment was declined.";
+    case "store_down":
+    case "overloaded": return "We are catching our breath. Try again in a moment.";
+    case "offline": return "You are offline. It will work again once you are back.";
+    case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 30 letters." : "Something in it is not right yet.";
+    default: return "That did not work. Try again.";
+  }
+}
+
+const FOREVER_MS = 253_402_300_000_000; // a ban's end, as chat/ports.py sets it
+
+/**
+ * @param {{until_ms: number, reason: string, kind: string}} silence
+ * @param {number} now_ms
+ */
+export function silenced(silence, now_ms) {
+  const why = silence.reason ? ` Reason: ${silence.reason}` : "";
+  if (silence.kind === "ban" || silence.until_ms >= FOREVER_MS) return `You can no longer post in this room.${why}`;
+  const soon = silence.until_ms - now_ms < 86_400_000;
+  return `You can post again ${soon ? `at ${clock(silence.until_ms)}` : moment(silence.until_ms)}.${why}`;
+}
+
+/**
+ * How a payment ended.
+ * @param {string} outcome
+ * @returns {{title: string, words: string}}
+ */
+export function outcome(outcome) {
+  switch (outcome) {
+    case "insufficient_funds": return { title: "Not enough on the card", words: "Your bank says the account does not cover this. Nothing was taken. Try another card." };
+    case "abandon": return { title: "Not paid yet", words: "You left the payment page. Nothing was taken and your pieces are still set aside." };
+    case "timeout": return { title: "Still waiting for your bank", words: "The payment may have gone through. Do not pay twice: we keep asking, and this page will say." };
+    case "refunded": return { title: "Paid too late, and paid back", words: "The hold had run out and the piece was gone. The whole amount goes back to your card." };
+    case "cancelled": return { title: "Payment cancelled", words: "Nothing was taken. Your bag is as it was." };
+    default: return { title: "The card was declined", words: "Your bank said no. Nothing was taken. Try again or use another card." };
+  }
+}
