@@ -9,21 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
 
-import msgspec
 import structlog
-from chat.hub import Hub, Intent
+from chat.hub import Hub
 from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError
 
 from chat.bus import RedisBus
+from chat.errors import Blocked
 from chat.errors import Error as RoomError
+from chat.intent import Intent
+from chat.message import display_name
+from chat.moderation.rules import Terms, has_link
 from chat.ports import Member
+from live.accounts.sessions import Sessions
 from live.clock import Clock
+from live.desk.archive import SqlArchive
 from live.desk.programme import Programme, Programmes
 from live.desk.relays import Relays
-from live.errors import Error, Invalid, Overloaded
+from live.errors import Error, HoldLapsed, Overloaded, PriceChanged
 from live.events import (
     INTENTS,
     Card,
@@ -61,7 +65,6 @@ log = structlog.get_logger()
 
 TALLY_EVERY_MS = 1_000
 TURN_S = 5  # longest an act of the stage takes: one transaction and a few scripts
-T = TypeVar("T", bound=msgspec.Struct)
 
 
 class Desk:
@@ -85,6 +88,8 @@ class Desk:
         orders: Orders,
         programmes: Programmes,
         relays: Relays,
+        archive: SqlArchive,
+        sessions: Sessions,
     ) -> None:
         self._redis = redis
         self._bus = bus
@@ -98,6 +103,8 @@ class Desk:
         self._orders = orders
         self._programmes = programmes
         self._relays = relays
+        self._archive = archive
+        self._sessions = sessions
         self._told: dict[str, Tally] = {}
         gate.on_rebuilt = self.stock_rebuilt
 
@@ -233,6 +240,19 @@ class Desk:
         await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
         return cart
 
+    async def name_person(self, session_id: str, name: str) -> str:
+        """Take a nickname outside of any room; answers it as it will be shown. What a room on air doesn't let people
+        say can't be a name either. Raises: chat's Invalid and Blocked, StoreDown."""
+        shown = display_name(name)
+        for show_id in await self._shows.live_ids():
+            terms = (await self._archive.load(show_id, self._clock.now_ms())).terms
+            if Terms(terms).hit(shown):
+                raise Blocked("term")
+        if has_link(shown):
+            raise Blocked("link")
+        await self._sessions.rename(session_id, shown)
+        return shown
+
     # ---- money ---------------------------------------------------------------------------------
 
     async def place(self, show_id: str, person: str, contact: Contact, *, idempotency_key: str) -> Placed:
@@ -240,25 +260,37 @@ class Desk:
 
         Raises: EmptyBag, HoldLapsed, PriceChanged, IdempotencyMismatch, StoreDown.
         """
-        placed = await self._checkout.place(show_id, person, contact, idempotency_key=idempotency_key)
+        try:
+            placed = await self._checkout.place(show_id, person, contact, idempotency_key=idempotency_key)
+        except (HoldLapsed, PriceChanged):
+            await self._tell_cart(show_id, person)  # the bag is not what the page thinks it is
+            raise
         await self._tell_cart(show_id, person)
         return placed
 
     async def settle(self, payment_ref: str) -> Settled | None:
         """Bring an order to where its payment is, and tell whom it concerns. Any number of times."""
         settled = await self._checkout.settle(payment_ref)
-        if settled is not None:
+        if settled is not None and settled.changed:
             await self.announce(settled)
         return settled
+
+    async def settle_due(self) -> int:
+        """Settle what web processes left pending, and give up what nobody pays; answers how many orders moved. The
+        worker calls it."""
+        due = await self._checkout.settle_due()
+        for settled in due:
+            await self.announce(settled)
+        return len(due)
 
     async def announce(self, settled: Settled) -> None:
         """Tell of an order that moved: its buyer, and everyone when stock did. The order stands whether or not
         anybody could be told: Redis may be what is down."""
         try:
-            await self._stock_moved(settled.show_id, settled.levels)
+            await self._stock_moved(settled.show_id, settled.moved)
             changed = OrderChanged(settled.order_id, settled.number, settled.status, settled.token, settled.total)
-            await self._bus.tell(settled.show_id, settled.buyer, "order.changed", changed)
-            await self._tell_cart(settled.show_id, settled.buyer)
+            await self._bus.tell(settled.show_id, settled.cart, "order.changed", changed)
+            await self._tell_cart(settled.show_id, settled.cart)
         except (RedisError, OSError, Error) as error:
             log.warning("order.untold", order=settled.order_id, error=type(error).__name__)
 
@@ -323,18 +355,18 @@ class Desk:
     # ---- intents -------------------------------------------------------------------------------
 
     async def _on_cart_add(self, intent: Intent) -> object:
-        body = _body(intent, CartAdd)
+        body = intent.read(CartAdd)
         return {"cart": await self.add_to_cart(intent.room, intent.member.person, body.sku, body.qty, op=intent.op)}
 
     async def _on_cart_remove(self, intent: Intent) -> object:
-        body = _body(intent, CartRemove)
+        body = intent.read(CartRemove)
         return {"cart": await self.remove_from_cart(intent.room, intent.member.person, body.sku, op=intent.op)}
 
     async def _on_drop(self, intent: Intent) -> object:
-        return {"look": await self.drop(intent.room, _body(intent, LookIntent).look, intent.member.person)}
+        return {"look": await self.drop(intent.room, intent.read(LookIntent).look, intent.member.person)}
 
     async def _on_withdraw(self, intent: Intent) -> object:
-        return {"look": await self.withdraw(intent.room, _body(intent, LookIntent).look, intent.member.person)}
+        return {"look": await self.withdraw(intent.room, intent.read(LookIntent).look, intent.member.person)}
 
     async def _on_next(self, intent: Intent) -> object:
         return {"look": await self.next_look(intent.room, intent.member.person)}
@@ -378,16 +410,10 @@ class Desk:
         return media_at(await self._media.picture(show_id), self._clock.now_ms())
 
 
-def _body(intent: Intent, kind: type[T]) -> T:
-    try:
-        return msgspec.convert(intent.body, kind)
-    except msgspec.ValidationError as error:
-        raise Invalid("body", str(error)) from None
-
-
 def _card_as_dropped(programme: Programme, look: runsheet.Look) -> Card:
     """The card of this very drop: the programme may have moved on by now (another host withdrew it)."""
-    assert look.at_ms is not None and look.dropped_ms is not None, "the drop was committed with both"
+    assert look.at_ms is not None, "the drop was committed with its media time"
+    assert look.dropped_ms is not None, "and its server time"
     return Card(look.id, look.number, look.title, programme.pieces.get(look.id, []), look.at_ms, look.dropped_ms)
 
 

@@ -56,7 +56,8 @@ class Programme(msgspec.Struct, frozen=True):
     def card(self, look_id: str) -> Card:
         """The card of a look that was dropped."""
         look = self.runsheet.look(look_id)
-        assert look.at_ms is not None and look.dropped_ms is not None, "a card is made of a dropped look"
+        assert look.at_ms is not None, "a card is made of a dropped look"
+        assert look.dropped_ms is not None, "which has both its times"
         return Card(
             look=look.id,
             number=look.number,

@@ -1,4 +1,4 @@
-"""Orders to the relays: a show ended, a publishing key was changed. Each relay is told; those without the show agree."""
+"""Orders to the relays: a show ended, a publishing key changed. Every relay is told; one without the show agrees."""
 
 from __future__ import annotations
 

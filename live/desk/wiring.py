@@ -96,15 +96,16 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         shows = Shows(db, clock)
         runsheets = Runsheets(db, clock)
         media = Media(redis, clock)
-        catalogue = Catalogue(db)
+        catalogue = Catalogue(db, clock)
         gate = StockGate(redis, db, clock)
         carts = Carts(redis, gate, catalogue, clock)
         provider = SandboxProvider(db, settings, clock)
-        checkout = Checkout(db, redis, gate, carts, provider, clock)
-        orders = Orders(db)
+        checkout = Checkout(db, gate, carts, provider, clock, settings)
+        orders = Orders(db, settings.key)
         programmes = Programmes(redis, shows, runsheets, catalogue)
         relays = Relays(redis, settings)
         stack.push_async_callback(relays.close)
+        archive = SqlArchive(db, sessions)
         yield Services(
             settings=settings,
             clock=clock,
@@ -128,7 +129,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             orders=orders,
             programmes=programmes,
             relays=relays,
-            archive=SqlArchive(db, sessions),
+            archive=archive,
             desk=Desk(
                 redis=redis,
                 bus=bus,
@@ -142,5 +143,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 orders=orders,
                 programmes=programmes,
                 relays=relays,
+                archive=archive,
+                sessions=sessions,
             ),
         )

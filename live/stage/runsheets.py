@@ -70,7 +70,7 @@ class Runsheets:
 
 
 def load(sql: Connection, show_id: str, *, lock: bool = False) -> Runsheet:
-    """The run of show inside the caller's transaction; `lock` keeps the show from changing under it. Raises: NotFound."""
+    """The run of show, in the caller's transaction; `lock` keeps the show from changing. Raises: NotFound."""
     # PostgreSQL locks the show's row, so a drop and the show's end happen one after the other; on SQLite every
     # writing transaction is alone anyway, and SQLAlchemy leaves FOR UPDATE out.
     query = select(shows.c.status).where(shows.c.id == show_id)

@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from live.accounts.sessions import Session
 from live.desk.wiring import Services
@@ -16,13 +16,13 @@ from live.errors import Invalid
 from live.ids import new_id
 from live.money import Money
 from live.shop.contact import Contact
+from live.shop.payments.sandbox import Outcome
 from live.stage.show import Show
 from live.web.security import member_of
 
 T = TypeVar("T")
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")  # visible ASCII; draft-ietf-httpapi-idempotency-key-header
-OUTCOMES = frozenset({"success", "decline", "insufficient_funds", "three_d_secure", "timeout_after_success", "abandon"})
 
 
 class Json(Response):
@@ -102,7 +102,7 @@ class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 async def name(request: Request) -> Response:
     """Take a nickname: {"name": …}."""
     services = _services(request)
-    kept = await services.desk.name_person(_session(request), (await body(request, Naming)).name)
+    kept = await services.desk.name_person(_session(request).id, (await body(request, Naming)).name)
     return Json({"name": kept})
 
 
@@ -162,20 +162,23 @@ async def sandbox_event(request: Request) -> Response:
     204 also for a charge that is none of ours, so that the provider stops telling.
     """
     services = _services(request)
-    event = services.provider.parse_event(await request.body(), request.headers)
+    event = await services.checkout.heard(await request.body(), request.headers)
     await services.desk.settle(event.ref)
     return Response(status_code=204)
 
 
+class SandboxChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`code` is the bank's, the second time `three_d_secure` is chosen."""
+
+    outcome: Outcome
+    code: Annotated[str, msgspec.Meta(max_length=16)] | None = None
+
+
 async def sandbox_choose(request: Request) -> Response:
-    """The buyer's choice on the sandbox provider's page: field `outcome`. 303 back to that page, which then tells."""
-    form = await request.form(max_fields=10)
-    outcome = form.get("outcome")
-    if outcome not in OUTCOMES:
-        raise Invalid("outcome", "expected one of " + ", ".join(sorted(OUTCOMES)))
-    ref = request.path_params["ref"]
-    await _services(request).provider.choose(ref, str(outcome))
-    return RedirectResponse(f"/sandbox/pay/{ref}", 303)
+    """The buyer's choice on the sandbox provider's page: {"status", "step", "reason"}."""
+    choice = await body(request, SandboxChoice)
+    provider = _services(request).provider
+    return Json(await provider.choose(request.path_params["ref"], choice.outcome, choice.code))
 
 
 # ---- reading requests --------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from chat.errors import Error as RoomError
 from chat.errors import Refused
 from live.errors import Error, Invalid, SignInNeeded, StoreDown
-from live.web.templating import page
+from live.web.templating import Pages
 
 log = structlog.get_logger()
 
@@ -40,6 +40,9 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "throttled": (429, "Too many tries", "Wait a little, then try again."),
     "overloaded": (503, "Very busy", "Try again in a few seconds."),
     "store_down": (503, "Back in a moment", "A part of the shop isn't answering. Nothing was charged or lost."),
+    # the room's own
+    "blocked": (422, "Not here", "A word or a link in it isn't allowed here."),
+    "silenced": (403, "Not now", "A moderator asked you to stay silent for a while."),
     # what HTTP itself finds wrong
     "bad_request": (400, "Not understood", "The request can't be read."),
     "method_not_allowed": (405, "Not this way", "The address is right, the method isn't."),
@@ -121,7 +124,9 @@ def _as_page(request: Request, error: Exception, problem: Problem) -> Response:
     if isinstance(error, SignInNeeded) and request.method == "GET":
         return RedirectResponse(f"/sign-in?next={request.url.path}", 303)
     try:
-        return page(request, "pages/error.html", status=problem.status, problem=problem)
+        pages: Pages = request.app.state.pages
+        words = {"status": problem.status, "title": problem.title, "words": problem.detail, "code": problem.code}
+        return pages.response(request, "pages/error.html", words, status=problem.status)
     except jinja2.TemplateError:
         log.error("error_page.broken", exc_info=True)
         return PlainTextResponse(f"{problem.title}. {problem.detail}", problem.status)

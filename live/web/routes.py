@@ -64,6 +64,7 @@ class Door:
     kind: Kind
     body_max: int = BODY_MAX
     a_minute: int = 120  # requests one person may make here in a minute
+    framed: bool = False  # our own pages may show it in a frame
 
     def __post_init__(self) -> None:
         unsafe = bool(self.methods - SAFE)
@@ -89,9 +90,10 @@ def _door(
     *,
     body_max: int = BODY_MAX,
     a_minute: int = 120,
+    framed: bool = False,
 ) -> Door:
     method, path = what.split()
-    return Door(frozenset(method.split(",")), path, endpoint, least, guard, kind, body_max, a_minute)
+    return Door(frozenset(method.split(",")), path, endpoint, least, guard, kind, body_max, a_minute, framed)
 
 
 DOORS: tuple[Door, ...] = (
@@ -106,8 +108,8 @@ DOORS: tuple[Door, ...] = (
     _door("GET /studio", studio.index, "moderator", "read", "page"),
     _door("GET /studio/shows/{slug}", studio.show, "host", "read", "page"),
     _door("GET /studio/shows/{slug}/room", studio.room, "moderator", "read", "page"),
-    _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page"),
-    _door("POST /sandbox/pay/{ref}", api.sandbox_choose, "viewer", "csrf", "page"),
+    _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page", framed=True),
+    _door("POST /sandbox/pay/{ref}", api.sandbox_choose, "viewer", "csrf", "api"),
     # the show and the bag
     _door("GET /api/shows/{slug}", api.snapshot, "viewer", "read", "api"),
     _door("POST /api/shows/{slug}/cart", api.cart_add, "viewer", "csrf", "api"),

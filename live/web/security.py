@@ -51,6 +51,8 @@ def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         request = Request(request.scope, _capped(request.receive, door.body_max))
         request.state.door = door
+        if door.framed:
+            request.state.frame_ancestors = "'self'"
         try:
             _declared_size(request, door.body_max)
             if door.kind != "house":  # health must answer when every store is down
