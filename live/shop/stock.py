@@ -102,7 +102,7 @@ class StockGate:
         return await self.levels(show_id)
 
     async def _make(self, show_id: str, when: str) -> bool:
-        stock, bought = await self._db.read(lambda c: (_stock(c, show_id), _bought(c, show_id)))
+        stock, bought = await self._db.read(lambda c: (stock_of(c, show_id), _bought(c, show_id)))
         args: list[str | int] = [new_id("gat"), self._clock.now_ms() * REV_PER_MS, when, len(stock)]
         for sku, (on_hand, sold) in stock.items():
             args += [sku, max(0, on_hand - sold)]
@@ -137,7 +137,7 @@ class StockGate:
                 return await self.levels(show_id)
             ids = [order.decode() for order in claimed]
             # One view of SQL for both: which claims are sales already, and what those sales left.
-            stock, done = await self._db.read(lambda c, ids=ids: (_stock(c, show_id), _settled(c, ids)))  # type: ignore[misc]
+            stock, done = await self._db.read(lambda c, ids=ids: (stock_of(c, show_id), _settled(c, ids)))  # type: ignore[misc]
             args: list[str | bytes | int] = [epoch, consumed, len(stock)]
             for sku, (on_hand, sold) in stock.items():
                 args += [sku, on_hand - sold]
@@ -342,7 +342,8 @@ def _levels(flat: Sequence[bytes]) -> dict[str, Level]:
     }
 
 
-def _stock(connection: Connection, show_id: str) -> dict[str, tuple[int, int]]:
+def stock_of(connection: Connection, show_id: str) -> dict[str, tuple[int, int]]:
+    """SKU -> (on hand, sold) of a show, as SQL has them."""
     rows = connection.execute(
         select(variants.c.sku, variants.c.on_hand, variants.c.sold)
         .distinct()
