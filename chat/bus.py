@@ -104,12 +104,12 @@ class RedisBus:
         async with self.redis.pipeline(transaction=True) as pipe:
             pipe.zadd(keys.REVOKED, {mark: now})
             pipe.zremrangebyscore(keys.REVOKED, "-inf", now - REVOKED_LIFE_MS)
-            pipe.execute_command("SPUBLISH", keys.REVOKED_CHANNEL, mark)
+            pipe.spublish(keys.REVOKED_CHANNEL, mark)
             await pipe.execute()
 
     async def revoked_since(self, since_ms: int) -> list[str]:
         """Marks (`s <session>`, `p <person>`) revoked at or after `since_ms`."""
-        found = await self.redis.zrangebyscore(keys.REVOKED, since_ms, "+inf")
+        found: Any = await self.redis.zrangebyscore(keys.REVOKED, since_ms, "+inf")
         return [mark.decode() for mark in found]
 
     async def position(self, room: str) -> tuple[str, int]:
@@ -145,4 +145,4 @@ class RedisBus:
         return now_epoch.decode(), int(now_seq)
 
     async def _send(self, room: str, header: str, data: bytes) -> None:
-        await self.redis.execute_command("SPUBLISH", keys.channel(room), header.encode() + b"\n" + data)
+        await self.redis.spublish(keys.channel(room), header.encode() + b"\n" + data)

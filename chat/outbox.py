@@ -67,9 +67,15 @@ class Outbox:
         self._max_bytes = max_bytes
         self._items: list[Item] = []
         self._bytes = 0
+        self._last = 0  # highest number pushed since the last take
 
     def __len__(self) -> int:
         return len(self._items)
+
+    @property
+    def last(self) -> int:
+        """The highest number that was pushed: what `take` brings the reader up to."""
+        return self._last
 
     def policy(self, item: Item) -> Policy:
         if self._key_of(item) is not None:
@@ -85,6 +91,7 @@ class Outbox:
             self._keep([held for held in self._items if self._key_of(held) != key])
         self._items.append(item)
         self._bytes += len(item.data)
+        self._last = item.seq or self._last
         if self._is_full():
             self._thin()
         return not self._is_full()
@@ -100,7 +107,9 @@ class Outbox:
                     taken.append(_skipped(after + 1, item.seq - 1))
                 after = item.seq
             taken.append(item)
-        self._items, self._bytes = [], 0
+        if self._last > after:
+            taken.append(_skipped(after + 1, self._last))
+        self._items, self._bytes, self._last = [], 0, 0
         return taken
 
     def _is_full(self) -> bool:

@@ -1,0 +1,1 @@
+"""Keeping the talk fit to read: `rules` decide (pure), `store` keeps what was decided."""

@@ -1,0 +1,125 @@
+"""One socket in a room, as the hub sees it: who sits there, what she has had, what she still has to get."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from chat.envelope import joined, server_frame
+from chat.outbox import CoalesceKey, Item, Outbox
+from chat.ports import Member
+
+# Above this many unsent bytes a reader is slow: her events wait in the outbox, where they can still be thinned.
+SLOW_BYTES = 64 * 1024
+# Most envelopes put into one frame, so that a long resume doesn't become one message of megabytes.
+FRAME_ENVELOPES = 500
+
+
+class Prepared:
+    """A payload and, made once for all sockets, its frame."""
+
+    __slots__ = ("frame", "payload")
+
+    def __init__(self, envelopes: list[bytes]) -> None:
+        self.payload = joined(envelopes)
+        self.frame = server_frame(self.payload)
+
+
+class Wire(Protocol):
+    """A way to the client that never blocks."""
+
+    def write(self, prepared: Prepared) -> None: ...
+
+    def buffered(self) -> int:
+        """Bytes written that the client's side has not taken yet."""
+        ...
+
+    def is_closing(self) -> bool: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame; cut the connection when it can't be delivered. Closing twice is one close."""
+        ...
+
+
+class Bucket:
+    """`burst` at once, `rate_s` a second."""
+
+    __slots__ = ("_at", "_burst", "_left", "_rate_s")
+
+    def __init__(self, rate_s: float, burst: float) -> None:
+        self._rate_s, self._burst, self._left, self._at = rate_s, burst, burst, 0.0
+
+    def wait_s(self, now: float, n: float = 1) -> float:
+        """0 when `n` may pass now (they are counted), else seconds until they may."""
+        self._left = min(self._burst, self._left + (now - self._at) * self._rate_s)
+        self._at = now
+        if self._left >= n:
+            self._left -= n
+            return 0.0
+        return (n - self._left) / self._rate_s
+
+
+class Seat:
+    """`seq` is the newest number she has had. While `held` is a list, her snapshot is on its way and events wait."""
+
+    __slots__ = ("bucket", "held", "key_of", "member", "outbox", "over", "refused", "room", "seq", "slow_since", "wire")
+
+    def __init__(self, room: str, member: Member, wire: Wire, bucket: Bucket, key_of: CoalesceKey) -> None:
+        self.room = room
+        self.member = member
+        self.wire = wire
+        self.bucket = bucket
+        self.key_of = key_of
+        self.seq = 0
+        self.held: list[Item] | None = []
+        self.outbox: Outbox | None = None
+        self.slow_since = 0.0
+        self.over = False
+        self.refused = 0
+
+    def send(self, item: Item) -> bool:
+        """To this socket alone. False when she must go: too much is waiting for her."""
+        if self.held is not None:
+            self.held.append(item)
+            return len(self.held) <= 10_000
+        if self.outbox is None and self.wire.buffered() <= SLOW_BYTES:
+            if not self.wire.is_closing():
+                self.wire.write(Prepared([item.data]))
+            return True
+        return self.wait_with([item])
+
+    def wait_with(self, items: list[Item]) -> bool:
+        """The transport is full: keep what is new to her in the outbox. False when that is full as well."""
+        if self.outbox is None:
+            self.outbox = Outbox(self.member.person, key_of=self.key_of)
+        fits = True
+        for item in items:
+            if item.seq is None or item.seq > self.seq:
+                fits = self.outbox.push(item) and fits
+        return fits
+
+    def catch_up(self) -> bool:
+        """Write what waits, if there is room for it again; True when nothing waits any more."""
+        if self.outbox is None:
+            return True
+        if self.wire.buffered() > SLOW_BYTES // 2:
+            return False
+        last = self.outbox.last
+        items = self.outbox.take(self.seq)
+        self.outbox = None
+        self.write(items)
+        self.seq = max(self.seq, last)
+        return True
+
+    def write(self, items: list[Item]) -> None:
+        """Write what is new to her of `items`, which are in order, whatever the buffer says."""
+        fresh = []
+        for item in items:
+            if item.seq is None:
+                fresh.append(item.data)
+            elif item.seq > self.seq:
+                fresh.append(item.data)
+                self.seq = item.seq
+        for start in range(0, len(fresh), FRAME_ENVELOPES):
+            if self.wire.is_closing():
+                return
+            self.wire.write(Prepared(fresh[start : start + FRAME_ENVELOPES]))
