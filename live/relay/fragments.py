@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FRAGMENT_MS = 1000
 INTERLEAVE_MS = 300
 
+OPUS_SILENCE = b"\xfc\xff\xfe"  # 20 ms
+
 _MP4 = {
     "movflags": "empty_moov+default_base_moof",
     "frag_duration": str(FRAGMENT_MS * 1000),
@@ -186,8 +188,7 @@ def _opus() -> Stream:
     begins in the middle of a stream, where there is no encoder's delay to cut off."""
     head = struct.pack("<8sBBHIhB", b"OpusHead", 1, 2, 0, 48_000, 0, 0)  # RFC 7845 section 5.1
     tags = struct.pack("<8sI8sI", b"OpusTags", 8, b"frontrow", 0)
-    silence = b"\xfc\xff\xfe"
-    ogg = _ogg_page(2, 0, 0, head) + _ogg_page(0, 1, 0, tags) + _ogg_page(4, 2, 960, silence)
+    ogg = _ogg_page(2, 0, 0, head) + _ogg_page(0, 1, 0, tags) + _ogg_page(4, 2, 960, OPUS_SILENCE)
     return av.open(io.BytesIO(ogg), "r", format="ogg").streams.audio[0]
 
 

@@ -36,7 +36,7 @@ from live.relay.depacketise import (
     VP8Frames,
     parse,
 )
-from live.relay.fragments import DiskFull, FragmentFile, Unreadable, suffix
+from live.relay.fragments import OPUS_SILENCE, DiskFull, FragmentFile, Unreadable, suffix
 from live.relay.lipsync import Lips
 
 log = structlog.get_logger(__name__)
@@ -370,7 +370,7 @@ class _Writer:
     def _end_file(self) -> None:
         if self._file is None:
             return
-        self._file.file.close()
+        self._file.close()
         ended, self._file = self._file, None
         self.tell(
             RecordingFinished(
@@ -401,28 +401,40 @@ class _Writer:
 
 
 class _Open:
-    """The file being written and how far each kind is in it."""
+    """The file being written and how far each kind is in it.
+
+    One frame a kind is held back until the next is there: only then is it known how long it lasts, and FFmpeg's muxer
+    puts a frame that opens a fragment where the one before it was said to end.
+    """
 
     def __init__(self, file: FragmentFile, recording: str, form: bytes) -> None:
         self.file, self.recording, self.format = file, recording, form
         self.end_ms: dict[Kind, float] = {"video": 0.0, "audio": 0.0}
-        self._last: dict[Kind, int] = {}
+        self._held: dict[Kind, tuple[int, Frame]] = {}
         self._step: dict[Kind, int] = {"video": VIDEO_HZ // 30, "audio": 960}
 
     def write(self, kind: Kind, frame: Frame, place_ms: float) -> bool:
         """False: the frame belongs before what is written and is left out."""
         pts = round(place_ms * RATE[kind] / 1000)
-        last = self._last.get(kind)
-        if pts < 0 or (last is not None and kind == "audio" and pts <= last):
-            return False
-        if last is not None:
+        if kind == "audio" and kind not in self._held and pts > 0:
+            # A track begins with its first packet, wherever that says it is: silence leads in from 0.
+            self._held[kind] = (0, Frame(0, OPUS_SILENCE, key=True))
+        if kind in self._held:
+            last, before = self._held[kind]
+            if kind == "audio" and pts <= last:
+                return False
             # The picture's order is its coding order; without B-frames, which WebRTC doesn't send, that of showing too.
             pts = max(pts, last + 1)
-            # A pause is no frame's length: the last picture stands until the next, the file needs no word for it.
-            self._step[kind] = min(pts - last, RATE[kind])
-        self._last[kind] = pts
-        ticks = frame.ticks or self._step[kind]
-        self.file.write(kind, frame, pts=pts, ticks=ticks)
-        self.end_ms[kind] = (pts + ticks) * 1000 / RATE[kind]
+            self._step[kind] = pts - last
+            self.file.write(kind, before, pts=last, ticks=pts - last)
+        elif pts < 0:
+            return False
+        self._held[kind] = (pts, frame)
+        self.end_ms[kind] = (pts + (frame.ticks or min(self._step[kind], VIDEO_HZ))) * 1000 / RATE[kind]
         return True
 
+    def close(self) -> None:
+        for kind, (pts, frame) in self._held.items():
+            self.file.write(kind, frame, pts=pts, ticks=round(self.end_ms[kind] * RATE[kind] / 1000) - pts)
+        self._held.clear()
+        self.file.close()
