@@ -1,0 +1,133 @@
+"""The relay's control API: what web asks of it, over HTTP on an address of its own, under a bearer that only
+processes with the secret key can make.
+
+    POST   /publish {show, offer}            201 {session, answer, etag}
+    POST   /play {show, offer, viewer}       201 {session, answer, etag} | 409, 503 {error, retry_after_s}
+    PATCH  /sessions/{id}                    204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
+    DELETE /sessions/{id}                    200
+    POST   /shows/{show}/drop-publisher      204
+    POST   /shows/{show}/end                 204
+    GET    /stats, /healthz                  200
+
+Errors: {"error": code, "why"?, "retry_after_s"?} with the status of `errors.py`.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from live.relay.errors import BadOffer, RelayError
+from live.relay.relay import Relay
+from live.relay.sdp import MAX_OFFER_BYTES
+
+FirstFrame = Callable[[str], Awaitable[int | None]]
+
+
+class Order(msgspec.Struct):
+    """Body of /publish and /play."""
+
+    show: str
+    offer: str
+    viewer: str = ""
+
+
+def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
+    """`first_frame(show)`: server time of the show's first frame, if another process relayed it before."""
+
+    async def publish(request: Request) -> Response:
+        order = await _order(request)
+        session, answer = relay.publish(order.show, order.offer, await first_frame(order.show))
+        return JSONResponse({"session": session.id, "answer": answer, "etag": session.tag}, 201)
+
+    async def play(request: Request) -> Response:
+        order = await _order(request)
+        session, answer = relay.play(order.show, order.offer)
+        return JSONResponse({"session": session.id, "answer": answer, "etag": session.tag}, 201)
+
+    async def patch(request: Request) -> Response:
+        tag = request.headers.get("if-match")
+        fragment = (await _body(request)).decode("utf-8", "replace")
+        restarted = relay.patch(request.path_params["session"], fragment, tag.strip('"') if tag else None)
+        if restarted is None:
+            return Response(status_code=204)
+        return JSONResponse({"etag": restarted[0], "body": restarted[1]})
+
+    async def delete(request: Request) -> Response:
+        relay.delete(request.path_params["session"])
+        return JSONResponse({})
+
+    async def drop_publisher(request: Request) -> Response:
+        relay.drop_publisher(request.path_params["show"])
+        return Response(status_code=204)
+
+    async def end(request: Request) -> Response:
+        relay.end_show(request.path_params["show"])
+        return Response(status_code=204)
+
+    async def stats(request: Request) -> Response:
+        return JSONResponse(relay.stats())
+
+    async def healthz(request: Request) -> Response:
+        return JSONResponse({"ok": not relay.draining}, 503 if relay.draining else 200)
+
+    app = Starlette(
+        routes=[
+            Route("/publish", publish, methods=["POST"]),
+            Route("/play", play, methods=["POST"]),
+            Route("/sessions/{session}", patch, methods=["PATCH"]),
+            Route("/sessions/{session}", delete, methods=["DELETE"]),
+            Route("/shows/{show}/drop-publisher", drop_publisher, methods=["POST"]),
+            Route("/shows/{show}/end", end, methods=["POST"]),
+            Route("/stats", stats),
+            Route("/healthz", healthz),
+        ],
+        exception_handlers={RelayError: _refuse},
+    )
+    return _Bearer(app, token)
+
+
+class _Bearer:
+    """Lets only our own processes in."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._expected = f"Bearer {token}".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if scope["path"] != "/healthz" and not hmac.compare_digest(given, self._expected):
+            await JSONResponse({"error": "unauthorised"}, 401)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+async def _order(request: Request) -> Order:
+    try:
+        return msgspec.json.decode(await _body(request), type=Order)
+    except msgspec.MsgspecError:
+        raise BadOffer("not an order") from None
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > 2 * MAX_OFFER_BYTES:  # JSON escapes every line end
+            raise BadOffer("too long")
+    return body
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RelayError)
+    facts = {name: value for name in ("why", "retry_after_s") if (value := getattr(error, name, None)) is not None}
+    return JSONResponse({"error": error.code, **facts}, error.status)

@@ -1,0 +1,225 @@
+"""One publisher: her packets sorted into streams, her losses asked for again, her rate told (RFC 3550, 4585, 4588).
+
+Pure of sockets: bytes and the time come in, calls go out. Of simulcast layers the best one is forwarded; it takes
+over at one of its key frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from live.relay import rtcp
+from live.relay.codecs import starts_key_frame
+from live.relay.reception import Gaps, Reception
+from live.relay.rtp import Header, parse
+from live.relay.sdp import Format, Incoming, Kind
+
+REPORT_EVERY_MS = 1000
+REMB_EVERY_MS = 500
+KEY_EVERY_MS = 700  # N joins must not become N key frames
+_ALIVE_MS = 1500
+_MAX_STREAMS = 16  # a publisher that invents SSRCs gets no more memory than this
+
+
+class Throttle:
+    """At most one a period."""
+
+    def __init__(self, period_ms: int) -> None:
+        self._period_ms = period_ms
+        self._next_ms: int | None = None
+
+    def ready(self, now_ms: int) -> bool:
+        if self._next_ms is not None and now_ms < self._next_ms:
+            return False
+        self._next_ms = now_ms + self._period_ms
+        return True
+
+
+class Layer:
+    """One incoming stream: a sound, a picture, or one size of it."""
+
+    def __init__(self, ssrc: int, kind: Kind, form: Format, now_ms: int, rid: str = "") -> None:
+        self.ssrc = ssrc
+        self.kind = kind
+        self.format = form
+        self.rid = rid
+        self.reception = Reception(ssrc, form.clock_rate)
+        self.gaps = Gaps()
+        self.sender_clock: tuple[float, int] | None = None  # (publisher's NTP in ms, RTP timestamp)
+        self.last_ms = now_ms
+        self.rate_kbps = 0
+        self._octets_before = 0
+        self._rated_ms = now_ms
+        self.key_throttle = Throttle(KEY_EVERY_MS)
+        self.fir_count = 0
+
+    def rate(self, now_ms: int) -> None:
+        """Refresh `rate_kbps`, about once a second."""
+        passed = now_ms - self._rated_ms
+        if passed >= 500:
+            self.rate_kbps = (self.reception.octets - self._octets_before) * 8 // passed
+            self._octets_before, self._rated_ms = self.reception.octets, now_ms
+
+
+class Ingest:
+    """Takes decrypted packets of one publisher.
+
+    `forward(layer, header, key, switched)` is called for each packet of the sound and of the layer that is
+    forwarded; `switched` says that this packet is the first of another source. `send_rtcp(bytes)` goes upstream.
+    """
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        *,
+        ssrc: int,
+        max_kbps: int,
+        forward: Callable[[Layer, Header, bool, bool], None],
+        send_rtcp: Callable[[bytes], None],
+    ) -> None:
+        self._incoming = incoming
+        self._ssrc = ssrc
+        self._max_bps = max_kbps * 1000
+        self._allowed_bps = self._max_bps
+        self._forward = forward
+        self._send_rtcp = send_rtcp
+        self._reports = Throttle(REPORT_EVERY_MS)
+        self._rembs = Throttle(REMB_EVERY_MS)
+        self._chosen: dict[Kind, Layer] = {}
+        self._rids: dict[str, Layer] = {}
+        self.layers: dict[int, Layer] = {}
+        self.rtt_ms = 50  # of the way to the publisher; a guess, as one who only receives is not told
+        self.clock_offset_ms: float | None = None
+        self.last_packet_ms: int | None = None
+        self.unknown = 0
+
+    @property
+    def has_video(self) -> bool:
+        """Whether a picture was agreed on."""
+        return any(kind == "video" for kind, _ in self._incoming.formats.values())
+
+    def forwarded(self, kind: Kind) -> Layer | None:
+        return self._chosen.get(kind)
+
+    def rtp(self, packet: bytes, now_ms: int) -> None:
+        """One decrypted packet from the publisher."""
+        header = parse(packet)
+        if header is None:
+            self.unknown += 1
+            return
+        if header.payload_type in self._incoming.rtx:
+            self._resent(header, now_ms)
+            return
+        known = self._incoming.formats.get(header.payload_type)
+        layer = self.layers.get(header.ssrc)
+        if known is None or (layer is None and len(self.layers) >= _MAX_STREAMS):
+            self.unknown += 1
+            return
+        if layer is None:
+            layer = self._new_layer(header, *known, now_ms)
+        self._took(layer, header, len(packet), now_ms)
+
+    def rtcp(self, compound: bytes, now_ms: int, wall_ms: float) -> None:
+        """The publisher's sender reports, which lip sync and the round trip need."""
+        said = rtcp.parse(compound)
+        for info in said.senders:
+            layer = self.layers.get(info.ssrc)
+            if layer is not None:
+                layer.reception.heard_sender(info, now_ms)
+                ntp_ms = rtcp.ms_of(info.ntp)
+                layer.sender_clock = (ntp_ms, info.timestamp)
+                offset = wall_ms - ntp_ms
+                # The smallest is the one that waited least on its way.
+                if self.clock_offset_ms is None or offset < self.clock_offset_ms:
+                    self.clock_offset_ms = offset
+
+    def tick(self, now_ms: int) -> None:
+        """Every 20 ms or so: NACKs that are due, reports and REMB on their beat."""
+        for layer in self.layers.values():
+            given_up = layer.gaps.given_up
+            missing = layer.gaps.due(now_ms, self.rtt_ms) if len(layer.gaps) else []
+            if missing and layer.kind == "video":
+                self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.nack(self._ssrc, layer.ssrc, missing))
+            if layer.gaps.given_up > given_up and layer is self._chosen.get("video"):
+                self.want_key(now_ms)
+        if self.layers and self._reports.ready(now_ms):
+            self._report(now_ms)
+        if self.layers and self._rembs.ready(now_ms):
+            for layer in self.layers.values():
+                layer.rate(now_ms)
+            best = self._best()
+            if best is not None and best is not self._chosen.get("video"):
+                self._ask_key(best, now_ms)
+            media = [layer.ssrc for layer in self.layers.values()]
+            self._send_rtcp(
+                rtcp.receiver_report(self._ssrc, []) + rtcp.remb(self._ssrc, self._allowed_bps, media)
+            )
+
+    def want_key(self, now_ms: int) -> None:
+        """Ask for a key frame of what is forwarded, one in 700 ms at most (RFC 4585 section 6.3.1)."""
+        layer = self._chosen.get("video") or self._best()
+        if layer is not None:
+            self._ask_key(layer, now_ms)
+
+    def _ask_key(self, layer: Layer, now_ms: int) -> None:
+        if layer.key_throttle.ready(now_ms):
+            self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.pli(self._ssrc, layer.ssrc))
+
+    def _new_layer(self, header: Header, kind: Kind, form: Format, now_ms: int) -> Layer:
+        rid = header.extensions.get(self._incoming.rid_extension or -1, b"").decode("ascii", "replace")
+        layer = self.layers[header.ssrc] = Layer(header.ssrc, kind, form, now_ms, rid)
+        if rid:
+            self._rids[rid] = layer
+        return layer
+
+    def _resent(self, header: Header, now_ms: int) -> None:
+        """An RTX packet: the original one, late (RFC 4588)."""
+        if len(header.payload) < 2:
+            return  # padding that probes for bandwidth
+        original = self._incoming.rtx_ssrcs.get(header.ssrc)
+        layer = self.layers.get(original) if original is not None else None
+        if layer is None:
+            rid = header.extensions.get(self._incoming.repaired_rid_extension or -1, b"").decode("ascii", "replace")
+            videos = [other for other in self.layers.values() if other.kind == "video"]
+            layer = self._rids.get(rid) or (videos[0] if len(videos) == 1 else None)
+        if layer is None:
+            return
+        seq = int.from_bytes(header.payload[:2], "big")
+        self._took(layer, header._replace(seq=seq, ssrc=layer.ssrc, payload=header.payload[2:]), 0, now_ms)
+
+    def _took(self, layer: Layer, header: Header, size: int, now_ms: int) -> None:
+        self.last_packet_ms = layer.last_ms = now_ms
+        layer.reception.take(header.seq, header.timestamp, size, now_ms)
+        layer.gaps.took(header.seq, now_ms)
+        kind = layer.kind
+        key = kind == "video" and starts_key_frame(layer.format.codec, header.payload)
+        chosen = self._chosen.get(kind)
+        if chosen is layer:
+            self._forward(layer, header, key, False)
+        elif chosen is None or now_ms - chosen.last_ms > _ALIVE_MS or self._best() is layer:
+            if kind == "audio" or key:
+                self._chosen[kind] = layer
+                self._forward(layer, header, key, True)
+            else:
+                self._ask_key(layer, now_ms)
+
+    def _best(self) -> Layer | None:
+        videos = [layer for layer in self.layers.values() if layer.kind == "video"]
+        newest = max((layer.last_ms for layer in videos), default=0)
+        alive = [layer for layer in videos if newest - layer.last_ms < _ALIVE_MS]
+        best = max(alive, key=lambda layer: layer.rate_kbps, default=None)
+        chosen = self._chosen.get("video")
+        # A fifth more, so that two layers of like rate do not take turns.
+        if best and chosen in alive and chosen is not None and best.rate_kbps < chosen.rate_kbps * 1.2:
+            return chosen
+        return best
+
+    def _report(self, now_ms: int) -> None:
+        reports = [layer.reception.report(now_ms) for layer in list(self.layers.values())[:31]]
+        self._send_rtcp(rtcp.receiver_report(self._ssrc, reports))
+        worst = max((report.fraction_lost for report in reports), default=0)
+        # Over 10 % lost: ask for less; clean: give back 8 % a second (after draft-ietf-rmcat-gcc section 6).
+        if worst > 26:
+            self._allowed_bps = max(300_000, int(self._allowed_bps * 0.85))
+        elif worst < 5:
+            self._allowed_bps = min(self._max_bps, int(self._allowed_bps * 1.08))

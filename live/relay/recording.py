@@ -1,0 +1,65 @@
+"""What the relay feeds its recorder with: the forwarded stream, and who its source is."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import structlog
+
+from live.clock import Clock
+from live.relay.depacketise import VideoCodec
+from live.relay.recorder import Recorder, RecordingEvent
+from live.relay.rtp import Packet, build
+from live.relay.sdp import Kind
+from live.relay.show import RelayedShow
+
+log = structlog.get_logger(__name__)
+
+_CODECS: dict[str, VideoCodec] = {"H264": "h264", "VP8": "vp8"}
+_TOLD = {"RecordingStarted": "info", "RecordingFinished": "info"}
+
+
+class ShowRecording:
+    """Starts with the first key frame, so that it knows the codecs; other codecs are not recorded, and say so once."""
+
+    def __init__(self, data_dir: Path, clock: Clock) -> None:
+        self._data_dir = data_dir
+        self._clock = clock
+        self._recorder: Recorder | None = None
+        self._codec: str | None = None
+        self._refused = False
+
+    def packet(self, show: RelayedShow, kind: Kind, packet: Packet) -> None:
+        codec = show.tracks["video"].format.codec if "video" in show.tracks else None
+        if self._recorder is None:
+            if show.first_wall_ms is None or not self._can(codec):
+                return
+            self._codec = codec
+            self._recorder = Recorder(
+                self._data_dir, show.name, video=_CODECS[codec] if codec else None, on_event=_log, clock=self._clock
+            )
+        elif codec != self._codec and self._can(codec):
+            self._codec = codec
+            self._recorder.source(video=_CODECS[codec] if codec else None)
+        wire = build(packet, payload_type=96, ssrc=1, seq=packet.seq, timestamp=packet.timestamp)
+        self._recorder.packet(kind, wire, at_ms=show.media_ms(self._clock.now_ms()))
+
+    def close(self) -> None:
+        """Ends the file on a thread of its own: the loop must not wait for a disk."""
+        if self._recorder is not None:
+            threading.Thread(target=self._recorder.close, name="recorder-close").start()
+            self._recorder = None
+
+    def _can(self, codec: str | None) -> bool:
+        if codec is None or codec in _CODECS:
+            return True
+        if not self._refused:
+            self._refused = True
+            log.warning("relay.not_recorded", codec=codec)
+        return False
+
+
+def _log(event: RecordingEvent) -> None:
+    name = type(event).__name__
+    getattr(log, _TOLD.get(name, "warning"))("relay.recording", told=name, show=event.show)

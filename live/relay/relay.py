@@ -1,0 +1,266 @@
+"""All shows and sessions of one relay process: offers become sessions, sessions become publishers and viewers.
+
+No HTTP and no Redis in here: `control.py` asks, `server.py` owns the process, `Watch` hears what changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from live.clock import Clock
+from live.relay import sdp
+from live.relay.errors import BadOffer, Full, HandshakeFailed, NoSession, NotReady, StaleTag
+from live.relay.fanout import Counters, Fanout
+from live.relay.peer import RelayCertificate
+from live.relay.session import Session
+from live.relay.show import RelayedShow
+from live.relay.udp import UdpPort
+
+log = structlog.get_logger(__name__)
+
+TICK_S = 0.02
+MAX_HANDSHAKES = 200  # unfinished ones at a time: a flood of offers must not take the memory
+SHOW_KEPT_MS = 10 * 60 * 1000  # a show without publisher and viewers is forgotten after this
+
+
+class Relay:
+    """`changed(show)` is called when a show's state moves, `prepare(show)` when it first gets a publisher."""
+
+    def __init__(
+        self,
+        port: UdpPort,
+        *,
+        capacity: int,
+        max_kbps: int,
+        clock: Clock,
+        changed: Callable[[RelayedShow], None],
+        opened: Callable[[RelayedShow], None] | None = None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        self.port = port
+        self.capacity = capacity
+        self.counters = Counters()
+        self.shows: dict[str, RelayedShow] = {}
+        self.sessions: dict[str, Session] = {}
+        self.draining = False
+        self.certificate = RelayCertificate.generateCertificate()
+        self.handshakes_failed = 0
+        self._fanout = Fanout(port.sockets, self.counters)
+        self._max_kbps = max_kbps
+        self._clock = clock
+        self._changed = changed
+        self._opened = opened
+        self._now_ms = now_ms or monotonic_ms
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def viewers(self) -> int:
+        return sum(len(show.viewers) for show in self.shows.values())
+
+    async def run(self) -> None:
+        """Own the sessions' tasks and the tick, until cancelled; then everybody is told."""
+        self.port.open()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                await self._tick_for_ever()
+        finally:
+            self._tasks = None
+            for session in list(self.sessions.values()):
+                self._end(session)
+            for show in self.shows.values():
+                show.close()
+            self.port.close()
+
+    # ---- orders --------------------------------------------------------------------------------
+
+    def publish(self, show_name: str, offer_text: str, first_wall_ms: int | None = None) -> tuple[Session, str]:
+        """A publisher's offer; she takes over when her handshake is through. Raises BadOffer, Unsupported, Full.
+
+        `first_wall_ms`: server time of the show's first frame, when another process relayed it before.
+        """
+        self._admit()
+        offer = sdp.read_offer(offer_text)
+        session = self._session("publish", show_name, offer)
+        try:
+            answer, incoming = sdp.answer_publisher(offer, session.ours())
+        except BaseException:
+            session.peer.close()
+            raise
+        show = self._show(show_name, first_wall_ms)
+        self._start(session, lambda: show.take_over(session, incoming))
+        return session, answer
+
+    def play(self, show_name: str, offer_text: str) -> tuple[Session, str]:
+        """A viewer's offer. Raises BadOffer, Unsupported, NotReady, Full."""
+        self._admit()
+        show = self.shows.get(show_name)
+        offer = sdp.read_offer(offer_text)
+        if show is None or not show.playable:
+            raise NotReady()
+        if self.viewers >= self.capacity:
+            raise Full()
+        session = self._session("play", show_name, offer)
+        try:
+            answer, agreed = sdp.answer_viewer(offer, session.ours(), show.streams())
+        except BaseException:
+            session.peer.close()
+            raise
+        watching = show.admit(session, agreed)
+        self._start(session, lambda: show.start(watching))
+        return session, answer
+
+    def patch(self, session_id: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
+        """Trickle (None) or ICE restart ((tag, fragment)). `if_match` is the tag without quotes, "*", or None when
+        the client sent none. Raises NoSession, BadOffer, StaleTag. RFC 9725 section 4.3."""
+        session = self._known(session_id)
+        ufrag, password = sdp.read_fragment(fragment)
+        if if_match not in (None, "*", session.tag):
+            raise StaleTag()
+        remote = session.ice.generation.remote_ufrag
+        if not ufrag or ufrag == remote:
+            return None  # candidates only: we learn addresses from checks
+        if not password:
+            raise BadOffer("a restart needs ice-pwd")
+        if if_match not in (None, "*"):
+            raise StaleTag()
+        session.ice.restart(ufrag)
+        self.port.forget_names(session)
+        self.port.admit(session)
+        return session.tag, sdp.restart_fragment(session.ours())
+
+    def delete(self, session_id: str) -> None:
+        """End at once. Raises NoSession."""
+        self._end(self._known(session_id))
+
+    def drop_publisher(self, show_name: str) -> None:
+        """The show's key was rotated: whoever publishes with the old one goes."""
+        show = self.shows.get(show_name)
+        if show is not None:
+            for session in list(self.sessions.values()):
+                if session.show == show_name and session.kind == "publish":
+                    self._end(session)
+
+    def end_show(self, show_name: str) -> None:
+        """The show is over: publisher and viewers go."""
+        show = self.shows.pop(show_name, None)
+        for session in list(self.sessions.values()):
+            if session.show == show_name:
+                self._end(session)
+        if show is not None:
+            show.close()
+
+    def stats(self) -> dict[str, Any]:
+        """For staff and for choosing a relay."""
+        return {
+            "viewers": self.viewers,
+            "capacity": self.capacity,
+            "sessions": len(self.sessions),
+            "draining": self.draining,
+            "packets": self.counters.packets,
+            "bytes": self.counters.bytes,
+            "dropped": self.counters.dropped + self.port.dropped,
+            "refused": self.counters.refused,
+            "strays": self.port.strays,
+            "gso": self.counters.gso,
+            "handshakes_failed": self.handshakes_failed,
+            "shows": {name: show.stats() for name, show in self.shows.items()},
+        }
+
+    # ---- sessions ------------------------------------------------------------------------------
+
+    def _admit(self) -> None:
+        if self.draining or self._tasks is None:
+            raise Full()
+        if sum(1 for session in self.sessions.values() if not session.peer.connected) >= MAX_HANDSHAKES:
+            raise Full(1)
+
+    def _known(self, session_id: str) -> Session:
+        session = self.sessions.get(session_id)
+        if session is None:
+            raise NoSession()
+        return session
+
+    def _session(self, kind: Any, show_name: str, offer: sdp.Offer) -> Session:
+        if self.certificate.ageing():
+            self.certificate = RelayCertificate.generateCertificate()
+        return Session(kind, show_name, offer, self.port, self.certificate, self._now_ms())
+
+    def _show(self, name: str, first_wall_ms: int | None) -> RelayedShow:
+        show = self.shows.get(name)
+        if show is None:
+            show = self.shows[name] = RelayedShow(
+                name,
+                port=self.port,
+                fanout=self._fanout,
+                now_ms=self._now_ms,
+                wall_ms=self._clock.now_ms,
+                max_kbps=self._max_kbps,
+                changed=self._changed,
+                ended=self._end,
+                first_ms=first_wall_ms,
+            )
+            if self._opened is not None:
+                self._opened(show)
+        return show
+
+    def _start(self, session: Session, connected: Callable[[], None]) -> None:
+        self.sessions[session.id] = session
+        self.port.admit(session)
+        session.peer.on_closed = lambda: self._end(session)
+        assert self._tasks is not None
+        session.task = self._tasks.create_task(self._handshake(session, connected), name=f"handshake of {session.kind}")
+
+    async def _handshake(self, session: Session, connected: Callable[[], None]) -> None:
+        try:
+            await session.connect()
+        except HandshakeFailed as failed:
+            self.handshakes_failed += 1
+            log.info("relay.handshake_failed", kind=session.kind, show=session.show, why=failed.why)
+            self._end(session)
+            return
+        if session.id in self.sessions:
+            connected()
+            log.info("relay.connected", kind=session.kind, show=session.show)
+
+    def _end(self, session: Session) -> None:
+        if self.sessions.pop(session.id, None) is None:
+            return
+        show = self.shows.get(session.show)
+        if show is not None:
+            show.leave(session)
+            show.publisher_gone(session)
+        session.close()
+        if session.task is not None and not session.task.done():
+            session.task.cancel()
+
+    # ---- time ----------------------------------------------------------------------------------
+
+    async def _tick_for_ever(self) -> None:
+        count = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            count += 1
+            for show in list(self.shows.values()):
+                show.tick(count)
+            if count % 50 == 0:
+                self._sweep(self._now_ms())
+
+    def _sweep(self, now_ms: int) -> None:
+        """Once a second: sessions whose consent ran out, shows that nobody needs."""
+        for session in list(self.sessions.values()):
+            if session.ice.lapsed(now_ms):
+                log.info("relay.lapsed", kind=session.kind, show=session.show)
+                self._end(session)
+        for name, show in list(self.shows.items()):
+            if not show.viewers and show.publisher is None and now_ms - show.idle_since_ms > SHOW_KEPT_MS:
+                show.close()
+                del self.shows[name]
+
+
+def monotonic_ms() -> int:
+    return time.monotonic_ns() // 1_000_000

@@ -1,0 +1,172 @@
+"""The relay process: UDP port, control API, beat in Redis, and an orderly end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import structlog
+import uvicorn
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from chat.bus import RedisBus
+from live.clock import SystemClock
+from live.errors import StoreDown
+from live.events import Picture, PictureChanged
+from live.ids import sign
+from live.relay.control import control_app
+from live.relay.registry import BEAT_S, Registry
+from live.relay.relay import Relay, monotonic_ms
+from live.relay.show import RelayedShow
+from live.relay.udp import UdpPort, open_sockets
+from live.settings import Settings
+from live.store.embedded import embedded_store
+from live.store.redis import connect
+
+log = structlog.get_logger(__name__)
+
+DRAIN_S = 1.0  # between "no new sessions" and the end of those that are there
+_QUEUED_CHANGES = 256
+
+
+async def run(settings: Settings) -> None:
+    """Relay until SIGTERM or SIGINT. Raises StoreDown, OSError (the UDP port is taken)."""
+    async with embedded_store(settings) as redis_url:
+        redis = await connect(settings, url=redis_url)
+        try:
+            await RelayProcess(settings, redis).run()
+        finally:
+            await redis.aclose()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn that leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class RelayProcess:
+    """The parts of the process, and who runs when."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._bus = RedisBus(redis, now_ms=self._clock.now_ms)
+        port = UdpPort(
+            open_sockets(settings.relay_udp_host, settings.relay_udp_port), settings.relay_announce, monotonic_ms
+        )
+        self.relay = Relay(
+            port,
+            capacity=settings.relay_capacity,
+            max_kbps=settings.publish_max_kbps,
+            clock=self._clock,
+            changed=self._changed,
+            opened=self._opened,
+        )
+        self._control_socket = _listen(settings.relay_control_host, settings.relay_control_port)
+        host, number = self._control_socket.getsockname()[:2]
+        self.control = f"http://{f'[{host}]' if ':' in host else host}:{number}"
+        self._registry = Registry(redis, self.control)
+        self._changes: asyncio.Queue[tuple[RelayedShow, Picture]] = asyncio.Queue(_QUEUED_CHANGES)
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until `stop()` or a signal."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        token = sign(self._settings.key, "relay-control", "v1")
+        http = _Uvicorn(
+            uvicorn.Config(
+                control_app(self.relay, token, self._registry.first_frame),
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_graceful_shutdown=1,
+            )
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                relaying = tasks.create_task(self.relay.run(), name="relay")
+                serving = tasks.create_task(http.serve(sockets=[self._control_socket]), name="control API")
+                telling = tasks.create_task(self._tell_for_ever(), name="state changes")
+                beating = tasks.create_task(self._beat_for_ever(), name="beat")
+                log.info("relay.ready", control=self.control, udp=self.relay.port.candidates)
+                await self._stop.wait()
+                await self._drain()
+                http.should_exit = True
+                await serving
+                for task in (relaying, telling, beating):
+                    task.cancel()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            self._control_socket.close()
+
+    def stop(self) -> None:
+        """Drain, then end."""
+        self._stop.set()
+
+    async def _drain(self) -> None:
+        self.relay.draining = True
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(1):
+                await self._registry.leave(self.relay)
+        if self.relay.sessions:
+            await asyncio.sleep(DRAIN_S)
+
+    # ---- what others hear ----------------------------------------------------------------------
+
+    def _opened(self, show: RelayedShow) -> None:
+        if self._settings.record:
+            self._record(show)
+
+    def _record(self, show: RelayedShow) -> None:
+        from live.relay.recording import ShowRecording
+
+        show.recorder = ShowRecording(self._settings.data_dir, self._clock)
+
+    def _changed(self, show: RelayedShow) -> None:
+        wall_ms = self._clock.now_ms()
+        log.info("relay.picture", show=show.name, state=show.state)
+        # Bound and overflow: beyond 256 untold changes the newest is left out; the beat brings the state anyway.
+        with contextlib.suppress(asyncio.QueueFull):
+            self._changes.put_nowait((show, Picture(show.state, show.media_ms(wall_ms), wall_ms)))
+
+    async def _tell_for_ever(self) -> None:
+        while True:
+            show, picture = await self._changes.get()
+            try:
+                await self._registry.claim(show.name)
+                await self._registry.state(show, self._clock.now_ms())
+                await self._bus.publish(show.name, "picture.changed", PictureChanged(picture), at=picture.media_ms)
+            except (RedisError, OSError, StoreDown) as error:
+                # Fails open: pages learn of it with the next snapshot.
+                log.warning("relay.untold", show=show.name, error=type(error).__name__)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            try:
+                if not self.relay.draining:
+                    await self._registry.beat(self.relay, self._clock.now_ms())
+            except (RedisError, OSError) as error:
+                log.warning("relay.beat_missed", error=type(error).__name__)
+            await asyncio.sleep(BEAT_S)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -1,0 +1,98 @@
+"""One kind of a show's picture as viewers see it: a numbering without breaks, the ring, the newest key frame."""
+
+from __future__ import annotations
+
+import secrets
+
+from live.relay.codecs import Vp8Pictures, parameter_sets, stap
+from live.relay.numbering import Numbering
+from live.relay.ring import Ring
+from live.relay.rtp import Header, Packet, newer
+from live.relay.sdp import Format, Kind, Stream
+
+
+class Track:
+    """Sound or picture of one show. Its SSRCs are the same for all viewers, whose keys differ."""
+
+    def __init__(self, kind: Kind, form: Format) -> None:
+        self.kind = kind
+        self.format = form
+        self.ssrc = secrets.randbelow(0xFFFFFFFE) + 1
+        self.rtx_ssrc = secrets.randbelow(0xFFFFFFFE) + 1
+        # Below 32768: a receiver that misses the first packets must not guess the wrong rollover (RFC 3711, 3.3.1).
+        self.numbering = Numbering(form.clock_rate, secrets.randbelow(16384), secrets.randbits(31))
+        self.ring = Ring()
+        self.packets = 0
+        self.octets = 0
+        self.last_ms = 0
+        self.key_ms: int | None = None
+        self._sets: dict[int, bytes] = {}
+        self._key_timestamp: int | None = None
+        self._key_has_sets = False
+        self._vp8 = Vp8Pictures()
+        self._awaits_key = kind == "video"
+
+    @property
+    def stream(self) -> Stream:
+        return Stream(self.format, self.ssrc, self.rtx_ssrc)
+
+    def switch(self, form: Format) -> None:
+        """Another source feeds this track from now on. A picture waits for its first key frame."""
+        self.format = form
+        self.numbering.switch()
+        self._vp8.switch()
+        self._awaits_key = self.kind == "video"
+
+    def take(self, header: Header, key: bool, now_ms: int) -> Packet | None:
+        """The packet under the show's numbers, kept in the ring; None for what cannot be shown."""
+        if self._awaits_key:
+            if not key:
+                return None
+            self._awaits_key = False
+        placed = self.numbering.place(header.seq, header.timestamp, now_ms)
+        if placed is None:
+            return None
+        seq, timestamp = placed
+        payload = self._vp8.rewrite(header.payload) if self.format.codec == "VP8" else header.payload
+        packet = Packet(seq, timestamp, 0x80 if header.marker else 0, payload, key)
+        if self.ring.get(seq) is not None:
+            return None  # came twice; the bytes of a number never change (AES-GCM)
+        self.ring.put(packet)
+        self.packets += 1
+        self.octets += len(payload)
+        self.last_ms = now_ms
+        if self.format.codec == "H264":
+            self._keep_sets(payload, timestamp)
+        if key:
+            self._key_starts(seq, timestamp, now_ms)
+        return packet
+
+    def join(self) -> list[Packet] | None:
+        """What a joiner gets first, from the newest key frame on; None when there is nothing to start from.
+
+        When the publisher sends its parameter sets only once, they come in front, under the number before.
+        """
+        start = self.ring.playable_from()
+        if start is None:
+            return None
+        packets = list(self.ring.since(start))
+        if self.format.codec == "H264" and not self._key_has_sets and self._sets:
+            packets.insert(0, Packet(start - 1 & 0xFFFF, packets[0].timestamp, 0, stap(list(self._sets.values()))))
+        return packets
+
+    def _keep_sets(self, payload: bytes, timestamp: int) -> None:
+        for unit in parameter_sets(payload):
+            self._sets[unit[0] & 31] = unit
+            if unit[0] & 31 == 7 and timestamp == self._key_timestamp:
+                self._key_has_sets = True
+
+    def _key_starts(self, seq: int, timestamp: int, now_ms: int) -> None:
+        if timestamp == self._key_timestamp and self.ring.key is not None:
+            if newer(self.ring.key, seq):
+                self.ring.start_at(seq)
+            return
+        packet = self.ring.get(seq)
+        self._key_timestamp = timestamp
+        self._key_has_sets = packet is not None and any(unit[0] & 31 == 7 for unit in parameter_sets(packet.payload))
+        self.ring.start_at(seq)
+        self.key_ms = now_ms

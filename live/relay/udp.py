@@ -1,0 +1,174 @@
+"""The process's one UDP port: a socket for each address of the host, all on the same number.
+
+A socket an address, because a check must be answered from where it was sent to; with one wildcard socket the kernel
+would choose. Sockets are raw and non-blocking: asyncio's `DatagramTransport` queues without bound when the network
+is slower than we are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+import ifaddr
+
+from live.relay.ice import IceLite
+from live.relay.stun import Check, answer, parse_check
+
+Address = tuple[str, int]
+_MAX_READS = 128  # datagrams a wake-up, so that a flood leaves time for everything else
+_MAX_PATHS = 8  # addresses remembered per session
+_BUFFER_BYTES = 4 * 1024 * 1024
+
+
+class Receiver(Protocol):
+    """A session, as the port sees it."""
+
+    ice: IceLite
+    paths: list[tuple[int, Address]]
+
+    def datagram(self, datagram: bytes) -> None: ...
+    def moved(self) -> None: ...
+
+
+def host_addresses() -> list[str]:
+    """All addresses of this host that a viewer could use: link-local ones are left out, loopback comes last."""
+    found: list[str] = []
+    for adapter in ifaddr.get_adapters():
+        for ip in adapter.ips:
+            text = ip.ip if isinstance(ip.ip, str) else ip.ip[0]
+            if not ipaddress.ip_address(text).is_link_local and text not in found:
+                found.append(text)
+    return sorted(found, key=lambda text: (ipaddress.ip_address(text).is_loopback, ":" in text))
+
+
+def open_sockets(host: str, port: int) -> list[socket.socket]:
+    """One socket an address, on one port number. Raises OSError when the first cannot have it."""
+    hosts = [host] if host else host_addresses() or ["127.0.0.1"]
+    opened: list[socket.socket] = []
+    for text in hosts:
+        family = socket.AF_INET6 if ":" in text else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.setblocking(False)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                sock.setsockopt(socket.SOL_SOCKET, option, _BUFFER_BYTES)
+            sock.bind((text, port))
+        except OSError:
+            sock.close()
+            if not opened:
+                raise
+            continue  # an address that went away, or IPv6 switched off
+        opened.append(sock)
+        port = sock.getsockname()[1]
+    return opened
+
+
+class UdpPort:
+    """Reads the sockets and finds the session of each datagram; sends, dropping what the kernel does not take."""
+
+    def __init__(self, sockets: list[socket.socket], announce: str, now_ms: Callable[[], int]) -> None:
+        self.sockets = sockets
+        self.number = sockets[0].getsockname()[1]
+        self._now_ms = now_ms
+        self._by_name: dict[str, Receiver] = {}
+        self._by_address: list[dict[Address, Receiver]] = [{} for _ in sockets]
+        self.dropped = 0
+        self.strays = 0
+        named = [part.strip() for part in announce.split(",") if part.strip()]
+        bound = [sock.getsockname()[0] for sock in sockets]
+        if not named:
+            named = [host for text in bound for host in (host_addresses() if text in ("0.0.0.0", "::") else [text])]  # noqa: S104
+        self.candidates: list[Address] = [(host, self.number) for host in named]
+
+    def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        for index, sock in enumerate(self.sockets):
+            loop.add_reader(sock, self._readable, index, sock)
+
+    def close(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sock in self.sockets:
+            loop.remove_reader(sock)
+            sock.close()
+
+    def admit(self, session: Receiver) -> None:
+        """Make a session known by the names of its living ICE generations."""
+        for credentials in (session.ice.current, session.ice.coming):
+            if credentials is not None:
+                self._by_name[credentials.ufrag] = session
+
+    def forget_names(self, session: Receiver) -> None:
+        """Names of generations that are gone; the session is admitted again under those it has."""
+        for name in [name for name, known in self._by_name.items() if known is session]:
+            del self._by_name[name]
+
+    def forget(self, session: Receiver) -> None:
+        self.forget_names(session)
+        for index, address in session.paths:
+            if self._by_address[index].get(address) is session:
+                del self._by_address[index][address]
+
+    def send(self, session: Receiver, datagram: bytes) -> None:
+        """To where the session's peer is; dropped when that is unknown or the socket is full."""
+        if session.ice.address is not None:
+            index, address = session.ice.address
+            self._send(index, datagram, address)
+
+    def _send(self, index: int, datagram: bytes, address: Address) -> None:
+        try:
+            self.sockets[index].sendto(datagram, address)
+        except OSError:
+            self.dropped += 1
+
+    def _readable(self, index: int, sock: socket.socket) -> None:
+        known = self._by_address[index]
+        for _ in range(_MAX_READS):
+            try:
+                datagram, address = sock.recvfrom(2048)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an ICMP error of an earlier send
+            if not datagram:
+                continue
+            if datagram[0] < 4:  # STUN (RFC 7983)
+                check = parse_check(datagram)
+                if check is not None:
+                    self._checked(index, check, address)
+                continue
+            session = known.get(address)
+            if session is None:
+                self.strays += 1
+            else:
+                session.datagram(datagram)
+
+    def _checked(self, index: int, check: Check, address: Address) -> None:
+        session = self._by_name.get(check.local_ufrag)
+        if session is None:
+            return
+        password = session.ice.believe(check, self._now_ms())
+        if password is None:
+            return  # no answer either: a guess learns nothing
+        path = (index, address)
+        if path not in session.paths:
+            if len(session.paths) >= _MAX_PATHS:
+                oldest = next(item for item in session.paths if item != session.ice.address)
+                session.paths.remove(oldest)
+                self._by_address[oldest[0]].pop(oldest[1], None)
+            session.paths.append(path)
+        self._by_address[index][address] = session
+        self._send(index, answer(check, password, address[0], address[1]), address)
+        if session.ice.follow(check, index, address):
+            session.moved()
+
+
+def gso_possible() -> bool:
+    """UDP_SEGMENT is Linux's, since 4.18."""
+    return sys.platform == "linux"

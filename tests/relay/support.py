@@ -1,0 +1,170 @@
+"""A relay process with a small web front, as the tests of this folder need it: real sockets, a real store, and the
+real WHIP/WHEP endpoints over a book of shows that is a dictionary."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import imageio_ffmpeg
+import uvicorn
+from live.errors import NotFound
+from live.relay.server import RelayProcess, _Uvicorn
+from live.settings import Settings
+from live.store.embedded import embedded_store
+from live.store.redis import connect
+from live.web import whip
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Route
+
+STATIC = Path(__file__).parents[2] / "static"
+KEY = "key-of-show-one"
+
+
+async def until(condition: Callable[[], Any], within_s: float = 15.0) -> Any:
+    """Wait for a condition, looking 100 times a second. Fails by TimeoutError."""
+    deadline = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise TimeoutError("the condition did not come true")
+        await asyncio.sleep(0.01)
+
+
+@dataclass
+class StubShows:
+    """The parts of `live.stage.shows.Shows` that WHIP asks."""
+
+    known: dict[str, SimpleNamespace] = field(default_factory=dict)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    async def by_slug(self, slug: str) -> Any:
+        if slug not in self.known:
+            raise NotFound("show", slug)
+        return self.known[slug]
+
+    async def check_publish_key(self, key: str) -> str | None:
+        return self.keys.get(key)
+
+
+class Stage:
+    """A running relay and its front."""
+
+    def __init__(self, settings: Settings, redis: Any) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.process = RelayProcess(settings, redis)
+        self.shows = StubShows(
+            {
+                "one": SimpleNamespace(id="shw_one", slug="one", brand_id="b", status="live"),
+                "two": SimpleNamespace(id="shw_two", slug="two", brand_id="b", status="scheduled"),
+            },
+            {KEY: "shw_one", "key-of-show-two": "shw_two"},
+        )
+        self.url = ""
+        self.http = httpx.AsyncClient(trust_env=False, timeout=20)
+
+    @property
+    def relay(self) -> Any:
+        return self.process.relay
+
+    @property
+    def show(self) -> Any:
+        return self.relay.shows["shw_one"]
+
+    def app(self) -> Starlette:
+        async def page(request: Request) -> Response:
+            return HTMLResponse("<!doctype html><video muted playsinline></video>")
+
+        async def script(request: Request) -> Response:
+            return FileResponse(STATIC / "js" / request.path_params["name"])
+
+        both = ["GET", "HEAD", "POST", "OPTIONS"]
+        session = ["PATCH", "DELETE", "OPTIONS"]
+        app = Starlette(
+            routes=[
+                Route("/whip/{slug}", whip.publish, methods=both),
+                Route("/whip/{slug}/{session}", whip.publish_session, methods=session),
+                Route("/whep/{slug}", whip.play, methods=both),
+                Route("/whep/{slug}/{session}", whip.play_session, methods=session),
+                Route("/page", page),
+                Route("/js/{name}", script),
+            ]
+        )
+        app.state.services = SimpleNamespace(shows=self.shows, redis=self.redis, settings=self.settings)
+        return app
+
+    async def publish(self, offer: str, key: str = KEY, slug: str = "one") -> httpx.Response:
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {key}"}
+        return await self.http.post(f"{self.url}/whip/{slug}", content=offer, headers=headers)
+
+    async def play(self, offer: str, slug: str = "one") -> httpx.Response:
+        return await self.http.post(f"{self.url}/whep/{slug}", content=offer, headers={"Content-Type": "application/sdp"})
+
+
+@contextlib.asynccontextmanager
+async def stage(tmp_path: Path, **more: Any) -> AsyncIterator[Stage]:
+    """Everything up; everything down again."""
+    settings = Settings(
+        _env_file=None, data_dir=tmp_path, relay_udp_port=0, relay_control_port=0, relay_udp_host="127.0.0.1", **more
+    )
+    async with embedded_store(settings) as url:
+        redis = await connect(settings, url=url)
+        running = Stage(settings, redis)
+        sock = socket.create_server(("127.0.0.1", 0))
+        running.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+        server = _Uvicorn(uvicorn.Config(running.app(), log_config=None, lifespan="off", ws="none"))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                relaying = tasks.create_task(running.process.run())
+                fronting = tasks.create_task(server.serve(sockets=[sock]))
+                await until(lambda: server.started or relaying.done())
+                await _registered(running)
+                try:
+                    yield running
+                finally:
+                    server.should_exit = True
+                    running.process.stop()
+                await fronting
+                await relaying
+        finally:
+            await running.http.aclose()
+            await redis.aclose()
+            sock.close()
+
+
+async def _registered(running: Stage) -> None:
+    while not await running.redis.exists(f"relay:{running.process._registry.id}"):
+        await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def ffmpeg(url: str, *arguments: str, key: str = KEY, active: bool = True) -> AsyncIterator[subprocess.Popen[bytes]]:
+    """FFmpeg 9 publishing a test picture by WHIP until the block is left."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "warning", "-re"]
+    command += ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30", "-f", "lavfi", "-i", "sine=frequency=440"]
+    command += arguments or (
+        "-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-preset", "ultrafast", "-g", "30",
+        "-b:v", "600k", "-pix_fmt", "yuv420p",
+    )  # fmt: skip
+    command += ["-c:a", "libopus", "-ac", "2", "-ar", "48000", "-authorization", key]
+    command += ["-whip_flags", "dtls_active"] if active else []
+    with subprocess.Popen([*command, "-f", "whip", url], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.communicate)
