@@ -74,19 +74,19 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """Where an order stands after a settle. `changed`: this call moved it, so tell the room; `levels` are the stock
-    levels that changed with it."""
+    """Where an order stands after a settle. `changed`: this call moved it, so tell the room; `moved` are the stock
+    levels that changed with it. `cart` is the person's bag."""
 
     order_id: str
     number: str
     token: str
     show_id: str
-    buyer: str
+    cart: str
     status: OrderStatus
     total: Money
     changed: bool
     reason: str = ""
-    levels: dict[str, Level] = {}
+    moved: dict[str, Level] = {}
 
 
 class _Oversold(Exception):
@@ -333,7 +333,7 @@ class Checkout:
             refunded = await self._refund(payment, charge, "sold_out")
             await self._gate.unclaim(payment.show_id, payment.id)
             moved = await self._gate.reconcile(payment.show_id)
-            return msgspec.structs.replace(refunded, levels=refunded.levels | moved)
+            return msgspec.structs.replace(refunded, moved=refunded.moved | moved)
         except _Late:
             return await self._after_another(payment, claim.epoch)
         moved = claim.moved | await self._gate.consume(payment.show_id, payment.id, claim.epoch)
@@ -394,12 +394,12 @@ class Checkout:
             number=payment.number,
             token=token_of(self._key, payment.id),
             show_id=payment.show_id,
-            buyer=payment.cart,
+            cart=payment.cart,
             status=status,
             total=Money(payment.total_minor, payment.currency),
             changed=changed,
             reason=reason,
-            levels=moved or {},
+            moved=moved or {},
         )
 
 
