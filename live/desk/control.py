@@ -10,17 +10,20 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import structlog
-from chat.hub import Hub
 from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError
 
 from chat.bus import RedisBus
+from chat.envelope import decode_envelope
 from chat.errors import Blocked
 from chat.errors import Error as RoomError
+from chat.hub import Hub
 from chat.intent import Intent
 from chat.message import display_name
 from chat.moderation.rules import Terms, has_link
+from chat.outbox import Item
 from chat.ports import Member
 from live.accounts.sessions import Sessions
 from live.clock import Clock
@@ -30,6 +33,8 @@ from live.desk.relays import Relays
 from live.errors import Error, HoldLapsed, Overloaded, PriceChanged
 from live.events import (
     INTENTS,
+    PLAY_INTENTS,
+    PRIVATE,
     Card,
     CardDropped,
     CardWithdrawn,
@@ -106,6 +111,7 @@ class Desk:
         self._archive = archive
         self._sessions = sessions
         self._told: dict[str, Tally] = {}
+        self._pictures: dict[str, Picture] = {}
         gate.on_rebuilt = self.stock_rebuilt
 
     # ---- the room's side -----------------------------------------------------------------------
@@ -121,9 +127,17 @@ class Desk:
             "show.open": self._on_open,
             "show.end": self._on_end,
         }
-        assert acts.keys() == INTENTS.keys(), "every intent of the catalogue has its handler, and no other"
+        # The games' intents are live.desk.play's.
+        assert acts.keys() == INTENTS.keys() - PLAY_INTENTS.keys(), "every intent of the catalogue has its handler, and no other"
         for kind, handler in acts.items():
             hub.on(kind, handler, role=INTENTS[kind][1])
+
+    def media_ms(self, room: str) -> int | None:
+        """Media time to stamp a line with, by the clock as read a second ago; None without a picture."""
+        picture = self._pictures.get(room)
+        if picture is None or picture.state == "waiting":
+            return None
+        return media_at(picture, self._clock.now_ms())
 
     async def snapshot(self, room: str, member: Member) -> LiveSnapshot:
         """live's part of `welcome`, as `member` may see it. Raises: NotFound, StoreDown."""
@@ -331,11 +345,14 @@ class Desk:
         return Tally(viewers=viewers, held=held, orders=sold.orders, revenue=sold.revenue)
 
     async def run(self) -> None:
-        """Tell hosts their figures when they moved, once a second at most. Owned by the web process's lifespan."""
+        """Once a second: read the picture's clock of each show on air, and tell hosts their figures when they moved.
+        Owned by the web process's lifespan."""
         while True:
             await asyncio.sleep(TALLY_EVERY_MS / 1000)
             try:
-                for show_id in await self._shows.live_ids():
+                on_air = await self._shows.live_ids()
+                self._pictures = {show_id: await self._media.picture(show_id) for show_id in on_air}
+                for show_id in on_air:
                     await self.tell_tally(show_id)
             except (RedisError, OSError, Error, RoomError) as error:
                 # Fails open: figures stand still while a store is away.
@@ -408,6 +425,21 @@ class Desk:
 
     async def _media_now(self, show_id: str) -> int:
         return media_at(await self._media.picture(show_id), self._clock.now_ms())
+
+
+def coalesce(item: Item) -> str | None:
+    """For a slow reader: events with the same name here replace one another, because each says all of its thing."""
+    if item.kind in PRIVATE and item.kind != "order.changed":
+        return item.kind
+    if item.kind == "stock.changed":
+        # Only of the very same SKUs: another set would lose those that it doesn't name.
+        stock = msgspec.json.decode(decode_envelope(item.data).body, type=_Skus).stock
+        return "stock.changed " + " ".join(sorted(stock))
+    return None
+
+
+class _Skus(msgspec.Struct):
+    stock: dict[str, msgspec.Raw]
 
 
 def _card_as_dropped(programme: Programme, look: runsheet.Look) -> Card:

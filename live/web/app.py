@@ -8,8 +8,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import structlog
-from chat.hub import Hub
-from chat.socket import room_endpoint
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import Response
@@ -17,7 +15,10 @@ from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from chat.hub import Hub
+from chat.socket import room_endpoint
 from live.clock import Clock
+from live.desk.control import coalesce
 from live.desk.wiring import Services, services
 from live.settings import Settings
 from live.web import errors
@@ -68,7 +69,14 @@ async def _life(
 ) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         s = await stack.enter_async_context(services(settings, clock=clock))
-        hub = Hub(s.bus, archive=s.archive, scene=s.desk, now_ms=s.clock.now_ms)
+        hub = Hub(
+            s.bus,
+            archive=s.archive,
+            scene=s.desk,
+            now_ms=s.clock.now_ms,
+            media_ms=s.desk.media_ms,
+            coalesce=coalesce,
+        )
         s.desk.attend(hub)
         app.state.services, app.state.hub = s, hub
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.

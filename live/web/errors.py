@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import jinja2
 import msgspec
 import structlog
@@ -94,6 +96,8 @@ def problem_of(error: Exception) -> Problem:
     facts: dict[str, object] = {}
     if isinstance(error, HTTPException):
         code = _CODES.get(error.status_code, "broken" if error.status_code >= 500 else "bad_request")
+        if error.detail and error.detail != HTTPStatus(error.status_code).phrase:
+            facts["why"] = error.detail
         return Problem(WORDS[code][1], error.status_code, WORDS[code][2], code, facts)
     if isinstance(error, RedisError | TimeoutError | ConnectionError):
         error = StoreDown("redis")

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 import structlog
 import uvicorn
-from chat.socket import RoomProtocol
 from starlette.applications import Starlette
 
+from chat.wire import RoomProtocol
 from live import logs
 from live.settings import Settings
 from live.web.app import create_app

@@ -8,46 +8,22 @@ There is no default: a door that says neither isn't built, and a route that isn'
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
-from live.web import api, health
-
-
-class _Coming:
-    """Endpoints of a module that is being written."""
-
-    def __init__(self, module: str) -> None:
-        self._module = module
-
-    def __getattr__(self, name: str) -> Endpoint:
-        try:
-            found: Endpoint = getattr(importlib.import_module(f"live.web.{self._module}"), name)
-            return found
-        except (ImportError, AttributeError) as error:
-            why = str(error)
-
-        async def coming(request: Request) -> Response:
-            return PlainTextResponse(f"coming: {why}", 503)
-
-        coming.__module__, coming.__name__ = f"live.web.{self._module}", name
-        return coming
-
-
-pages, studio, whip = _Coming("pages"), _Coming("studio"), _Coming("whip")
+from live.web import api, health, pages, studio, whip
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Least = Literal["anyone", "viewer", "moderator", "host", "staff"]
 Guard = Literal["read", "csrf", "bearer", "signed", "open"]
 Kind = Literal["page", "api", "media", "house"]
 
-SAFE = frozenset({"GET"})
+SAFE = frozenset({"GET", "OPTIONS"})
 BODY_MAX = 16 * 1024  # bytes: the longest JSON we take is a checkout
 SDP_MAX = 64 * 1024  # bytes: a browser's offer with its candidates
 
@@ -128,10 +104,19 @@ DOORS: tuple[Door, ...] = (
     # the payment provider
     _door("POST /api/payments/sandbox/events", api.sandbox_event, "anyone", "signed", "api", a_minute=6000),
     # the picture
-    _door("POST /whip/{slug}", whip.publish, "anyone", "bearer", "media", body_max=SDP_MAX),
-    _door("PATCH,DELETE /whip/{slug}/{session}", whip.publish_session, "anyone", "bearer", "media", body_max=SDP_MAX),
-    _door("POST /whep/{slug}", whip.play, "anyone", "open", "media", body_max=SDP_MAX),
-    _door("PATCH,DELETE /whep/{slug}/{session}", whip.play_session, "anyone", "open", "media", body_max=SDP_MAX),
+    _door("GET,POST,OPTIONS /whip/{slug}", whip.publish, "anyone", "bearer", "media", body_max=SDP_MAX),
+    _door(
+        "PATCH,DELETE,OPTIONS /whip/{slug}/{session}",
+        whip.publish_session,
+        "anyone",
+        "bearer",
+        "media",
+        body_max=SDP_MAX,
+    ),
+    _door("GET,POST,OPTIONS /whep/{slug}", whip.play, "anyone", "open", "media", body_max=SDP_MAX),
+    _door(
+        "PATCH,DELETE,OPTIONS /whep/{slug}/{session}", whip.play_session, "anyone", "open", "media", body_max=SDP_MAX
+    ),
     # the house
     _door("GET /healthz", health.healthz, "anyone", "read", "house", a_minute=6000),
     _door("GET /readyz", health.readyz, "anyone", "read", "house", a_minute=6000),
