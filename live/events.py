@@ -132,9 +132,76 @@ class Tally(msgspec.Struct, frozen=True):
     revenue: Money
 
 
+class Poll(msgspec.Struct, frozen=True, tag_field="game", tag="poll"):
+    """A question to the room. `counts` are votes a choice; `mine` is the reader's own choice, in a snapshot only."""
+
+    id: str
+    question: str
+    choices: list[str]
+    closes_ms: int
+    closed: bool
+    counts: list[int]
+    mine: int | None = None
+
+
+class Quiz(msgspec.Struct, frozen=True, tag_field="game", tag="quiz"):
+    """A question with a right answer. Until it is closed nobody is told `right` or `counts`, only how many answered.
+    A page that shows the picture late takes answers as much later, at most 15 s."""
+
+    id: str
+    question: str
+    choices: list[str]
+    closes_ms: int
+    closed: bool
+    answers: int
+    right: int | None = None
+    counts: list[int] | None = None
+    mine: int | None = None
+
+
+class Winner(msgspec.Struct, frozen=True):
+    person: str
+    name: str
+
+
+class Draw(msgspec.Struct, frozen=True, tag_field="game", tag="draw"):
+    """A lucky draw, free to enter. `commitment` is the SHA-256 (hex) of the seed, published before the first entry;
+    `seed` and `entries_digest` (both hex) come with the winners, so that anyone can check them (`draw.proof`)."""
+
+    id: str
+    prize: str
+    places: int
+    closes_ms: int
+    closed: bool
+    commitment: str
+    entries: int
+    seed: str | None = None
+    entries_digest: str | None = None
+    winners: list[Winner] = []
+    mine: bool = False
+
+
+class Rain(msgspec.Struct, frozen=True, tag_field="game", tag="rain"):
+    """Coupon rain: `budget` falls in exact cents on at most `portions` of those who tapped in the window, whoever was
+    first. `caught` is on how many it fell; `mine` is the reader's own part, in a snapshot only."""
+
+    id: str
+    budget: Money
+    portions: int
+    closes_ms: int
+    closed: bool
+    commitment: str
+    caught: int = 0
+    seed: str | None = None
+    mine: Money | None = None
+
+
+Game = Poll | Quiz | Draw | Rain
+
+
 class LiveSnapshot(msgspec.Struct, frozen=True):
     """live's part of `welcome` and `reset`. `pinned` is the look whose card is up, or None. `runsheet` and `tally`
-    are for staff, else None."""
+    are for staff, else None. `play` holds the games that are open or were closed within two minutes."""
 
     show: ShowFacts
     picture: Picture
@@ -144,6 +211,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
     cart: Cart
     runsheet: list[LookRow] | None = None
     tally: Tally | None = None
+    play: list[Game] = []
 
 
 # ---- events: past tense ------------------------------------------------------------------------
@@ -201,6 +269,61 @@ class TallyChanged(msgspec.Struct, frozen=True):
     tally: Tally
 
 
+class PollOpened(msgspec.Struct, frozen=True):
+    poll: Poll
+
+
+class PollCounted(msgspec.Struct, frozen=True):
+    """Volatile, at most once a second: votes a choice so far."""
+
+    poll: str
+    counts: list[int]
+
+
+class PollClosed(msgspec.Struct, frozen=True):
+    poll: Poll
+
+
+class QuizOpened(msgspec.Struct, frozen=True):
+    quiz: Quiz
+
+
+class QuizCounted(msgspec.Struct, frozen=True):
+    """Volatile, at most once a second: how many answered so far."""
+
+    quiz: str
+    answers: int
+
+
+class QuizClosed(msgspec.Struct, frozen=True):
+    """The answer, when the last viewer's time was up."""
+
+    quiz: Quiz
+
+
+class DrawOpened(msgspec.Struct, frozen=True):
+    draw: Draw
+
+
+class DrawDrawn(msgspec.Struct, frozen=True):
+    draw: Draw
+
+
+class RainOpened(msgspec.Struct, frozen=True):
+    rain: Rain
+
+
+class RainFallen(msgspec.Struct, frozen=True):
+    rain: Rain
+
+
+class RainCaught(msgspec.Struct, frozen=True):
+    """To one person: her part of the rain."""
+
+    rain: str
+    amount: Money
+
+
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "show.opened": ShowOpened,
     "show.ended": ShowEnded,
@@ -208,6 +331,16 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "card.dropped": CardDropped,
     "card.withdrawn": CardWithdrawn,
     "stock.changed": StockChanged,
+    "poll.opened": PollOpened,
+    "poll.counted": PollCounted,
+    "poll.closed": PollClosed,
+    "quiz.opened": QuizOpened,
+    "quiz.counted": QuizCounted,
+    "quiz.closed": QuizClosed,
+    "draw.opened": DrawOpened,
+    "draw.drawn": DrawDrawn,
+    "rain.opened": RainOpened,
+    "rain.fallen": RainFallen,
 }
 
 PRIVATE: dict[str, type[msgspec.Struct]] = {
@@ -215,6 +348,7 @@ PRIVATE: dict[str, type[msgspec.Struct]] = {
     "order.changed": OrderChanged,
     "runsheet.changed": RunsheetChanged,
     "tally.changed": TallyChanged,
+    "rain.caught": RainCaught,
 }
 
 
@@ -244,6 +378,101 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """No body."""
 
 
+class PollOpen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask 2 to 6 choices for 10 to 600 seconds. Answer: {"poll": Poll}. Refused: invalid, conflict (four games are
+    open), store_down."""
+
+    question: str
+    choices: list[str]
+    seconds: int
+
+
+class PollVote(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One vote a person, changeable until the close. Answer: {"poll", "choice"}. Refused: invalid, not_found,
+    wrong_state, store_down."""
+
+    poll: str
+    choice: int
+
+
+class PollClose(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Close before its time. Answer: {"poll": Poll}. Refused: not_found, store_down."""
+
+    poll: str
+
+
+class QuizOpen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """As a poll, of 5 to 120 seconds; `right` is the index of the right choice. Answer: {"quiz": Quiz}. Refused:
+    invalid, conflict, store_down."""
+
+    question: str
+    choices: list[str]
+    right: int
+    seconds: int
+
+
+class QuizAnswer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One answer a person, changeable until her time is up; `delay_ms` is how late her picture is (at most 15,000
+    count). Answer: {"quiz", "choice"}. Refused: invalid, not_found, wrong_state, store_down."""
+
+    quiz: str
+    choice: int
+    delay_ms: int = 0
+
+
+class DrawOpen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A draw of 1 to 100 places, open for 10 to 3,600 seconds. Answer: {"draw": Draw}. Refused: invalid, conflict,
+    store_down."""
+
+    prize: str
+    places: int
+    seconds: int
+
+
+class DrawEnter(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Enter, once and free. Answer: {"draw"}. Refused: not_found, wrong_state, store_down."""
+
+    draw: str
+
+
+class DrawProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the winners follow from, for anyone to check: entries in order, 200 from `start`. Answer: {"draw": Draw,
+    "entries": [person], "next": int | null}. Refused: not_found, wrong_state (not drawn yet), store_down."""
+
+    draw: str
+    start: int = 0
+
+
+class RainOpen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Let `budget` (at most 1,000,000 minor units) fall on at most 10,000 `portions` after 3 to 60 seconds. Answer:
+    {"rain": Rain}. Refused: invalid, conflict, store_down."""
+
+    budget: Money
+    portions: int
+    seconds: int
+
+
+class RainTap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Stand in the rain; when in the window does not matter. `delay_ms` as in quiz.answer. Answer: {"rain"}. Refused:
+    not_found, wrong_state, store_down."""
+
+    rain: str
+    delay_ms: int = 0
+
+
+PLAY_INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
+    "poll.open": (PollOpen, "host"),
+    "poll.vote": (PollVote, "viewer"),
+    "poll.close": (PollClose, "host"),
+    "quiz.open": (QuizOpen, "host"),
+    "quiz.answer": (QuizAnswer, "viewer"),
+    "draw.open": (DrawOpen, "host"),
+    "draw.enter": (DrawEnter, "viewer"),
+    "draw.proof": (DrawProof, "viewer"),
+    "rain.open": (RainOpen, "host"),
+    "rain.tap": (RainTap, "viewer"),
+}
+
 INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "cart.add": (CartAdd, "viewer"),
     "cart.remove": (CartRemove, "viewer"),
@@ -252,4 +481,5 @@ INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "look.next": (Nothing, "host"),
     "show.open": (Nothing, "host"),
     "show.end": (Nothing, "host"),
+    **PLAY_INTENTS,
 }
