@@ -481,7 +481,8 @@ def _insert_order(connection: Connection, order: Mapping[str, Any], lines: list[
     others = connection.execute(_OTHERS, {"buyer": order["buyer"], "show": order["show_id"]}).scalars().all()
     if others:
         return list(others)
-    now_priced = dict(connection.execute(_PRICES, {"skus": [line.sku for line, _ in lines]}).tuples().all())
+    rows = connection.execute(_PRICES, {"skus": [line.sku for line, _ in lines]}).all()
+    now_priced = {sku: int(price_minor) for sku, price_minor in rows}
     for line, _ in lines:
         if line.sku not in now_priced:
             raise NotFound("sku", line.sku)

@@ -70,21 +70,18 @@ def _not_pending(connection: Connection, order_ids: list[str]) -> set[str]:
 
 def _in_sql(connection: Connection, show_id: str) -> list[str]:
     wrong = []
-    paid = dict(
-        connection.execute(
-            select(order_lines.c.sku, func.sum(order_lines.c.qty))
-            .join(orders, orders.c.id == order_lines.c.order_id)
-            .where(orders.c.status == "paid")
-            .group_by(order_lines.c.sku)
-        )
-        .tuples()
-        .all()
+    by_orders = connection.execute(
+        select(order_lines.c.sku, func.sum(order_lines.c.qty))
+        .join(orders, orders.c.id == order_lines.c.order_id)
+        .where(orders.c.status == "paid")
+        .group_by(order_lines.c.sku)
     )
+    paid = {sku: int(units) for sku, units in by_orders}
     for sku, (on_hand, sold) in sorted(stock_of(connection, show_id).items()):
         if sold > on_hand:
             wrong.append(f"I2 {sku}: {sold} sold of {on_hand} on hand")
-        if sold != int(paid.get(sku, 0)):
-            wrong.append(f"I2 {sku}: {sold} sold, but paid orders have {int(paid.get(sku, 0))}")
+        if sold != paid.get(sku, 0):
+            wrong.append(f"I2 {sku}: {sold} sold, but paid orders have {paid.get(sku, 0)}")
 
     rows = connection.execute(
         select(orders.c.id, orders.c.buyer, orders.c.idempotency_key, orders.c.status, orders.c.total_minor).where(
