@@ -255,6 +255,29 @@ outbox = Table(  # written in the transaction of what it tells
     Index("ix_outbox_done_ms_due_ms", "done_ms", "due_ms"),
 )
 
+webhook_endpoints = Table(  # merchants' own systems
+    "webhook_endpoints",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("brand_id", Text, ForeignKey("brands.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),  # whsec_…, as Standard Webhooks has it
+    Column("disabled_ms", BigInteger),  # it answered 410
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+webhook_deliveries = Table(  # one event to one endpoint: the log that staff see
+    "webhook_deliveries",
+    metadata,
+    Column("outbox_id", Counter, ForeignKey("outbox.id", ondelete="CASCADE"), primary_key=True),
+    Column("endpoint_id", Text, ForeignKey("webhook_endpoints.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("done_ms", BigInteger),
+    Column("answer", Text, nullable=False, default=""),  # the last status, or why there was none
+    Index("ix_webhook_deliveries_done_ms_due_ms", "done_ms", "due_ms"),
+)
+
 sandbox_charges = Table(  # the sandbox provider's own books; nothing of ours reads them but through its port
     "sandbox_charges",
     metadata,
