@@ -107,10 +107,10 @@ class RedisBus:
             pipe.spublish(keys.REVOKED_CHANNEL, mark)
             await pipe.execute()
 
-    async def revoked_since(self, since_ms: int) -> list[str]:
-        """Marks (`s <session>`, `p <person>`) revoked at or after `since_ms`."""
-        found: Any = await self.redis.zrangebyscore(keys.REVOKED, since_ms, "+inf")
-        return [mark.decode() for mark in found]
+    async def revoked_since(self, since_ms: int) -> list[tuple[str, int]]:
+        """Marks (`s <session>`, `p <person>`) revoked at or after `since_ms`, and when."""
+        found: Any = await self.redis.zrangebyscore(keys.REVOKED, since_ms, "+inf", withscores=True)
+        return [(mark.decode(), int(at_ms)) for mark, at_ms in found]
 
     async def position(self, room: str) -> tuple[str, int]:
         """(epoch, seq of the newest event). A room without one begins an epoch."""

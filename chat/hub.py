@@ -48,6 +48,9 @@ MAY_WAIT = frozenset({"line.posted", "presence.counted", "hearts.counted"})
 STASH_KEPT = 10_000
 ARCHIVE_QUEUE = 10_000
 ARCHIVE_BATCH = 200
+WHO_LIFE_S = 24 * 3600
+# A lost connection to the store is noticed within this.
+REVOKED_MARGIN_MS = 15_000
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -210,7 +213,7 @@ class Hub:
             room = await self._open(room_name)
             seat = self._seat(room, member, wire)
             await self._bring_up(room, seat, epoch, seq, "welcome" if epoch is None else "reset")
-            await self._bus.redis.hset(keys.who(room_name), member.person, msgspec.json.encode(Who.of(member)))
+            await self._note(room_name, member)
         except BaseException as error:
             if seat is None:
                 self._uncount(member)
@@ -220,6 +223,13 @@ class Hub:
                 raise NotAdmitted(1013, "try again later") from error
             raise
         return seat
+
+    async def _note(self, room_name: str, member: Member) -> None:
+        """What a moderator's act will need to know of her."""
+        async with self._bus.redis.pipeline(transaction=False) as pipe:
+            pipe.hset(keys.who(room_name), member.person, msgspec.json.encode(Who.of(member)))
+            pipe.expire(keys.who(room_name), WHO_LIFE_S)
+            await pipe.execute()
 
     def leave(self, seat: Seat) -> None:
         if seat.over:
@@ -282,7 +292,7 @@ class Hub:
 
     def _seat(self, room: Room, member: Member, wire: Wire) -> Seat:
         bucket = Bucket(self.limits.intents_s, self.limits.intents_burst)
-        seat = Seat(room.name, member, wire, bucket, self._key_of)
+        seat = Seat(room.name, member, wire, bucket, self._key_of, self._now_ms())
         room.seats.add(seat)
         room.by_person.setdefault(member.person, set()).add(seat)
         room.attendance.enter(member.person)
@@ -307,8 +317,8 @@ class Hub:
                 del self._rooms[name]
                 room.opened.set()
                 raise
-            self._caught_up(room)
             room.opened.set()
+            self._caught_up(room)
         elif not room.opened.is_set():
             await room.opened.wait()
             if self._rooms.get(name) is not room:
@@ -317,6 +327,8 @@ class Hub:
 
     async def _bring_up(self, room: Room, seat: Seat, epoch: str | None, seq: int | None, otherwise: str) -> None:
         """Everything up to some number, then what was held meanwhile, then the private state."""
+        seat.turn += 1
+        turn, seat.held = seat.turn, []
         private = await self._talk.private(room.name, seat.member)
         you = await self._you(room, seat)
         missed = None if epoch is None or seq is None else await self._bus.since_bytes(room.name, epoch, seq)
@@ -331,11 +343,13 @@ class Hub:
             moment = await self._bus.moment(room.name)
             live = await self._scene.snapshot(room.name, seat.member)
             lines = [msgspec.Raw(_line_of(data)) for data in moment.lines]
-            facts = RoomFacts(max(moment.viewers, room.viewers, 1), lines, moment.mode)
+            facts = RoomFacts(max(moment.viewers, 1), lines, moment.mode)
             welcome = Welcome(moment.epoch, moment.seq, self._now_ms(), you, facts, live)
             items = [Item(otherwise, encode(otherwise, welcome))]
             up_to = moment.seq
         items += [Item(kind, encode(kind, body)) for kind, body in private]
+        if seat.turn != turn:
+            return  # the epoch changed meanwhile, and the reset brings her up
         held, seat.held = seat.held or [], None
         seat.write(items)
         seat.seq = up_to
@@ -404,11 +418,13 @@ class Hub:
         if not seat.send(item):
             self._close_slow(seat)
 
-    def _revoked(self, mark: str) -> None:
+    def _revoked(self, mark: str, at_ms: int | None = None) -> None:
         what, _, which = mark.partition(" ")
         for room in self._rooms.values():
             for seat in list(room.seats):
-                if which == (seat.member.session if what == "s" else seat.member.person):
+                # Who was admitted after the revocation signed in again.
+                is_later = at_ms is not None and seat.entered_ms > at_ms
+                if not is_later and which == (seat.member.session if what == "s" else seat.member.person):
                     seat.wire.close(4401, "signed out")
 
     def _restored(self, channel: str) -> None:
@@ -486,6 +502,8 @@ class Hub:
         while True:
             await asyncio.sleep(self.limits.pulse_s)
             now = time.monotonic()
+            if self._subscription.up and not self._revoked_missed:
+                self._revoked_seen_ms = self._now_ms()
             for seat in list(self._slow):
                 if seat.wire.is_closing() or seat.catch_up():
                     self._slow.discard(seat)
@@ -571,20 +589,24 @@ class Hub:
 
     async def _mend(self) -> None:
         if self._revoked_missed:
-            marks = await self._bus.revoked_since(self._revoked_seen_ms - 60_000)
+            marks = await self._bus.revoked_since(self._revoked_seen_ms - REVOKED_MARGIN_MS)
             self._revoked_missed = False
-            self._revoked_seen_ms = self._now_ms()
-            for mark in marks:
-                self._revoked(mark)
+            for mark, at_ms in marks:
+                self._revoked(mark, at_ms)
         for name in list(self._stale_rules):
             if name in self._rooms:
                 await self._talk.refresh(name)
             self._stale_rules.discard(name)
         for name in list(self._behind):
+            # Off the list first: what arrives while it is filled may put it back.
+            self._behind.discard(name)
             room = self._rooms.get(name)
             if room is not None:
-                await self._fill(room)
-            self._behind.discard(name)
+                try:
+                    await self._fill(room)
+                except BaseException:
+                    self._behind.add(name)
+                    raise
 
     async def _fill(self, room: Room) -> None:
         """Bring the room up from the log, or over to the epoch that holds now."""
@@ -596,18 +618,16 @@ class Hub:
         for data in missed:
             envelope = decode_envelope(data)
             self._take(room, Item(envelope.kind, data, envelope.seq))
-        self._behind.discard(room.name)
         self._caught_up(room)
 
     async def _reset(self, room: Room) -> None:
         """What the sockets know is of another epoch, or too old: each gets a new snapshot."""
         self._flush(room)
         for seat in room.seats:
-            seat.held = seat.held or []
+            seat.held = []
             seat.outbox = None
         room.epoch, room.seq = await self._bus.position(room.name)
         room.tell_all = True
-        self._behind.discard(room.name)
         self._caught_up(room)
         for seat in list(room.seats):
             if not seat.over:

@@ -61,15 +61,33 @@ class Bucket:
 class Seat:
     """`seq` is the newest number she has had. While `held` is a list, her snapshot is on its way and events wait."""
 
-    __slots__ = ("bucket", "held", "key_of", "member", "outbox", "over", "refused", "room", "seq", "slow_since", "wire")
+    __slots__ = (
+        "bucket",
+        "entered_ms",
+        "held",
+        "key_of",
+        "member",
+        "outbox",
+        "over",
+        "refused",
+        "room",
+        "seq",
+        "slow_since",
+        "turn",
+        "wire",
+    )
 
-    def __init__(self, room: str, member: Member, wire: Wire, bucket: Bucket, key_of: CoalesceKey) -> None:
+    def __init__(
+        self, room: str, member: Member, wire: Wire, bucket: Bucket, key_of: CoalesceKey, entered_ms: int
+    ) -> None:
         self.room = room
         self.member = member
         self.wire = wire
         self.bucket = bucket
         self.key_of = key_of
+        self.entered_ms = entered_ms
         self.seq = 0
+        self.turn = 0  # which bringing-up holds: a reset overtakes a join that is still reading
         self.held: list[Item] | None = []
         self.outbox: Outbox | None = None
         self.slow_since = 0.0

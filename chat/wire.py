@@ -17,6 +17,8 @@ EXTENSION = "frontrow.transport"
 # How long a peer may take to answer our close frame before the connection is cut.
 CLOSE_S = 2.0
 QUEUED_FRAMES = 256
+# How long a queued send may block before its reader is taken for gone.
+STALLED_S = 10.0
 
 
 class TransportWire:
@@ -110,7 +112,8 @@ class QueuedWire:
                 self._wake.clear()
                 while not self._queue.empty():
                     prepared = self._queue.get_nowait()
-                    await self._ws.send_text(prepared.payload.decode())
+                    async with asyncio.timeout(STALLED_S):
+                        await self._ws.send_text(prepared.payload.decode())
                     self._bytes -= len(prepared.payload)
                 if self._closing is not None:
                     await self._ws.close(*self._closing)

