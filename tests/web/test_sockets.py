@@ -1,0 +1,178 @@
+"""The room's door and the desk's intents, over real sockets."""
+
+import asyncio
+
+import pytest
+from chat.client import RoomClient
+from house import Browser, until
+from websockets.exceptions import InvalidStatus
+
+
+async def test_a_viewer_is_welcomed_with_the_show_as_it_is(site):
+    await site.house.go_live(1)
+    viewer = await site.viewer()
+    async with site.room(viewer) as room:
+        live = room.welcome["live"]
+    assert live["show"]["status"] == "live"
+    assert [card["number"] for card in live["cards"]] == [1]
+    assert live["pinned"] == site.house.looks[0]
+    assert live["stock"] == {"L1-S": live["stock"]["L1-S"], "L1-M": live["stock"]["L1-M"]}
+    assert live["stock"]["L1-S"]["left"] == 5
+    assert (live["runsheet"], live["tally"]) == (None, None)
+    assert room.welcome["you"]["roles"] == ["viewer"]
+
+
+async def test_looks_that_wait_are_nobodys_business_but_the_hosts(site):
+    await site.house.go_live(1)
+    viewer, host = await site.viewer(), await site.signed_in(site.house.host)
+    async with site.room(viewer) as seen, site.room(host) as desk:
+        assert "Look 2" not in str(seen.welcome)
+        assert [row["state"] for row in desk.welcome["live"]["runsheet"]] == ["dropped", "waiting", "waiting"]
+        assert "L3-S" in desk.welcome["live"]["stock"]
+        assert desk.welcome["live"]["tally"]["orders"] == 0
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        None,
+        "null",
+        "http://evil.example",
+        "{origin}.evil.example",
+        "http://evil.example/?{origin}",
+        "{origin}0",
+        "http://127.0.0.1",
+        "{https}",
+        "{origin}/",
+    ],
+)
+async def test_a_socket_from_any_other_origin_is_refused_before_the_handshake(site, origin):
+    browser = await site.viewer()
+    url = f"{site.ws}/ws/aw26"
+    async with site.room(browser):
+        pass  # the premise: with our own Origin it opens
+    given = origin and origin.format(origin=site.origin, https=site.origin.replace("http", "https"))
+    with pytest.raises(InvalidStatus) as refused:
+        await RoomClient.connect(url, browser.cookie, given)
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_socket_without_a_session_is_told_to_open_a_page_first(site):
+    for cookie in ("", "frontrow=forged-and-long-enough-to-be-looked-up"):
+        with pytest.raises(ConnectionError, match="4401"):
+            await RoomClient.connect(f"{site.ws}/ws/aw26", cookie, site.origin)
+
+
+async def test_a_socket_to_no_show_is_told_so(site):
+    browser = await site.viewer()
+    with pytest.raises(ConnectionError, match="4404"):
+        await RoomClient.connect(f"{site.ws}/ws/nope", browser.cookie, site.origin)
+
+
+async def test_a_drop_reaches_every_page_with_its_stock_and_media_time(site):
+    await site.house.go_live()
+    viewer, host = await site.viewer(), await site.signed_in(site.house.host)
+    async with site.room(viewer) as seen, site.room(host) as desk:
+        answer = await desk.post("card.drop", {"look": site.house.looks[1]})
+        assert answer.ok, answer
+        body = await seen.wait("card.dropped", timeout=2)
+        assert body["card"]["number"] == 2
+        assert body["card"]["pieces"][0]["variants"][0]["price"] == {"minor": 12_900, "currency": "EUR"}
+        assert set(body["stock"]) == {"L2-S", "L2-M"}
+        sheet = await desk.wait("runsheet.changed", timeout=2)
+        assert [row["state"] for row in sheet["runsheet"]] == ["waiting", "dropped", "waiting"]
+
+
+async def test_two_hosts_who_press_drop_at_once_get_one_drop(site):
+    await site.house.go_live()
+    host = await site.signed_in(site.house.host)
+    staff = await site.signed_in(site.house.staff)
+    async with site.room(host) as one, site.room(staff) as two:
+        look = {"look": site.house.looks[0]}
+        answers = await asyncio.gather(*(desk.post("card.drop", look) for desk in (one, two, one, two)))
+        assert sorted(answer.code for answer in answers) == ["", "wrong_state", "wrong_state", "wrong_state"]
+        await one.wait("card.dropped", timeout=2)
+    moments = await site.services.timeline.of(site.house.show.id)
+    assert [moment.kind for moment in moments] == ["show.opened", "card.dropped"]
+
+
+@pytest.mark.parametrize("kind", ["card.drop", "card.withdraw", "look.next", "show.open", "show.end"])
+async def test_the_hosts_intents_are_refused_to_viewers_moderators_and_other_shows_hosts(site, kind):
+    await site.house.go_live()
+    for who in (None, site.house.moderator, site.house.other_host):
+        browser = await (site.signed_in(who) if who else site.viewer())
+        async with site.room(browser) as room:
+            answer = await room.post(kind, {"look": site.house.looks[0]} if kind.startswith("card") else {})
+            assert (answer.code, answer.facts) == ("forbidden", {"need": "host"})
+
+
+async def test_a_hold_lowers_everyones_stock_and_fills_every_tab_of_the_buyer(site):
+    await site.house.go_live(1)
+    buyer, other = await site.viewer(), await site.viewer()
+    async with site.room(buyer) as tab, site.room(buyer) as second, site.room(other) as seen:
+        answer = await tab.post("cart.add", {"sku": "L1-S", "qty": 2}, op="tap-1")
+        assert answer.body["cart"]["total"] == {"minor": 25_800, "currency": "EUR"}
+        assert (await seen.wait("stock.changed", timeout=2))["stock"]["L1-S"]["left"] == 3
+        assert (await second.wait("cart.changed", timeout=2))["cart"]["lines"][0]["qty"] == 2
+        again = await tab.post("cart.add", {"sku": "L1-S", "qty": 2}, op="tap-1")
+        assert again.body["cart"]["lines"][0]["qty"] == 2
+        assert (await tab.post("cart.remove", {"sku": "L1-S"})).body["cart"]["lines"] == []
+        assert not [e for e in seen.envelopes if e["kind"] == "cart.changed"]
+
+
+async def test_sign_out_closes_the_live_sockets_of_that_browser_and_of_no_other(site):
+    await site.house.go_live(1)
+    host, viewer = await site.signed_in(site.house.host), await site.viewer()
+    async with site.room(host) as desk, site.room(viewer) as seen:
+        answer = await _sign_out(host)
+        assert answer.status_code == 303
+        await until(lambda: _closed(desk), within_s=1)
+        assert desk.close_code == 4401
+        assert seen.close_code is None
+
+
+async def test_taking_a_role_away_closes_the_sockets_that_were_let_in_with_it(site):
+    await site.house.go_live()
+    host = await site.signed_in(site.house.host)
+    async with site.room(host) as desk:
+        (grant,) = await site.services.staff.grants(site.house.host.id)
+        await site.services.people.withdraw(site.house.host.id, grant)
+        await until(lambda: _closed(desk), within_s=1)
+    async with site.room(host) as room:
+        assert room.welcome["you"]["roles"] == ["viewer"]
+        assert (await room.post("show.end")).code == "forbidden"
+
+
+async def test_a_dismissed_member_of_staff_is_a_stranger_at_once(site):
+    host = await site.signed_in(site.house.host)
+    async with site.room(host) as desk:
+        await site.services.people.dismiss(site.house.host.id)
+        await until(lambda: _closed(desk), within_s=1)
+    with pytest.raises(ConnectionError, match="4401"):
+        await RoomClient.connect(f"{site.ws}/ws/aw26", host.cookie, site.origin)
+
+
+async def test_hosts_hear_their_figures_and_viewers_do_not(site):
+    await site.house.go_live(1)
+    host, viewer = await site.signed_in(site.house.host), await site.viewer()
+    async with site.room(host) as desk, site.room(viewer) as seen:
+        await seen.post("cart.add", {"sku": "L1-S"})
+        tally = await desk.wait("tally.changed", lambda body: body["tally"]["held"] == 1, timeout=5)
+        assert tally["tally"]["revenue"] == {"minor": 0, "currency": "EUR"}
+        assert not [e for e in seen.envelopes if e["kind"] in ("tally.changed", "runsheet.changed")]
+
+
+async def test_a_name_taken_in_the_room_is_kept_with_the_session(site):
+    viewer = await site.viewer()
+    async with site.room(viewer) as room:
+        assert (await room.post("name.set", {"name": "Vera"})).ok
+    async with site.room(viewer) as room:
+        assert room.welcome["you"]["name"] == "Vera"
+
+
+async def _closed(room: RoomClient) -> bool:
+    return room.close_code is not None
+
+
+async def _sign_out(browser: Browser):
+    return await browser.client.post("/sign-out", data={"csrf": browser.csrf}, headers={"Origin": browser.origin})
