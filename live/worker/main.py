@@ -1,0 +1,103 @@
+"""The worker: what must happen though nobody asks. Any number of them may run, since each job claims what it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+import structlog
+from redis.exceptions import RedisError
+
+from live.desk.wiring import Services, services
+from live.errors import Error
+from live.settings import Settings
+from live.shop import outbox
+from live.shop.payments.sandbox_post import post_due
+from live.shop.webhooks import Webhooks
+from live.worker.recordings import close_abandoned
+
+log = structlog.get_logger("worker")
+
+POST_TIMEOUT_S = 10.0
+DRAIN_S = 10.0  # how long a job under way may take to finish after SIGTERM
+
+
+@dataclass(frozen=True)
+class Job:
+    """Something to be done again and again. `every_s` is the rest between two runs."""
+
+    name: str
+    every_s: float
+    run: Callable[[], Awaitable[object]]
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is under way."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with services(settings) as parts, httpx.AsyncClient(timeout=POST_TIMEOUT_S) as client:
+            log.info("worker.started")
+            await work(jobs(parts, client), stop)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+    log.info("worker.stopped")
+
+
+def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
+    """Every job of the worker, with its pace."""
+    db, clock, desk = parts.db, parts.clock, parts.desk
+    webhooks = Webhooks(db, client, clock)
+    return [
+        Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
+        Job("settle payments", 1.0, desk.settle_due),
+        Job("sandbox events", 0.25, lambda: post_due(db, parts.provider, client, parts.settings.base_url, clock)),
+        Job("fan out events", 1.0, webhooks.fan_out),
+        Job("deliver webhooks", 1.0, webhooks.deliver_due),
+        Job("reconcile stock", 10.0, lambda: reconcile(parts)),
+        Job("close recordings", 30.0, lambda: close_abandoned(db, clock, parts.settings.data_dir)),
+        Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
+    ]
+
+
+async def reconcile(parts: Services) -> None:
+    """Set the gates of open shows right from SQL; what moved is told."""
+    for show_id in await parts.gate.shows_open():
+        moved = await parts.gate.reconcile(show_id)
+        if moved:
+            log.warning("stock.reconciled", show=show_id, skus=sorted(moved))
+            await parts.desk.stock_rebuilt(show_id)
+
+
+async def work(jobs: list[Job], stop: asyncio.Event) -> None:
+    """Run the jobs side by side until `stop`; those under way may finish, but not for ever."""
+    try:
+        async with asyncio.timeout(None) as limit, asyncio.TaskGroup() as group:
+            for job in jobs:
+                group.create_task(_again_and_again(job, stop), name=job.name)
+            await stop.wait()
+            limit.reschedule(asyncio.get_running_loop().time() + DRAIN_S)
+    except TimeoutError:
+        log.warning("worker.gave_up_waiting", after_s=DRAIN_S)
+
+
+async def _again_and_again(job: Job, stop: asyncio.Event) -> None:
+    """One that fails is logged and runs again at its pace."""
+    while not stop.is_set():
+        try:
+            await job.run()
+        except (Error, RedisError, OSError, httpx.HTTPError) as why:
+            # Fails closed: nothing was done, and it is asked again.
+            log.warning("job.failed", job=job.name, why=str(why))
+        except Exception:
+            log.exception("job.broken", job=job.name)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(job.every_s):
+                await stop.wait()
