@@ -127,8 +127,9 @@ class Desk:
             "show.open": self._on_open,
             "show.end": self._on_end,
         }
-        # The games' intents are live.desk.play's.
-        assert acts.keys() == INTENTS.keys() - PLAY_INTENTS.keys(), "every intent of the catalogue has its handler, and no other"
+        # The games' intents are taken by live.desk.play.
+        mine = INTENTS.keys() - PLAY_INTENTS.keys()
+        assert acts.keys() == mine, "every intent of the catalogue has its handler, and no other"
         for kind, handler in acts.items():
             hub.on(kind, handler, role=INTENTS[kind][1])
 

@@ -129,8 +129,7 @@ def _as_page(request: Request, error: Exception, problem: Problem) -> Response:
         return RedirectResponse(f"/sign-in?next={request.url.path}", 303)
     try:
         pages: Pages = request.app.state.pages
-        words = {"status": problem.status, "title": problem.title, "words": problem.detail, "code": problem.code}
-        return pages.response(request, "pages/error.html", words, status=problem.status)
+        return pages.response(request, "pages/error.html", {"problem": problem}, status=problem.status)
     except jinja2.TemplateError:
         log.error("error_page.broken", exc_info=True)
         return PlainTextResponse(f"{problem.title}. {problem.detail}", problem.status)
