@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from chat.client import RoomClient
 from starlette.applications import Starlette
 
+from chat.client import RoomClient
 from live.accounts.staff import Staff
 from live.clock import Clock
 from live.desk.wiring import Services
@@ -65,7 +65,9 @@ class House:
         self.looks = []
         for number in (1, 2, 3):
             sizes = [NewVariant(self.sku(number, size), size, "Ink", "#112", 12_900, units) for size in ("S", "M")]
-            product = await s.catalogue.add_product(brand, slug=f"coat-{number}", title=f"Coat {number}", variants=sizes)
+            product = await s.catalogue.add_product(
+                brand, slug=f"coat-{number}", title=f"Coat {number}", variants=sizes
+            )
             self.looks.append(await s.runsheets.add_look(self.show.id, number, f"Look {number}", [product]))
         hat = await s.catalogue.add_product(
             elsewhere, slug="hat", title="Hat", variants=[NewVariant("HAT", "One", "Ink", "#112", 5_000, units)]
@@ -218,5 +220,5 @@ async def _started(server: Server, serving: asyncio.Task[None]) -> bool:
 async def until(true: Callable[[], Awaitable[object]], *, within_s: float = 5) -> None:
     """Wait until `true()` is; fails after `within_s`."""
     async with asyncio.timeout(within_s):
-        while not await true():
+        while not await true():  # noqa: ASYNC110 - what is waited for is elsewhere and has no event
             await asyncio.sleep(0.01)

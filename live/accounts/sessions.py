@@ -6,6 +6,7 @@ A stolen copy of Redis opens no session, and a session ends the moment its key i
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -99,7 +100,8 @@ class Sessions:
 
     async def of_staff(self, staff_id: str) -> list[str]:
         """Ids of the sessions in which someone of the staff is signed in; ended ones are dropped from the list."""
-        ids = [member.decode() for member in await self._redis.smembers(keys.staff_sessions(staff_id))]
+        members: Any = await self._redis.smembers(keys.staff_sessions(staff_id))
+        ids = [member.decode() for member in members]
         living: list[str] = []
         for session_id in ids:
             if await self._redis.exists(keys.session(session_id)):

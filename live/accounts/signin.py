@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from redis.asyncio import Redis
 
@@ -65,10 +67,11 @@ class SignIn:
         """Whom the link lets in; None when it is over, was never issued, or its member of staff was disabled."""
         if not 20 <= len(token) <= 128:
             return None
-        staff_id, person, name = await self._redis.hmget(keys.sign_in(digest(token)), ["staff_id", "person", "name"])
-        if person is None:
+        kept: Any = await self._redis.hmget(keys.sign_in(digest(token)), ["staff_id", "person", "name"])
+        staff_id, person, name = ((value or b"").decode() for value in kept)
+        if not person:
             return None
-        entrance = Entrance(bytes(staff_id or b"").decode(), bytes(person).decode(), bytes(name or b"").decode())
+        entrance = Entrance(staff_id, person, name)
         if entrance.staff_id:
             found = await self._staff.by_id(entrance.staff_id)
             if found is None or found.disabled:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import builtins
+from typing import Any
 
 import msgspec
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.accounts.roles import GRANTABLE, Grant, Role
@@ -76,8 +77,8 @@ class StaffBook:
     async def by_email(self, email: str) -> Staff | None:
         return await self._db.read(lambda sql: _one(sql, staff_rows.c.email == email.strip().lower()))
 
-    async def list(self) -> list[Staff]:
-        def read(sql: Connection) -> list[Staff]:
+    async def list(self) -> builtins.list[Staff]:
+        def read(sql: Connection) -> builtins.list[Staff]:
             return [_staff(row) for row in sql.execute(select(staff_rows).order_by(staff_rows.c.email))]
 
         return await self._db.read(read)
@@ -128,7 +129,7 @@ class StaffBook:
 
         await self._db.write(write)
 
-    async def grants(self, staff_id: str) -> list[Grant]:
+    async def grants(self, staff_id: str) -> builtins.list[Grant]:
         """What one member of staff holds; nothing when they are disabled or unknown."""
         return await self._db.read(lambda sql: _grants(sql, staff_id))
 
@@ -179,12 +180,12 @@ def _address(email: str) -> str:
     return email
 
 
-def _one(sql: Connection, condition: object) -> Staff | None:
-    row = sql.execute(select(staff_rows).where(condition)).first()  # type: ignore[arg-type]
+def _one(sql: Connection, condition: ColumnElement[bool]) -> Staff | None:
+    row = sql.execute(select(staff_rows).where(condition)).first()
     return None if row is None else _staff(row)
 
 
-def _staff(row: Row[tuple[object, ...]]) -> Staff:
+def _staff(row: Row[Any]) -> Staff:
     return Staff(row.id, row.email, row.name, bool(row.disabled))
 
 
@@ -195,8 +196,7 @@ def _grants(sql: Connection, staff_id: str) -> list[Grant]:
         .where(staff_rows.c.id == staff_id, staff_rows.c.disabled.is_(False))
         .order_by(grant_rows.c.id)
     )
-    rows: Sequence[Row[tuple[str, str | None, str | None]]] = sql.execute(query).all()
-    return [Grant(row.role, row.brand_id, row.show_id) for row in rows]
+    return [Grant(row.role, row.brand_id, row.show_id) for row in sql.execute(query)]
 
 
 def _change(sql: Connection, staff_id: str, **values: object) -> None:

@@ -4,9 +4,10 @@ before, so that a row taken out or rewritten later shows. Implements chat.ports.
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Executable, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chat.ports import Act, LineRecord, Member, RoomRecord, SilenceRecord
@@ -176,7 +177,7 @@ def _names(sql: Connection, room: str, people: list[str]) -> dict[str, str]:
     return {row.person: row.name for row in sql.execute(query)}
 
 
-def _silence(row: Row[tuple[object, ...]], name: str) -> SilenceRecord:
+def _silence(row: Row[Any], name: str) -> SilenceRecord:
     return SilenceRecord(
         id=row.id,
         person=row.person,
@@ -190,5 +191,5 @@ def _silence(row: Row[tuple[object, ...]], name: str) -> SilenceRecord:
     )
 
 
-def _run(sql: Connection, query: object) -> None:
-    sql.execute(query)  # type: ignore[call-overload]
+def _run(sql: Connection, query: Executable) -> None:
+    sql.execute(query)

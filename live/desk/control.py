@@ -28,6 +28,7 @@ from chat.ports import Member
 from live.accounts.sessions import Sessions
 from live.clock import Clock
 from live.desk.archive import SqlArchive
+from live.desk.play import PlayDesk
 from live.desk.programme import Programme, Programmes
 from live.desk.relays import Relays
 from live.errors import Error, HoldLapsed, Overloaded, PriceChanged
@@ -57,7 +58,8 @@ from live.events import (
     TallyChanged,
 )
 from live.shop.cart import Carts
-from live.shop.checkout import Checkout, Contact, Placed, Settled
+from live.shop.checkout import Checkout, Placed, Settled
+from live.shop.contact import Contact
 from live.shop.orders import Orders
 from live.shop.stock import StockGate
 from live.stage import runsheet
@@ -95,6 +97,7 @@ class Desk:
         relays: Relays,
         archive: SqlArchive,
         sessions: Sessions,
+        play: PlayDesk,
     ) -> None:
         self._redis = redis
         self._bus = bus
@@ -110,6 +113,7 @@ class Desk:
         self._relays = relays
         self._archive = archive
         self._sessions = sessions
+        self._play = play
         self._told: dict[str, Tally] = {}
         self._pictures: dict[str, Picture] = {}
         gate.on_rebuilt = self.stock_rebuilt
@@ -132,6 +136,7 @@ class Desk:
         assert acts.keys() == mine, "every intent of the catalogue has its handler, and no other"
         for kind, handler in acts.items():
             hub.on(kind, handler, role=INTENTS[kind][1])
+        self._play.register(hub)
 
     def media_ms(self, room: str) -> int | None:
         """Media time to stamp a line with, by the clock as read a second ago; None without a picture."""
@@ -145,10 +150,11 @@ class Desk:
         programme = await self._programmes.of(room)
         is_host = member.may("host")
         skus = programme.every_sku() if is_host else programme.skus()
-        picture, stock, cart, tally = await asyncio.gather(
+        picture, stock, cart, play, tally = await asyncio.gather(
             self._media.picture(room),
             self._gate.levels(room, skus),
             self._carts.view(room, member.person),
+            self._play.snapshot(room, member),
             self.tally(room) if is_host else _nothing(),
         )
         return LiveSnapshot(
@@ -160,6 +166,7 @@ class Desk:
             cart=cart,
             runsheet=programme.rows if is_host else None,
             tally=tally,
+            play=play,
         )
 
     async def private(self, room: str, member: Member) -> list[tuple[str, object]]:

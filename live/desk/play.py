@@ -11,7 +11,6 @@ from chat.bus import RedisBus
 from chat.hub import Hub
 from chat.intent import Intent
 from chat.ports import Member
-from live.clock import Clock
 from live.errors import NotFound
 from live.events import (
     PLAY_INTENTS,
@@ -49,10 +48,9 @@ class PlayDesk:
     """Wiring: `register(hub)` in each web process, `close_due()` every second in the worker, `snapshot` as
     `LiveSnapshot.play`."""
 
-    def __init__(self, bus: RedisBus, play: PlayService, clock: Clock) -> None:
+    def __init__(self, bus: RedisBus, play: PlayService) -> None:
         self._bus = bus
         self._play = play
-        self._clock = clock
         self._told: dict[str, object] = {}
 
     def register(self, hub: Hub) -> None:
@@ -175,11 +173,14 @@ class PlayDesk:
                 caught = RainCaught(game.id, Money(minor, game.budget.currency))
                 await self._bus.tell(show_id, person, "rain.caught", caught)
         await self._play.done(show_id, game.id)
-        self._told.pop(game.id, None)
 
     async def _tell_counts(self) -> None:
-        for show_id, game_id in await self._play.going_on():
+        going_on = await self._play.going_on()
+        self._told = {game_id: self._told.get(game_id) for _, game_id in going_on}
+        for show_id, game_id in going_on:
             game = await self._play.game(show_id, game_id)
+            if game is None or game.closed:
+                continue
             if isinstance(game, Poll) and self._is_news(game_id, game.counts):
                 await self._bus.hint(show_id, "poll.counted", PollCounted(game_id, game.counts))
             elif isinstance(game, Quiz) and self._is_news(game_id, game.answers):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
@@ -124,7 +125,7 @@ class Programmes:
         """
         try:
             async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
-                version = await self._redis.get(keys.stage(show_id)) or b""
+                version: Any = await self._redis.get(keys.stage(show_id)) or b""
         except (RedisError, OSError):
             version = b"?"
         if (programme := self._current(show_id, version)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import httpx
 import structlog
@@ -27,8 +28,11 @@ class Relays:
 
     async def addresses(self) -> list[str]:
         """Control addresses (`http://127.0.0.1:41234`) of the relays that beat."""
-        ids = [member.decode() for member in await self._redis.smembers(keys.RELAYS)]
-        found = [await self._redis.hget(keys.relay(relay_id), "control") for relay_id in sorted(ids)]
+        members: Any = await self._redis.smembers(keys.RELAYS)
+        found: list[Any] = [
+            await self._redis.hget(keys.relay(relay_id), "control")
+            for relay_id in sorted(member.decode() for member in members)
+        ]
         return [address.decode() for address in found if address]
 
     async def drop_publisher(self, show_id: str) -> None:

@@ -21,8 +21,10 @@ from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
 from live.desk.control import Desk
 from live.desk.people import People
+from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
 from live.desk.relays import Relays
+from live.play.service import PlayService
 from live.settings import Settings
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
@@ -71,6 +73,7 @@ class Services:
     relays: Relays
     archive: SqlArchive
     desk: Desk
+    play: PlayDesk
 
 
 @asynccontextmanager
@@ -106,6 +109,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         relays = Relays(redis, settings)
         stack.push_async_callback(relays.close)
         archive = SqlArchive(db, sessions)
+        play = PlayDesk(bus, PlayService(redis, clock), clock)
         yield Services(
             settings=settings,
             clock=clock,
@@ -145,5 +149,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 relays=relays,
                 archive=archive,
                 sessions=sessions,
+                play=play,
             ),
+            play=play,
         )

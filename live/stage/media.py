@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import Redis
 
@@ -22,7 +22,8 @@ class Media:
 
     async def picture(self, show_id: str) -> Picture:
         """The picture's state; `waiting` while no relay has beaten for the show."""
-        state, media_ms, wall_ms = await self._redis.hmget(keys.media(show_id), ["state", "media_ms", "wall_ms"])
+        beat: Any = await self._redis.hmget(keys.media(show_id), ["state", "media_ms", "wall_ms"])
+        state, media_ms, wall_ms = beat
         if state is None:
             return NO_PICTURE
         return Picture(cast(PictureState, state.decode()), int(media_ms or 0), int(wall_ms or 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -30,10 +32,10 @@ class Shows:
         """Raises: NotFound."""
         return await self._db.read(lambda sql: _one(sql, shows.c.id == show_id, show_id))
 
-    async def list(self, *, brand_id: str | None = None) -> list[Show]:
+    async def list(self, *, brand_id: str | None = None) -> builtins.list[Show]:
         """Every show, live ones first, then those to come by their start, then those that ended, the last first."""
 
-        def read(sql: Connection) -> list[Show]:
+        def read(sql: Connection) -> builtins.list[Show]:
             query = _SELECT if brand_id is None else _SELECT.where(shows.c.brand_id == brand_id)
             return [_show(row) for row in sql.execute(query)]
 
@@ -47,7 +49,7 @@ class Shows:
             ),
         )
 
-    async def live_ids(self) -> list[str]:
+    async def live_ids(self) -> builtins.list[str]:
         """Ids of the shows on air."""
         query = select(shows.c.id).where(shows.c.status == "live")
         return await self._db.read(lambda sql: [str(row.id) for row in sql.execute(query)])
@@ -90,14 +92,16 @@ class Shows:
 
         return await self._db.write(write)
 
-    async def advance(self, show_id: str, act: Act, *, at_ms: int, actor: str) -> tuple[Show, list[Opened | Ended]]:
+    async def advance(
+        self, show_id: str, act: Act, *, at_ms: int, actor: str
+    ) -> tuple[Show, builtins.list[Opened | Ended]]:
         """Open or end the show, with its entry in the timeline, in one transaction.
 
         Raises: NotFound, WrongState: of two hosts who press at once, the second.
         """
         now_ms = self._clock.now_ms()
 
-        def write(sql: Connection) -> tuple[Show, list[Opened | Ended]]:
+        def write(sql: Connection) -> tuple[Show, builtins.list[Opened | Ended]]:
             before = _one(sql, shows.c.id == show_id, show_id, lock=True)
             after, happened = rules.advance(before, act, now_ms)
             sql.execute(

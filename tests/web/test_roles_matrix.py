@@ -24,9 +24,7 @@ ENDS_THE_SESSION = {"/sign-out"}
 
 def test_every_route_that_is_served_stands_in_the_table(web):
     served = {
-        (route.path, frozenset(route.methods or ()) - {"HEAD"})
-        for route in web.app.routes
-        if isinstance(route, Route)
+        (route.path, frozenset(route.methods or ()) - {"HEAD"}) for route in web.app.routes if isinstance(route, Route)
     }
     assert served == {(door.path, door.methods) for door in DOORS}
     assert {route.path for route in web.app.routes if isinstance(route, Mount)} == {"/static", "/media"}
@@ -128,7 +126,12 @@ async def _knock(web: Web, browser: Browser, door: Door, method: str) -> int:
     )
     if answer.status_code == 303 and answer.headers["location"].startswith("/sign-in?"):
         return 401  # a page asks a guest to sign in
-    if door.path == "/sign-in" and method == "POST" and answer.status_code == 401 and "do not go together" in answer.text:
+    if (
+        door.path == "/sign-in"
+        and method == "POST"
+        and answer.status_code == 401
+        and "do not go together" in answer.text
+    ):
         return 200  # the door opened; it was the empty password that was wrong
     if door.path == "/sign-in/{token}" and "That link is over" in answer.text:
         return 200
@@ -136,5 +139,12 @@ async def _knock(web: Web, browser: Browser, door: Door, method: str) -> int:
 
 
 def _path(web: Web, door: Door) -> str:
-    values = {"slug": "aw26", "sku": "L1-S", "look": web.house.looks[0], "token": "none", "ref": "none", "session": "a.b"}
+    values = {
+        "slug": "aw26",
+        "sku": "L1-S",
+        "look": web.house.looks[0],
+        "token": "none",
+        "ref": "none",
+        "session": "a.b",
+    }
     return door.path.format(**values)

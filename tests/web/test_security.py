@@ -123,7 +123,15 @@ async def test_sign_in_never_sends_people_to_another_site(web: Web):
 
 async def test_every_answer_carries_the_security_headers(web: Web):
     browser = await web.viewer()
-    for path in ("/", "/nowhere", "/shows/nope", "/api/shows/aw26", "/api/shows/nope", "/healthz", "/static/css/base.css"):
+    for path in (
+        "/",
+        "/nowhere",
+        "/shows/nope",
+        "/api/shows/aw26",
+        "/api/shows/nope",
+        "/healthz",
+        "/static/css/base.css",
+    ):
         headers = (await browser.client.get(path)).headers
         policy = headers["content-security-policy"]
         assert "default-src 'none'" in policy, path

@@ -3,9 +3,10 @@
 import asyncio
 
 import pytest
-from chat.client import RoomClient
 from house import Browser, until
 from websockets.exceptions import InvalidStatus
+
+from chat.client import RoomClient
 
 
 async def test_a_viewer_is_welcomed_with_the_show_as_it_is(site):

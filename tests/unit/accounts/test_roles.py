@@ -33,7 +33,11 @@ def test_a_misspelt_role_opens_no_door():
 
 
 def test_roles_anywhere_gathers_what_is_held_over_any_show():
-    assert roles_anywhere([Grant("moderator", show_id="a"), Grant("host", show_id="b")]) == {"viewer", "moderator", "host"}
+    assert roles_anywhere([Grant("moderator", show_id="a"), Grant("host", show_id="b")]) == {
+        "viewer",
+        "moderator",
+        "host",
+    }
 
 
 def test_the_badge_is_the_highest_rung_and_viewers_have_none():
