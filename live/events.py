@@ -379,8 +379,8 @@ class Nothing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PollOpen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Ask 2 to 6 choices for 10 to 600 seconds. Answer: {"poll": Poll}. Refused: invalid, conflict (four games are
-    open), store_down."""
+    """Ask 2 to 6 choices for 10 to 600 seconds. Answer: {"poll": Poll}. Refused: invalid, conflict (too many games
+    at once), store_down."""
 
     question: str
     choices: list[str]
