@@ -49,6 +49,7 @@ class RoomClient:
         self.seq: int | None = None
         self.close_code: int | None = None
         self.close_reason = ""
+        self.frames = 0
         self.envelopes: deque[dict[str, Any]] = deque(maxlen=KEPT_ENVELOPES)
         self._answers: dict[str, asyncio.Future[Answer]] = {}
         self._arrived = asyncio.Condition()
@@ -167,6 +168,7 @@ class RoomClient:
     async def _read(self) -> None:
         try:
             async for data in self._ws:
+                self.frames += 1
                 frame = msgspec.json.decode(data)
                 for envelope in frame if isinstance(frame, list) else [frame]:
                     self._take(envelope)

@@ -1,0 +1,395 @@
+"""Order, joins, resumes, private state, presence: over real sockets, on one process and on two."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from room_process import QUICK, House, until, web_process
+from websockets.exceptions import InvalidStatus
+
+ROOM = "shw_spring"
+
+
+def numbers(client) -> list[int]:
+    return [envelope["seq"] for envelope in client.envelopes if "seq" in envelope]
+
+
+async def test_numbers_are_without_gap_or_duplicate_on_two_processes(two_webs, house) -> None:
+    one, two = two_webs
+    ann, bob = await one.join(house.person("ann")), await two.join(house.person("bob"))
+
+    async def publish(web, count: int) -> None:
+        for number in range(count):
+            kind = "stock.changed" if number % 3 else "line.posted"
+            await web.bus.publish(ROOM, kind, {"line": {"n": number}} if kind == "line.posted" else {"stock": {}})
+
+    async with asyncio.TaskGroup() as group:
+        for web in (one, two, one):
+            group.create_task(publish(web, 100))
+    for client in (ann, bob):
+        await until(lambda client=client: client.seq == 300)
+        assert numbers(client) == list(range(1, 301))
+    assert [e for e in ann.envelopes if "seq" in e] == [e for e in bob.envelopes if "seq" in e]
+
+
+async def test_an_event_takes_the_queued_talk_along_in_order(web, house) -> None:
+    ann = await web.join(house.person("ann"))
+    await web.bus.publish(ROOM, "line.posted", {"line": {"n": 1}})
+    await web.bus.publish(ROOM, "card.dropped", {"card": 1}, at=183_240)
+    dropped = await ann.wait_envelope("card.dropped")
+    assert dropped == {"seq": 2, "kind": "card.dropped", "at": 183_240, "body": {"card": 1}}
+    assert numbers(ann) == [1, 2]
+
+
+async def test_what_happens_while_a_snapshot_is_read_is_not_lost_and_not_doubled(web, house) -> None:
+    await web.join(house.person("ann"))
+
+    async def meanwhile() -> None:
+        house.before_snapshot = None
+        await web.bus.publish(ROOM, "card.dropped", {"card": 2})
+        await web.bus.tell(ROOM, "per_bob", "cart.changed", {"cart": {"rev": 1}})
+
+    await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+    house.before_snapshot = meanwhile
+    bob = await web.join(house.person("bob"))
+    assert bob.welcome["seq"] == 1
+    await bob.wait("card.dropped", lambda body: body["card"] == 2)
+    await bob.wait("cart.changed")
+    assert numbers(bob) == [2]
+
+
+async def test_a_resume_gets_exactly_what_was_missed_then_resumed_then_the_private_state(web, house) -> None:
+    cookie = house.person("ann")
+    ann = await web.join(cookie)
+    await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+    await ann.wait("card.dropped")
+    stood = (ann.epoch, ann.seq)
+    await ann.aclose()
+    for card in range(2, 1205):
+        await web.bus.publish(ROOM, "card.dropped", {"card": card})
+    back = await web.join(cookie, resume_from=stood)
+    await back.wait("cart.changed")
+    assert [e["body"]["card"] for e in back.envelopes if e["kind"] == "card.dropped"] == list(range(2, 1205))
+    kinds = [e["kind"] for e in back.envelopes if e["kind"] not in ("card.dropped", "presence.counted")]
+    assert kinds == ["resumed", "cart.changed"]
+    assert (back.epoch, back.seq) == (stood[0], 1204)
+
+
+@pytest.mark.parametrize("where", [("another-epoch", 1), (None, 999), (None, -1)])
+async def test_a_position_that_cannot_be_resumed_is_reset(web, house, where) -> None:
+    cookie = house.person("ann")
+    ann = await web.join(cookie)
+    await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+    back = await web.join(cookie, resume_from=(where[0] or ann.epoch, where[1]))
+    assert back.envelopes[0]["kind"] == "reset"
+    assert back.welcome["seq"] == 1
+
+
+async def test_the_log_ends_after_10_000_numbers_and_older_positions_are_reset(web, house, redis) -> None:
+    ann = await web.join(house.person("ann"))
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(1, 10_001):
+            pipe.hset("c:{shw_autumn}:log", str(number), b'{"seq":%d,"kind":"x.y","body":{}}' % number)
+        pipe.hset("c:{shw_autumn}:head", mapping={"epoch": ann.epoch, "seq": 10_000})
+        await pipe.execute()
+    assert len(await web.bus.since("shw_autumn", ann.epoch, 0)) == 10_000
+    await web.bus.publish("shw_autumn", "x.y", {})
+    assert await web.bus.since("shw_autumn", ann.epoch, 0) is None
+    assert len(await web.bus.since("shw_autumn", ann.epoch, 1)) == 10_000
+
+
+async def test_private_events_reach_every_tab_of_the_person_and_nobody_else(two_webs, house) -> None:
+    one, two = two_webs
+    cookie = house.person("ann")
+    tab1, tab2, bob = await one.join(cookie), await two.join(cookie), await one.join(house.person("bob"))
+    host = await two.join(house.person("host", "host", "moderator"))
+    await one.bus.tell(ROOM, "per_ann", "cart.changed", {"cart": {"rev": 7}})
+    await one.bus.tell_role(ROOM, "host", "tally.changed", {"tally": {"orders": 1}})
+    await one.bus.publish(ROOM, "card.dropped", {"card": 1})
+    for client in (tab1, tab2, bob, host):
+        await client.wait("card.dropped")
+    assert len(tab1.seen("cart.changed")) == len(tab2.seen("cart.changed")) == 1
+    assert bob.seen("cart.changed") == host.seen("cart.changed") == []
+    assert len(host.seen("tally.changed")) == 1
+    assert tab1.seen("tally.changed") == []
+
+
+async def test_presence_counts_each_person_once_over_all_processes(two_webs, house) -> None:
+    one, two = two_webs
+    cookie = house.person("ann")
+    ann, again, bob = await one.join(cookie), await two.join(cookie), await two.join(house.person("bob"))
+    for client in (ann, bob):
+        await client.wait("presence.counted", lambda body: body["viewers"] == 2)
+    assert one.hub.viewers(ROOM) == two.hub.viewers(ROOM) == 2
+    assert await one.bus.viewers(ROOM) == 2
+    await ann.aclose()
+    await again.aclose()
+    await until(lambda: bob.seen("presence.counted")[-1] == {"viewers": 1})
+
+
+async def test_presence_is_right_again_after_the_store_forgot_everything(web, house, redis) -> None:
+    await web.join(house.person("ann"))
+    bob = await web.join(house.person("bob"))
+    await bob.wait("presence.counted", lambda body: body["viewers"] == 2)
+    await redis.flushall()
+    await web.join(house.person("eve"))
+    await bob.wait("presence.counted", lambda body: body["viewers"] == 3)
+
+
+async def test_a_revoked_session_is_closed_within_a_second_on_every_process(two_webs, house) -> None:
+    one, two = two_webs
+    cookie = house.person("ann")
+    tabs = [await one.join(cookie), await two.join(cookie)]
+    bob = await two.join(house.person("bob"))
+    await one.bus.revoke(session="ses_ann")
+    assert [await tab.wait_closed(timeout=1) for tab in tabs] == [4401, 4401]
+    await one.bus.revoke(person="per_bob")
+    assert await bob.wait_closed(timeout=1) == 4401
+
+
+async def test_draining_tells_sockets_to_connect_elsewhere_and_takes_no_new_ones(two_webs, house) -> None:
+    one, two = two_webs
+    cookie = house.person("ann")
+    ann = await one.join(cookie)
+    stood = (ann.epoch, ann.seq)
+    await one.hub.drain()
+    assert await ann.wait_closed() == 1012
+    assert ann.seen("going")[0]["retry_ms"] >= 0
+    with pytest.raises(ConnectionError, match="1012"):
+        await one.join(cookie)
+    back = await two.join(cookie, resume_from=stood)
+    assert back.welcome is None, "resumed on the other process"
+
+
+async def test_sockets_are_capped_per_person_and_per_network(redis_url, house, archive) -> None:
+    limits = msgspec.structs.replace(QUICK, sockets_per_person=2, sockets_per_network=3)
+    async with web_process(redis_url, house, archive, limits=limits) as web:
+        ann, bob = house.person("ann", network="n1"), house.person("bob", network="n1")
+        first = await web.join(ann)
+        await web.join(ann)
+        with pytest.raises(ConnectionError, match="4429"):
+            await web.join(ann)
+        await web.join(bob)
+        with pytest.raises(ConnectionError, match="4429"):
+            await web.join(house.person("eve", network="n1"))
+        await web.join(house.person("other", network="n2"))
+        await web.join(house.person("local", network=""))
+        await first.aclose()
+        await until(lambda: web.hub.stats()["sockets"] == 4)
+        await web.join(ann)
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("x" * 17_000, 1009),
+        ("{not json", 1007),
+        ('["kind"]', 1007),
+        ('{"op":"1"}', 1007),
+        ('{"kind":"line.post","op":"%s","body":{}}' % ("o" * 65), 1007),
+        (b"\x00\x01", 1003),
+    ],
+)
+async def test_a_frame_no_client_of_ours_sends_closes_the_socket(web, house, frame, code) -> None:
+    ann = await web.join(house.person("ann"))
+    await ann.send(frame)
+    assert await ann.wait_closed() == code
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "refusal"),
+    [
+        ("no.such", {}, "unknown_kind"),
+        ("line.post", {}, "invalid"),
+        ("line.post", {"text": 7}, "invalid"),
+        ("line.post", {"text": "hi", "role": "host"}, "invalid"),
+        ("line.post", {"text": " \u200b "}, "invalid"),
+        ("line.post", {"text": "x" * 301}, "invalid"),
+        ("heart.send", {"n": 0}, "invalid"),
+    ],
+)
+async def test_an_intent_that_is_wrong_is_refused_and_the_socket_stays(web, house, kind, body, refusal) -> None:
+    ann = await web.join(house.person("ann"))
+    assert (await ann.post(kind, body)).code == refusal
+    assert (await ann.post("line.post", {"text": "still here"})).ok
+
+
+async def test_a_socket_that_asks_too_much_is_throttled_then_closed(redis_url, house, archive) -> None:
+    limits = msgspec.structs.replace(QUICK, intents_s=1.0, intents_burst=3.0, intents_refused=5)
+    async with web_process(redis_url, house, archive, limits=limits) as web:
+        ann = await web.join(house.person("ann"))
+        codes = [(await ann.post("no.such")).code for _ in range(5)]
+        assert codes == ["unknown_kind"] * 3 + ["throttled"] * 2
+        for _ in range(10):
+            await ann.send({"kind": "no.such", "op": "x", "body": {}})
+        assert await ann.wait_closed() == 1008
+
+
+async def test_a_handlers_errors_are_answered_and_its_role_is_the_servers(web, house) -> None:
+    class SoldOut(Exception):
+        code = "sold_out"
+
+        def __init__(self) -> None:
+            self.facts = {"sku": "s1", "left": 0}
+
+    async def sell(intent) -> object:
+        if msgspec.json.decode(intent.body) == {"sku": "s1"}:
+            raise SoldOut
+        if msgspec.json.decode(intent.body) == {"sku": "bug"}:
+            raise ZeroDivisionError
+        return {"cart": [intent.member.person]}
+
+    web.hub.on("cart.add", sell)
+    web.hub.on("card.drop", sell, role="host")
+    ann = await web.join(house.person("ann"))
+    refused = await ann.post("cart.add", {"sku": "s1"})
+    assert (refused.code, refused.facts) == ("sold_out", {"sku": "s1", "left": 0})
+    assert (await ann.post("cart.add", {"sku": "s2"})).body == {"cart": ["per_ann"]}
+    assert (await ann.post("cart.add", {"sku": "bug"})).code == "internal"
+    assert (await ann.post("card.drop", {})).facts == {"need": "host"}
+
+
+async def test_who_may_not_enter_is_told_why(web, house) -> None:
+    cookie = house.person("ann")
+    with pytest.raises(InvalidStatus, match="403"):
+        await web.join(cookie, origin="http://evil.test")
+    with pytest.raises(ConnectionError, match="4404"):
+        await web.join(cookie, room="nowhere")
+    with pytest.raises(ConnectionError, match="4401"):
+        await web.join("frontrow=forged")
+
+
+async def test_a_socket_without_hello_is_closed(redis_url, house, archive) -> None:
+    from websockets.asyncio.client import connect
+
+    limits = msgspec.structs.replace(QUICK, hello_s=0.05)
+    async with web_process(redis_url, house, archive, limits=limits) as web:
+        headers = {"Cookie": house.person("ann")}
+        async with connect(f"{web.url}/ws/spring", origin="http://frontrow.test", additional_headers=headers) as ws:
+            await ws.wait_closed()
+            assert ws.close_code == 4408
+
+
+async def test_under_another_server_protocol_the_room_works_through_starlette(redis_url, house, archive) -> None:
+    async with web_process(redis_url, house, archive, ws="websockets-sansio") as web:
+        ann, bob = await web.join(house.person("ann")), await web.join(house.person("bob"))
+        assert (await ann.post("line.post", {"text": "hello"})).ok
+        await bob.wait("line.posted")
+        await ann.send("{not json")
+        assert await ann.wait_closed() == 1007
+        await web.bus.revoke(person="per_bob")
+        assert await bob.wait_closed() == 4401
+
+
+# ---- replay law: a snapshot and the events after it give the same as a fresh snapshot ------------
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("post"), st.sampled_from(["ann", "bob", "host"])),
+        st.tuples(st.just("remove"), st.integers(0, 20)),
+        st.tuples(st.just("ban"), st.sampled_from(["ann", "bob"])),
+        st.tuples(st.just("mode"), st.booleans()),
+        st.tuples(st.just("card"), st.integers(1, 9)),
+        st.tuples(st.just("drop socket"), st.just("")),
+        st.tuples(st.just("join"), st.just("")),
+    ),
+    min_size=5,
+    max_size=25,
+)
+
+
+class Page:
+    """What a browser keeps."""
+
+    def __init__(self, client) -> None:
+        self.lines: dict[str, str] = {}
+        self.mode: dict = {}
+        self.cards: list[int] = []
+        self.seq = 0
+        self.taken = 0
+        self.follow(client)
+
+    def follow(self, client) -> None:
+        self.client, self.taken = client, 0
+
+    def read(self) -> None:
+        for envelope in list(self.client.envelopes)[self.taken :]:
+            self.taken += 1
+            kind, body = envelope["kind"], envelope["body"]
+            if "seq" in envelope:
+                assert envelope["seq"] == self.seq + 1, "a gap or a duplicate"
+                self.seq = envelope["seq"]
+            if kind in ("welcome", "reset"):
+                self.seq = body["seq"]
+                self.lines = {line["id"]: line["text"] for line in body["room"]["lines"]}
+                self.mode, self.cards = body["room"]["mode"], list(body["live"]["cards"])
+            elif kind == "line.posted":
+                self.lines[body["line"]["id"]] = body["line"]["text"]
+            elif kind == "line.removed":
+                self.lines.pop(body["line"], None)
+            elif kind == "lines.removed":
+                for line in body["lines"]:
+                    self.lines.pop(line, None)
+            elif kind == "mode.changed":
+                self.mode = body["mode"]
+            elif kind == "card.dropped":
+                self.cards = body["cards"]
+
+    def state(self) -> tuple:
+        return self.lines, self.mode, self.cards, self.seq
+
+
+@given(script=steps)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+def test_snapshot_and_events_equal_a_fresh_snapshot(store_server, script) -> None:
+    from contract.chat.archive_contract import MemoryArchive
+    from redis import Redis
+
+    async def run() -> None:
+        house, archive = House(), MemoryArchive()
+        house.state["cards"] = []
+        async with (
+            web_process(store_server.url, house, archive) as one,
+            web_process(store_server.url, house, archive) as two,
+        ):
+            cookies = {name: house.person(name) for name in ("ann", "bob", "page")}
+            cookies["host"] = house.person("host", "host", "moderator")
+            people = {name: await one.join(cookies[name]) for name in ("ann", "bob", "host")}
+            pages = [Page(await two.join(cookies["page"]))]
+            lines: list[str] = []
+            for step, what in script:
+                if step == "post":
+                    answer = await people[what].post("line.post", {"text": f"line {len(lines)} {'x' * len(lines)}"})
+                    if answer.ok:
+                        lines.append(answer.body["line"])
+                elif step == "remove" and lines:
+                    await people["host"].post("line.remove", {"line": lines[what % len(lines)]})
+                elif step == "ban":
+                    await people["host"].post("person.ban", {"person": f"per_{what}"})
+                elif step == "mode":
+                    await people["host"].post("mode.set", {"links": what})
+                elif step == "card":
+                    house.state["cards"] = [*house.state["cards"], what]
+                    await two.bus.publish(ROOM, "card.dropped", {"cards": house.state["cards"]})
+                elif step == "drop socket":
+                    page = pages[0]
+                    page.read()
+                    await page.client.aclose()
+                    page.read()
+                    page.follow(await one.join(cookies["page"], resume_from=(page.client.epoch, page.seq)))
+                elif step == "join" and len(pages) < 4:
+                    pages.append(Page(await two.join(cookies["page"])))
+            fresh = Page(await one.join(cookies["page"]))
+            fresh.read()
+            for page in pages:
+                await until(lambda page=page: (page.client.seq or 0) >= fresh.seq)
+                page.read()
+                assert page.state() == fresh.state()
+
+    with Redis(unix_socket_path=str(store_server.socket)) as client:
+        client.flushall()
+    asyncio.run(run())
