@@ -109,7 +109,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         relays = Relays(redis, settings)
         stack.push_async_callback(relays.close)
         archive = SqlArchive(db, sessions)
-        play = PlayDesk(bus, PlayService(redis, clock), clock)
+        play = PlayDesk(bus, PlayService(redis, clock))
         yield Services(
             settings=settings,
             clock=clock,

@@ -58,6 +58,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     return [
         Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
         Job("settle payments", 1.0, desk.settle_due),
+        Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         Job("sandbox events", 0.25, lambda: post_due(db, parts.provider, client, parts.settings.base_url, clock)),
         Job("fan out events", 1.0, webhooks.fan_out),
         Job("deliver webhooks", 1.0, webhooks.deliver_due),
