@@ -36,7 +36,9 @@ async def home(request: Request) -> Response:
     shows = await s.shows.list()
     lead, rest = (shows[0], shows[1:]) if shows else (None, [])
     sections = (("On air", "live"), ("Coming", "scheduled"), ("Past", "ended"))
-    programme = [(name, [words.row_view(one, now_ms) for one in rest if one.status == status]) for name, status in sections]
+    programme = [
+        (name, [words.row_view(one, now_ms) for one in rest if one.status == status]) for name, status in sections
+    ]
     return page(
         request,
         "pages/front.html",
@@ -86,7 +88,12 @@ async def sign_in(request: Request) -> Response:
     house = house_of(await s.shows.list())
     if request.method != "POST":
         return page(
-            request, "pages/sign_in.html", house=house, next=own_path(request.query_params.get("next")), email="", error=""
+            request,
+            "pages/sign_in.html",
+            house=house,
+            next=own_path(request.query_params.get("next")),
+            email="",
+            error="",
         )
     form = await request.form(max_fields=10)
     email, password = str(form.get("email", ""))[:254], str(form.get("password", ""))[:256]

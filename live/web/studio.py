@@ -38,7 +38,11 @@ async def show(request: Request) -> Response:
         request,
         "studio/host.html",
         show=found.facts,
-        nav=[("/studio", "Shows"), (f"/studio/shows/{found.slug}/room", "The room"), (f"/shows/{found.slug}", "As viewers see it")],
+        nav=[
+            ("/studio", "Shows"),
+            (f"/studio/shows/{found.slug}/room", "The room"),
+            (f"/shows/{found.slug}", "As viewers see it"),
+        ],
         whip_url=f"{s.settings.base_url}/whip/{found.slug}",
         has_key=await s.shows.has_publish_key(found.id),
         state=state,

@@ -42,7 +42,7 @@ def show_when(show: Show | ShowFacts) -> str:
     if show.status == "live":
         return "On air now"
     if show.status == "ended":
-        return f"Ended {when(show.ended_ms)}" if show.ended_ms else "Ended"
+        return f"Ended {when(show.ended_ms).partition(',')[0]}" if show.ended_ms else "Ended"
     return when(show.starts_ms) if show.starts_ms else "Soon"
 
 

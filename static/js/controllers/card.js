@@ -123,8 +123,9 @@ export class CardView {
     find(element, '[data-act="looks"]').hidden = this.test !== "pinned-card" || live.cards.length < 2;
 
     const units = left(live.stock, variant.sku);
-    fill(element, "stock", stockWords(units, variant.size));
-    flag(field(element, "stock"), "few", units <= FEW);
+    const known = variant.sku in live.stock;
+    fill(element, "stock", known ? stockWords(units, variant.size) : "");
+    flag(field(element, "stock"), "few", known && units <= FEW);
 
     const pieces = card.pieces.length > 1 ? card.pieces : [];
     field(element, "pieces-set").hidden = !pieces.length;
@@ -169,7 +170,7 @@ export class CardView {
     flag(button, "held", Boolean(held));
     button.disabled = !held && (!onAir || none);
     button.setAttribute("aria-busy", String(this.busy));
-    fill(element, "act-words", held ? "In your bag" : !onAir ? "The show is over" : none ? "Sold out" : lapsed ? "Hold again" : "Hold");
+    fill(element, "act-words", held ? (held.state === "held" ? "In your bag ·" : "In your bag") : !onAir ? "The show is over" : none ? (sku in live.stock ? "Sold out" : "One moment") : lapsed ? "Hold again" : "Hold");
     const running = held?.state === "held";
     field(element, "timer").hidden = !running;
     field(element, "ring").hidden = !running;

@@ -20,6 +20,7 @@ export class ChatView {
     this.heard = new Set(tools.store.state.lines.map((line) => line.id));
     this.unheard = 0;
     this.told_ms = 0;
+    this.sending = false;
     byId("say").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.post();

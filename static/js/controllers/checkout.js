@@ -9,7 +9,6 @@ import { outcome as outcomeWords, refused } from "../models/words.js";
 /** @typedef {{token: string, number: string, pay_url: string}} Pending */
 
 const POLL_MS = 1500;
-const FAILED = { decline: "decline", insufficient_funds: "insufficient_funds", abandon: "abandon", cancel: "cancelled" };
 
 export class Checkout {
   /**
@@ -25,6 +24,8 @@ export class Checkout {
     this.pending = parse(sessionStorage.getItem(this.pendingKey));
     /** @type {ReturnType<typeof setTimeout>|undefined} */
     this.poll = undefined;
+    this.placing = false;
+    this.again = false; // she wants to try again as soon as the failed order is closed
 
     this.restore();
     this.form.addEventListener("input", (event) => {
@@ -41,15 +42,16 @@ export class Checkout {
       if (act === "checkout") this.start();
       if (act === "retry") this.retry();
       if (act === "bag") {
-        this.forget();
+        byId("outcome").hidden = true;
         tools.sheet.open("bag");
       }
     });
     addEventListener("message", (event) => {
-      if (event.origin === location.origin && event.data?.kind === "frontrow.payment" && this.pending) void this.heard(String(event.data.outcome));
+      const frame = /** @type {HTMLIFrameElement|null} */ (byId("pay-place").querySelector("iframe"));
+      if (frame && event.source === frame.contentWindow && event.origin === location.origin && event.data?.kind === "frontrow.payment") this.heard(String(event.data.outcome));
     });
     tools.store.subscribe((state, before) => {
-      if (state.orders !== before.orders && this.pending) void this.settled(state.orders[this.pending.token]?.status);
+      if (state.orders !== before.orders && this.pending && state.orders[this.pending.token]) this.settled(state.orders[this.pending.token]);
     });
   }
 
@@ -59,7 +61,7 @@ export class Checkout {
     const order = await call("GET", `/api/orders/${encodeURIComponent(this.pending.token)}`).catch(() => null);
     if (!order) return;
     if (order.status === "pending") this.pay(this.pending);
-    else await this.settled(order.status);
+    else this.settled(order);
   }
 
   start() {
@@ -113,7 +115,7 @@ export class Checkout {
       const placed = await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/checkout`, body(contact), { "Idempotency-Key": this.attempt() });
       this.pending = { token: placed.token, number: placed.number, pay_url: placed.pay_url };
       sessionStorage.setItem(this.pendingKey, JSON.stringify(this.pending));
-      if (placed.status === "paid") await this.settled("paid");
+      if (placed.status === "paid") this.settled(placed);
       else this.pay(this.pending);
     } catch (thrown) {
       const refusal = /** @type {any} */ (thrown);
@@ -167,19 +169,18 @@ export class Checkout {
     this.poll = setTimeout(async () => {
       const order = await call("GET", `/api/orders/${encodeURIComponent(pending.token)}`).catch(() => null);
       if (this.pending !== pending) return;
-      if (order && order.status !== "pending") await this.settled(order.status);
+      if (order && order.status !== "pending") this.settled(order);
       else this.ask();
     }, POLL_MS);
   }
 
   /** @param {string} outcome what the provider's page said; the order itself is asked for all the same */
-  async heard(outcome) {
-    const bad = FAILED[/** @type {keyof typeof FAILED} */ (outcome)];
-    if (bad) return this.failed(bad);
-    if (outcome === "timeout_after_success" || outcome === "timeout") {
+  heard(outcome) {
+    if (outcome === "success") say(byId("pay-note"), "Paid. Your order is being written.");
+    else if (outcome === "timeout_after_success") {
       const words = outcomeWords("timeout");
       say(byId("pay-note"), `${words.title}. ${words.words}`);
-    } else say(byId("pay-note"), "Paid. Your order is being written.");
+    } else this.failed(outcome);
     this.ask();
   }
 
@@ -189,7 +190,6 @@ export class Checkout {
     const panel = byId("outcome");
     fill(panel, "title", words.title);
     fill(panel, "words", words.words);
-    panel.dataset.outcome = outcome;
     panel.hidden = false;
     byId("pay-place").hidden = true;
     byId("pay-place").replaceChildren();
@@ -198,30 +198,33 @@ export class Checkout {
     find(panel, '[data-act="retry"]').focus();
   }
 
+  /** The same bag, a new order. The old one has to be over first: until then its pieces are still being paid for. */
   retry() {
-    const kept = this.pending;
-    if (byId("outcome").dataset.outcome === "abandon" && kept) return this.pay(kept);
-    this.forget();
-    if (this.form.checkValidity() && !Object.keys(wrong(this.contact())).length) {
-      this.tools.sheet.open("checkout");
-      void this.place();
-    } else this.start();
+    if (this.pending) {
+      this.again = true;
+      say(byId("pay-note"), "One moment: the first try is being closed.");
+      this.ask();
+      return;
+    }
+    this.again = false;
+    this.start();
+    if (!Object.keys(wrong(this.contact())).length) void this.place();
   }
 
-  /** @param {string|undefined} status */
-  async settled(status) {
+  /** @param {any} order as `/api/orders/{token}` or `order.changed` tells it */
+  settled(order) {
     const pending = this.pending;
-    if (!pending || !status || status === "pending") return;
-    if (status === "paid") {
-      this.forget();
+    if (!pending || !order || order.status === "pending") return;
+    const told = !byId("outcome").hidden;
+    this.forget();
+    if (order.status === "paid") {
       say(byId("done-number"), pending.number);
-      say(byId("done-words"), `The receipt is on its way to ${this.contact().email || "you"}.`);
+      say(byId("done-words"), `The receipt goes to ${order.email || this.contact().email || "your address"}.`);
       /** @type {HTMLAnchorElement} */ (byId("done-link")).href = `/orders/${encodeURIComponent(pending.token)}`;
+      byId("outcome").hidden = true;
       this.tools.sheet.open("done");
-    } else {
-      this.forget();
-      this.failed(status === "refunded" ? "refunded" : (byId("outcome").dataset.outcome ?? "cancelled"));
-    }
+    } else if (this.again) this.retry();
+    else if (!told || order.status === "refunded") this.failed(order.status === "refunded" ? "refunded" : order.reason || "cancelled");
   }
 
   forget() {

@@ -6,33 +6,50 @@ import { call } from "../http.js";
 const main = byId("main");
 const ref = main.dataset.ref ?? "";
 const says = byId("says");
-const SECURE_CODE = "123456";
-
+/** What this page says, by how the charge stands. */
 const SAID = /** @type {Record<string, string>} */ ({
   success: "Paid. You can go back to the shop.",
-  three_d_secure: "Confirmed and paid. You can go back to the shop.",
-  decline: "Your bank declined this card.",
-  insufficient_funds: "The account does not cover this amount.",
   timeout_after_success: "No answer from your bank yet. The shop will be told.",
-  abandon: "You left without paying.",
+  declined: "Your bank declined this card.",
+  insufficient_funds: "The account does not cover this amount.",
+  authentication_failed: "That was not the code. The bank declined this payment.",
+  abandoned: "You left without paying.",
 });
 
-/** @param {string} outcome */
-async function end(outcome) {
+/**
+ * Tell the provider; `step` says what comes next.
+ * @param {string} outcome
+ * @param {string} [code]
+ */
+async function choose(outcome, code) {
   lock(true);
   say(says, "One moment …");
   try {
-    await call("POST", location.pathname, { outcome });
-    byId("choose").hidden = true;
-    byId("secure").hidden = true;
-    say(says, SAID[outcome] ?? "");
-    const told = outcome === "three_d_secure" ? "success" : outcome;
-    if (window.parent !== window) window.parent.postMessage({ kind: "frontrow.payment", ref, outcome: told }, location.origin);
-    else if (main.dataset.back) location.assign(main.dataset.back);
+    const choice = await call("POST", location.pathname, code === undefined ? { outcome } : { outcome, code });
+    lock(false);
+    if (choice.step === "code") return secure(true);
+    ended(choice.status === "captured" ? (choice.step === "silent" ? "timeout_after_success" : "success") : choice.reason || "declined");
   } catch {
     say(says, "That did not reach us. Try again.");
     lock(false);
   }
+}
+
+/** @param {string} outcome */
+function ended(outcome) {
+  byId("choose").hidden = true;
+  byId("secure").hidden = true;
+  say(says, SAID[outcome] ?? "");
+  if (window.parent !== window) window.parent.postMessage({ kind: "frontrow.payment", ref, outcome }, location.origin);
+  else if (main.dataset.back) location.assign(main.dataset.back);
+}
+
+/** @param {boolean} on whether the bank's code is asked for */
+function secure(on) {
+  byId("choose").hidden = on;
+  byId("secure").hidden = !on;
+  say(says, "");
+  (on ? byId("code") : /** @type {HTMLElement} */ (byId("choose").firstElementChild)).focus();
 }
 
 /** @param {boolean} on */
@@ -42,24 +59,16 @@ function lock(on) {
 
 byId("choose").addEventListener("click", (event) => {
   const outcome = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-outcome]"))?.dataset.outcome;
-  if (!outcome) return;
-  if (outcome !== "three_d_secure") return void end(outcome);
-  byId("choose").hidden = true;
-  byId("secure").hidden = false;
-  byId("code").focus();
+  if (outcome) void choose(outcome);
 });
-
 byId("secure").addEventListener("submit", (event) => {
   event.preventDefault();
   const code = /** @type {HTMLInputElement} */ (byId("code")).value.trim();
-  if (code === SECURE_CODE) return void end("three_d_secure");
-  say(says, "That is not the code. Look again: it has six digits.");
-  byId("code").setAttribute("aria-invalid", "true");
-  byId("code").focus();
+  if (!/^\d{6}$/.test(code)) {
+    say(says, "The code has six digits.");
+    byId("code").focus();
+    return;
+  }
+  void choose("three_d_secure", code);
 });
-
-byId("secure-back").addEventListener("click", () => {
-  byId("secure").hidden = true;
-  byId("choose").hidden = false;
-  say(says, "");
-});
+byId("secure-back").addEventListener("click", () => secure(false));

@@ -80,10 +80,11 @@ function render(state, before) {
     cover(live.show);
     if (live.show.status === "live" && !player) {
       player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` });
+      stage.watch(player, () => store.state);
       void player.start();
     }
     if (live.show.status === "ended" && player) {
-      void player.stop?.();
+      void player.stop();
       player = null;
     }
   }

@@ -12,6 +12,8 @@ export class Stage {
     this.canvas = /** @type {HTMLCanvasElement} */ (byId("ambient"));
     this.slate = byId("slate");
     this.sound = byId("sound");
+    this.painted = false;
+    this.stalled = false; // our own connection stands still, whatever the publisher does
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.video.addEventListener("resize", () => this.fit());
     this.video.addEventListener("loadedmetadata", () => this.fit());
@@ -51,11 +53,24 @@ export class Stage {
     drawing?.setAttribute("d", on ? "M4 9.5v5h3.5L12 18V6L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a7.8 7.8 0 0 1 0 11" : "M4 9.5v5h3.5L12 18V6L7.5 9.5zM16 9.5l5 5M21 9.5l-5 5");
   }
 
+  /**
+   * @param {EventTarget} player
+   * @param {() => import("../models/show.js").State} state
+   */
+  watch(player, state) {
+    for (const [event, stalled] of /** @type {const} */ ([["slate", true], ["live", false]])) {
+      player.addEventListener(event, () => {
+        this.stalled = stalled;
+        this.render(state());
+      });
+    }
+  }
+
   /** @param {import("../models/show.js").State} state */
   render(state) {
     const { picture, show } = state.live;
-    const hidden = show.status !== "live" || picture.state === "live";
+    const hidden = show.status !== "live" || (picture.state === "live" && !this.stalled);
     if (this.slate.hidden !== hidden) this.slate.hidden = hidden;
-    say(/** @type {HTMLElement} */ (this.slate.firstElementChild), picture.state === "slate" ? "The picture will be right back." : "The picture is about to begin.");
+    say(/** @type {HTMLElement} */ (this.slate.firstElementChild), picture.state === "waiting" ? "The picture is about to begin." : "The picture will be right back.");
   }
 }

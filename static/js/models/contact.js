@@ -16,7 +16,6 @@ export function wrong(contact) {
   if (!contact.name.trim()) errors.name = "Whom is it for?";
   if (!/^\S+@\S+\.\S+$/.test(contact.email.trim())) errors.email = contact.email.trim() ? "That is no address we could write to." : "Where does the receipt go?";
   if (!contact.line1.trim()) errors.line1 = "Street and number, please.";
-  if (!contact.postcode.trim()) errors.postcode = "Postcode, please.";
   if (!contact.city.trim()) errors.city = "City, please.";
   if (!contact.country) errors.country = "Country, please.";
   return errors;

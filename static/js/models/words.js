@@ -33,12 +33,12 @@ export function watching(n) {
  * @param {number} ms
  */
 export function moment(ms) {
-  return new Intl.DateTimeFormat("en", { weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }).format(ms);
+  return new Intl.DateTimeFormat("en-GB", { weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }).format(ms);
 }
 
 /** @param {number} ms */
 export function clock(ms) {
-  return new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", hour12: false }).format(ms);
+  return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" }).format(ms);
 }
 
 /**
@@ -69,7 +69,7 @@ export function refused(refusal) {
     case "store_down":
     case "overloaded": return "We are catching our breath. Try again in a moment.";
     case "offline": return "You are offline. It will work again once you are back.";
-    case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 30 letters." : "Something in it is not right yet.";
+    case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 32 letters." : "Something in it is not right yet.";
     default: return "That did not work. Try again.";
   }
 }
@@ -95,7 +95,8 @@ export function silenced(silence, now_ms) {
 export function outcome(outcome) {
   switch (outcome) {
     case "insufficient_funds": return { title: "Not enough on the card", words: "Your bank says the account does not cover this. Nothing was taken. Try another card." };
-    case "abandon": return { title: "Not paid yet", words: "You left the payment page. Nothing was taken and your pieces are still set aside." };
+    case "authentication_failed": return { title: "The code was not right", words: "Your bank could not confirm it was you. Nothing was taken. Try again." };
+    case "abandoned": return { title: "Not paid yet", words: "You left the payment page. Nothing was taken and your pieces stay set aside a little longer." };
     case "timeout": return { title: "Still waiting for your bank", words: "The payment may have gone through. Do not pay twice: we keep asking, and this page will say." };
     case "refunded": return { title: "Paid too late, and paid back", words: "The hold had run out and the piece was gone. The whole amount goes back to your card." };
     case "cancelled": return { title: "Payment cancelled", words: "Nothing was taken. Your bag is as it was." };

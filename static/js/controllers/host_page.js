@@ -1,0 +1,297 @@
+// @ts-check
+/** The host's page: the run of show, the figures, the picture and where it comes from. */
+import { Player } from "../player.js";
+import { Publisher } from "../publisher.js";
+import { Wire } from "../wire.js";
+import { byId, clone, embedded, field, fill, find, flag, picture, reconcile, say, socketUrl, toast } from "./dom.js";
+import { confirmed } from "./confirm.js";
+import { call } from "../http.js";
+import { ServerClock } from "../models/clock.js";
+import { next, priceOf, sizesLeft, wasOf } from "../models/runsheet.js";
+import { applyEvent, applySnapshot } from "../models/show.js";
+import { Store } from "../models/store.js";
+import { moment, money, refused } from "../models/words.js";
+
+/** @typedef {import("../models/show.js").State} State */
+/** @typedef {import("../models/types.js").LookRow} LookRow */
+
+const STATS_MS = 3000;
+const UNDO_MS = 8000;
+
+const main = byId("main");
+const slug = main.dataset.slug ?? "";
+const video = /** @type {HTMLVideoElement} */ (byId("video"));
+const clock = new ServerClock();
+const first = embedded();
+clock.sync(first.now_ms);
+/** @type {Store<State>} */
+const store = new Store(applySnapshot(null, first));
+
+const wire = new Wire({
+  url: socketUrl(slug),
+  onSnapshot: (/** @type {import("../models/types.js").Welcome} */ welcome) => {
+    clock.sync(welcome.now_ms);
+    store.set(applySnapshot(store.state, welcome));
+  },
+  onEvent: (/** @type {import("../models/types.js").Envelope} */ envelope) => store.set(applyEvent(store.state, envelope)),
+  onState: (/** @type {string} */ state) => say(byId("wire-state"), state === "open" ? "" : "· reconnecting"),
+});
+
+/** @param {string} kind @param {unknown} body */
+async function act(kind, body = {}) {
+  try {
+    return await wire.send(kind, body);
+  } catch (refusal) {
+    toast(refused(/** @type {any} */ (refusal)));
+    return null;
+  }
+}
+
+// ---- the run of show -----------------------------------------------------------------------
+
+/** @param {LookRow} row */
+async function drop(row) {
+  if (!(await act("card.drop", { look: row.look }))) return;
+  say(byId("announce"), `Look ${row.number} is out`);
+  toast(`Look ${row.number} is out.`, { act: "Undo", onAct: () => void withdraw(row), ms: UNDO_MS });
+}
+
+/** @param {LookRow} row */
+async function withdraw(row) {
+  if (await act("card.withdraw", { look: row.look })) toast(`Look ${row.number} is withdrawn.`);
+}
+
+async function dropNext() {
+  const row = next(store.state.live.runsheet ?? []);
+  if (row) await drop(row);
+}
+
+/** @returns {LookRow|undefined} the row that has the focus */
+function focused() {
+  const cue = /** @type {HTMLElement|null} */ (document.activeElement?.closest("[data-part=cue]") ?? null);
+  return (store.state.live.runsheet ?? []).find((row) => row.look === cue?.dataset.key);
+}
+
+/** @param {number} step */
+function move(step) {
+  const cues = [...byId("runsheet").children];
+  const at = cues.indexOf(/** @type {Element} */ (document.activeElement?.closest("[data-part=cue]")));
+  const to = /** @type {HTMLElement|undefined} */ (cues[Math.max(0, Math.min(cues.length - 1, at + step))]);
+  to?.focus();
+}
+
+byId("next-look").addEventListener("click", () => void dropNext());
+byId("runsheet").addEventListener("click", (event) => {
+  const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-act]"));
+  const row = (store.state.live.runsheet ?? []).find((one) => one.look === /** @type {HTMLElement|null} */ (button?.closest("[data-key]"))?.dataset.key);
+  if (row && button?.dataset.act === "drop") void drop(row);
+  if (row && button?.dataset.act === "withdraw") void withdraw(row);
+});
+document.addEventListener("keydown", (event) => {
+  const target = /** @type {HTMLElement} */ (event.target);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || target.closest("input, select, textarea, summary")) return;
+  const key = event.key.toLowerCase();
+  if (key === "n") void dropNext();
+  else if (key === "arrowdown") move(1);
+  else if (key === "arrowup") move(-1);
+  else if (key === "d" && focused()?.state !== "dropped") {
+    const row = focused();
+    if (row) void drop(row);
+  } else if (key === "u" && focused()?.state === "dropped") {
+    const row = focused();
+    if (row) void withdraw(row);
+  } else return;
+  event.preventDefault();
+});
+
+/** @param {State} state */
+function runsheet(state) {
+  const { live } = state;
+  const rows = live.runsheet ?? [];
+  const coming = next(rows);
+  const onAir = live.show.status === "live";
+  reconcile(byId("runsheet"), rows, (row) => row.look, () => clone("cue-template"), (item, row) => {
+    const piece = row.pieces[0];
+    item.tabIndex = 0;
+    item.dataset.state = row.state;
+    item.dataset.testid = `look-${row.number}`;
+    flag(item, "next", row.look === coming?.look);
+    flag(item, "up", row.look === live.pinned);
+    item.setAttribute("aria-label", `Look ${row.number}, ${piece?.title ?? row.title}, ${row.state}`);
+    fill(item, "number", String(row.number));
+    fill(item, "title", row.pieces.map((one) => one.title).join(", ") || row.title);
+    if (piece) picture(field(item, "picture"), piece.picture, "");
+    fill(item, "price", money(priceOf(row)));
+    const was = wasOf(row);
+    fill(item, "was", money(was));
+    field(item, "was").hidden = !was;
+    reconcile(field(item, "stock"), sizesLeft(row, live.stock), (one) => one.sku, () => document.createElement("span"), (span, one) => {
+      say(span, `${one.label} ${one.left}`);
+      flag(span, "gone", one.left < 1);
+    });
+    fill(item, "state", row.look === live.pinned ? "Up now" : row.state === "dropped" ? "Out" : row.state === "withdrawn" ? "Withdrawn" : row.look === coming?.look ? "Next" : "");
+    const dropButton = /** @type {HTMLButtonElement} */ (find(item, '[data-act="drop"]'));
+    dropButton.dataset.testid = `drop-${row.number}`;
+    dropButton.hidden = row.state === "dropped";
+    dropButton.disabled = !onAir;
+    say(dropButton, row.state === "withdrawn" ? "Drop again" : "Drop");
+    const withdrawButton = find(item, '[data-act="withdraw"]');
+    withdrawButton.dataset.testid = `withdraw-${row.number}`;
+    withdrawButton.hidden = row.state !== "dropped" || !onAir;
+  });
+  const button = /** @type {HTMLButtonElement} */ (byId("next-look"));
+  button.disabled = !onAir || !coming;
+  say(button, coming ? `Next look: ${coming.number}` : "All looks are out");
+}
+
+// ---- on air --------------------------------------------------------------------------------
+
+byId("go-live").addEventListener("click", () => void act("show.open"));
+confirmed(/** @type {HTMLButtonElement} */ (byId("end-show")), "End it for everyone?", () => void act("show.end"));
+
+// ---- the picture ---------------------------------------------------------------------------
+
+const player = new Player(video, { url: `/whep/${encodeURIComponent(slug)}` });
+video.addEventListener("playing", () => (byId("monitor-says").hidden = true));
+
+/** @type {Publisher|null} */
+let publisher = null;
+/** @type {MediaStream|null} */
+let camera = null;
+/** The key is known to this page only while it was just made. */
+let key = "";
+
+async function newKey() {
+  const answer = await call("POST", `/api/shows/${encodeURIComponent(slug)}/publish-key`, {});
+  key = String(answer.key ?? answer.publish_key ?? "");
+  showKey(true);
+  return key;
+}
+
+/** @param {boolean} shown */
+function showKey(shown) {
+  say(byId("whip-key"), shown ? key : "•".repeat(16));
+  byId("key-reveal").hidden = !key;
+  byId("key-copy").hidden = !key;
+  byId("key-reveal").setAttribute("aria-pressed", String(shown));
+  say(byId("key-reveal"), shown ? "Hide" : "Reveal");
+}
+
+byId("key-reveal").addEventListener("click", () => showKey(byId("key-reveal").getAttribute("aria-pressed") !== "true"));
+confirmed(/** @type {HTMLButtonElement} */ (byId("rotate-key")), "Make a new key and cut off the old?", () => {
+  newKey().then(() => say(byId("source-note"), "A new key. Copy it now: it is not shown again after you leave."), (refusal) => say(byId("source-note"), refused(refusal)));
+});
+document.addEventListener("click", (event) => {
+  const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-copy]"));
+  if (!button) return;
+  const text = button.dataset.copy === "whip-key" ? key : byId(button.dataset.copy ?? "").textContent ?? "";
+  navigator.clipboard?.writeText(text).then(() => toast("Copied.", { ms: 2000 }), () => toast("Copying is not allowed here: select it by hand."));
+});
+
+async function stopCamera() {
+  await publisher?.stop();
+  publisher = null;
+  for (const track of camera?.getTracks() ?? []) track.stop();
+  camera = null;
+}
+
+async function startCamera() {
+  const note = byId("source-note");
+  try {
+    const media = await navigator.mediaDevices.getUserMedia({ video: device("camera", { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } }), audio: device("microphone", { echoCancellation: false, noiseSuppression: false }) });
+    await devices(media);
+    await stopCamera();
+    camera = media;
+    publisher = new Publisher(null, { url: `/whip/${encodeURIComponent(slug)}`, key: key || (await newKey()), stream: media });
+    publisher.addEventListener("reconnecting", () => say(note, "The line broke. Trying again."));
+    publisher.addEventListener("live", () => say(note, "Your camera is on. Viewers see it once you are on air."));
+    publisher.addEventListener("failed", (event) => {
+      const { status, final } = /** @type {CustomEvent} */ (event).detail;
+      if (final) say(note, status === 401 || status === 403 ? "The key is out of date: somebody made a new one. Start the camera again." : status === 409 ? "The show is over, or another picture took its place." : "The camera could not be sent. Try again.");
+    });
+    await publisher.start();
+    byId("camera-start").hidden = true;
+    byId("camera-stop").hidden = false;
+  } catch (failure) {
+    const name = /** @type {any} */ (failure)?.name;
+    say(note, name === "NotAllowedError" ? "The browser may not use the camera. Allow it in the address bar, then try again." : name === "NotFoundError" ? "This device has no camera." : name === "NotReadableError" ? "Another program holds the camera." : /** @type {any} */ (failure)?.code ? refused(/** @type {any} */ (failure)) : "The camera could not be sent. Try again.");
+  }
+}
+
+/** @param {string} id @param {MediaTrackConstraints} wanted */
+function device(id, wanted) {
+  const chosen = /** @type {HTMLSelectElement} */ (byId(id)).value;
+  return chosen ? { ...wanted, deviceId: { exact: chosen } } : wanted;
+}
+
+/** Names of devices are told only once the camera may be used. @param {MediaStream} media */
+async function devices(media) {
+  const all = await navigator.mediaDevices.enumerateDevices();
+  for (const [id, kind] of /** @type {const} */ ([["camera", "videoinput"], ["microphone", "audioinput"]])) {
+    const found = all.filter((one) => one.kind === kind);
+    const used = media.getTracks().find((track) => track.kind === kind.slice(0, 5))?.getSettings().deviceId;
+    const select = /** @type {HTMLSelectElement} */ (byId(id));
+    select.replaceChildren(...found.map((one, n) => new Option(one.label || `${n + 1}`, one.deviceId, false, one.deviceId === used)));
+    byId(`${id}-which`).hidden = found.length < 2;
+  }
+}
+
+byId("camera-start").addEventListener("click", () => void startCamera());
+byId("camera-stop").addEventListener("click", async () => {
+  await stopCamera();
+  byId("camera-start").hidden = false;
+  byId("camera-stop").hidden = true;
+  say(byId("source-note"), "The camera is off.");
+});
+byId("camera").addEventListener("change", () => void startCamera());
+byId("microphone").addEventListener("change", () => void startCamera());
+
+/** The picture's rate as this page itself receives it: the same path that viewers' packets take. */
+async function health() {
+  const stats = await player.stats();
+  if (!stats?.width || stats.state !== "live") return;
+  say(byId("picture-rate"), `${(stats.kbps / 1000).toFixed(1)} Mbit/s, ${stats.width} × ${stats.height}, ${Math.round(stats.fps)} a second`);
+  say(byId("picture-loss"), stats.lost > 0 ? `${stats.lost} packets lost` : "nothing lost");
+}
+
+// ---- drawing -------------------------------------------------------------------------------
+
+const PICTURE = { waiting: "Waiting for a picture", live: "Picture is good", slate: "Picture lost: viewers see the slate" };
+
+/** @param {State} state @param {State|null} before */
+function render(state, before) {
+  const { live } = state;
+  const was = before?.live;
+  if (live.show !== was?.show) {
+    main.dataset.status = live.show.status;
+    byId("go-live").hidden = live.show.status !== "scheduled";
+    byId("end-show").hidden = live.show.status !== "live";
+    const { status, starts_ms, opened_ms, ended_ms } = live.show;
+    say(byId("status-words"), status === "live" ? `On air since ${opened_ms ? moment(opened_ms) : "now"}` : status === "ended" ? `Ended ${ended_ms ? moment(ended_ms) : ""}` : starts_ms ? `Starts ${moment(starts_ms)}` : "Not yet on air");
+  }
+  if (live.picture !== was?.picture) {
+    const words = byId("picture-state");
+    words.dataset.state = live.picture.state;
+    say(words, PICTURE[live.picture.state]);
+    byId("monitor-says").hidden = live.picture.state === "live";
+    say(byId("monitor-says"), live.picture.state === "slate" ? "The picture is gone. Waiting for it to come back." : "No picture yet. Start the camera or connect an encoder.");
+    if (live.picture.state !== "live") {
+      say(byId("picture-rate"), "");
+      say(byId("picture-loss"), "");
+    }
+  }
+  if (live.runsheet !== was?.runsheet || live.stock !== was?.stock || live.pinned !== was?.pinned || live.show !== was?.show) runsheet(state);
+  if (live.tally !== was?.tally || state.viewers !== before?.viewers) {
+    const tally = live.tally;
+    say(byId("tally-viewers"), String(Math.max(tally?.viewers ?? 0, state.viewers)));
+    say(byId("tally-held"), String(tally?.held ?? 0));
+    say(byId("tally-orders"), String(tally?.orders ?? 0));
+    say(byId("tally-revenue"), tally ? money(tally.revenue) : "–");
+  }
+}
+
+store.subscribe(render);
+render(store.state, null);
+wire.start?.();
+void player.start();
+setInterval(() => void health(), STATS_MS);

@@ -1,0 +1,220 @@
+"""The pages over painted data: real templates, styles and modules, no store, no relay. For screenshots only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+
+from live.accounts.sessions import Session
+from live.settings import Settings
+from live.shop.orders import Order, OrderLine
+from live.money import Money
+from live.web import errors, words
+from live.web.app import Versioned
+from live.web.templating import STATIC, Pages, page
+from tests.browser.pages import painted
+
+OVER = {"js/player.js": painted.PLAYER, "js/publisher.js": painted.PUBLISHER, "js/wire.js": painted.WIRE}
+
+
+def snapshot(request: Request) -> Any:
+    asked = request.query_params
+    return painted.live(
+        asked.get("status", "live"),
+        bag="bag" in asked,
+        picture=asked.get("picture", "live"),
+        staff="studio" in asked.get("path", request.url.path),
+    )
+
+
+async def show(request: Request) -> Response:
+    live = snapshot(request)
+    pinned = next((card for card in live.cards if card.look == live.pinned), None)
+    return page(
+        request,
+        "pages/show.html",
+        show=live.show,
+        picture_state=live.picture.state,
+        slate_words=words.slate(live.picture.state),
+        viewers_words=words.watching(1204),
+        when_words=words.show_when(live.show),
+        bag_count=0,
+        pinned=words.card_view(pinned, live.stock) if pinned else None,
+        looks=[words.tile_view(card) for card in reversed(live.cards)],
+        lines=[],
+        countries=words.countries("en-GB"),
+        state=painted.welcome(live),
+    )
+
+
+async def front(request: Request) -> Response:
+    def row(status: str, title: str, slug: str) -> dict[str, Any]:
+        facts = painted.facts(status, title=title)
+        view = words.row_view(facts, painted.NOW_MS)  # type: ignore[arg-type]
+        return {**view, "slug": slug, "poster": f"/media/look-{len(title) % 8 + 1}.jpg"}
+
+    lead = {**row("live", "Winter, Unbuttoned", "winter"), "poster": "/media/poster.jpg"}
+    programme = [
+        ("Coming", [row("scheduled", "Studio hours: the tailoring room", "studio"), row("scheduled", "Resort", "resort")]),
+        ("Past", [row("ended", "Summer, Rehearsed", "summer"), row("ended", "First Fitting", "first")]),
+    ]
+    return page(request, "pages/front.html", house="Maison Aurel", nav=[], lead=lead, programme=programme)
+
+
+async def order(request: Request) -> Response:
+    sold = [
+        OrderLine(one.variants[1].sku, 1, one.variants[1].price, one.title, "S", "Black", one.picture, "look")
+        for one in (painted.piece(1), painted.piece(4))
+    ]
+    found = Order(
+        id="ord_1", number="FR-7K3M-Q2XV", token="t", show="shw_1", show_slug="winter", show_title="Winter, Unbuttoned",
+        brand="Maison Aurel", buyer="per_1", status="paid", total=Money(128000, "EUR"), lines=sold, name="Ines Albrecht",
+        email="ines@example.org", address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
+        created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
+    )  # fmt: skip
+    return page(request, "pages/order.html", house="Maison Aurel", order=words.order_view(found))
+
+
+async def sign_in(request: Request) -> Response:
+    wrong = "That email and password do not go together." if "wrong" in request.query_params else ""
+    return page(request, "pages/sign_in.html", house="Maison Aurel", next="/studio", email="ines@aurel.example", error=wrong)
+
+
+async def studio(request: Request) -> Response:
+    rows = [
+        {**words.row_view(painted.facts(status, title=title), painted.NOW_MS), "links": [("#", "The desk"), ("#", "The room")]}  # type: ignore[arg-type]
+        for status, title in (("live", "Winter, Unbuttoned"), ("scheduled", "Resort"))
+    ]
+    return page(request, "studio/shows.html", house="Maison Aurel", shows=rows)
+
+
+async def host(request: Request) -> Response:
+    live = snapshot(request)
+    return page(
+        request,
+        "studio/host.html",
+        show=live.show,
+        nav=[("/studio", "Shows"), ("#", "The room")],
+        whip_url="https://shop.example/whip/winter",
+        has_key=True,
+        state=painted.welcome(live),
+    )
+
+
+async def room(request: Request) -> Response:
+    live = snapshot(request)
+    return page(request, "studio/moderator.html", show=live.show, nav=[("/studio", "Shows")], state=painted.welcome(live))
+
+
+async def pay(request: Request) -> Response:
+    request.state.frame_ancestors = "'self'"
+    return page(request, "pages/sandbox_pay.html", ref="sbx_01jx7k3m", amount="€890.00", back="", settled="")
+
+
+async def choose(request: Request) -> Response:
+    outcome = (await request.json())["outcome"]
+    bad = {"decline": "declined", "insufficient_funds": "insufficient_funds", "abandon": "abandoned"}.get(outcome, "")
+    return JSONResponse({"status": "declined" if bad else "captured", "step": "done", "reason": bad})
+
+
+async def checkout(request: Request) -> Response:
+    return JSONResponse(
+        {"order": "o", "number": "FR-7K3M-Q2XV", "token": "t", "status": "pending", "total": {}, "pay_url": "/sandbox/pay/sbx"},
+        201,
+    )
+
+
+async def order_api(request: Request) -> Response:
+    return JSONResponse({"status": request.app.state.order_status, "email": "ines@example.org", "reason": ""})
+
+
+async def welcome(request: Request) -> Response:
+    silenced = {"until_ms": painted.NOW_MS + 600_000, "reason": "Kindness", "kind": "timeout"} if "silenced" in request.query_params else None
+    body = painted.welcome(snapshot(request), silenced=silenced)
+    if "room" in request.query_params.get("path", ""):
+        someone = {"person": "per_9", "name": "Loud", "silence": {"until_ms": painted.NOW_MS + 600_000, "reason": "", "kind": "timeout"}}
+        body["extra"] = [
+            {"kind": "terms.changed", "body": {"terms": ["fake", "scam link"]}},
+            {"kind": "silences.changed", "body": {"silences": [someone]}},
+        ]
+    return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+async def missing(request: Request) -> Response:
+    problem = errors.Problem("Not found", 404, "There is nothing at this address.", "not_found", {})
+    return page(request, "pages/error.html", status=404, problem=problem)
+
+
+STILLS: dict[str, bytes] = {}
+
+
+async def media(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in STILLS:
+        if name.startswith("runway-tall"):
+            STILLS[name] = painted.still(720, 1280)
+        elif name.startswith("runway"):
+            STILLS[name] = painted.still(1280, 720)
+        elif name == "poster.jpg":
+            STILLS[name] = painted.still(1400, 1800, coat="#5d1f17")
+        else:
+            shade = painted.LOOKS[int(name.removeprefix("look-").removesuffix(".jpg")) - 1][4]
+            STILLS[name] = painted.still(600, 800, coat=shade, ground="studio")
+    return Response(STILLS[name], media_type="image/jpeg")
+
+
+class Static(Versioned):
+    async def get_response(self, path: str, scope: Any) -> Response:
+        inner = path.partition("/")[2] if path.startswith("v-") else path
+        if inner in OVER:
+            return Response(OVER[inner], media_type="text/javascript")
+        return await super().get_response(path, scope)
+
+
+def create() -> Starlette:
+    from starlette.middleware import Middleware
+
+    from live.web.headers import SecurityHeaders
+
+    settings = Settings()
+    app = Starlette(
+        routes=[
+            Route("/", front),
+            Route("/shows/{slug}", show),
+            Route("/orders/{token}", order),
+            Route("/sign-in", sign_in),
+            Route("/studio", studio),
+            Route("/studio/shows/{slug}", host),
+            Route("/studio/shows/{slug}/room", room),
+            Route("/sandbox/pay/{ref}", pay),
+            Route("/sandbox/pay/{ref}", choose, methods=["POST"]),
+            Route("/api/shows/{slug}/checkout", checkout, methods=["POST"]),
+            Route("/api/orders/{token}", order_api),
+            Route("/fixture/welcome", welcome),
+            Route("/media/{name}", media),
+            Route("/nowhere", missing),
+            Mount("/static", Static(STATIC)),
+        ],
+        middleware=[Middleware(SecurityHeaders, settings=settings)],
+    )
+    app.state.pages = Pages(settings)
+    app.state.order_status = "pending"
+
+    class Somebody:
+        """Every request is a guest's."""
+
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                scope["state"]["session"] = Session("s", "per_me", "dev", "", "", "csrf")
+            await self.inner(scope, receive, send)
+
+    app.user_middleware.append(Middleware(Somebody))
+    return app
