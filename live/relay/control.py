@@ -1,7 +1,7 @@
 """The relay's control API: what web asks of it, over HTTP on an address of its own, under a bearer that only
 processes with the secret key can make.
 
-    POST   /publish {show, offer}            201 {session, answer, etag}
+    POST   /publish {show, offer, takes_over?}            201 {session, answer, etag}
     POST   /play {show, offer, viewer}       201 {session, answer, etag} | 409, 503 {error, retry_after_s}
     PATCH  /sessions/{id}                    204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
     DELETE /sessions/{id}                    200
@@ -37,6 +37,7 @@ class Order(msgspec.Struct):
     show: str
     offer: str
     viewer: str = ""
+    takes_over: bool = True
 
 
 def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
@@ -44,7 +45,9 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
 
     async def publish(request: Request) -> Response:
         order = await _order(request)
-        session, answer = relay.publish(order.show, order.offer, await first_frame(order.show))
+        session, answer = relay.publish(
+            order.show, order.offer, await first_frame(order.show), takes_over=order.takes_over
+        )
         return JSONResponse({"session": session.id, "answer": answer, "etag": session.tag}, 201)
 
     async def play(request: Request) -> Response:

@@ -4,6 +4,7 @@ RelayError              carries                      status
 ├── BadOffer            why                          400
 ├── Unsupported         why                          422
 ├── NotReady            retry_after_s                409  no key frame yet
+├── Taken                                            409  another publisher is on, and this one came back
 ├── Full                retry_after_s                503  at capacity, or draining
 ├── NoSession                                        404
 ├── StaleTag                                         412  If-Match names another ICE generation
@@ -45,6 +46,11 @@ class NotReady(RelayError):
     def __init__(self, retry_after_s: int = 1) -> None:
         super().__init__(retry_after_s)
         self.retry_after_s = retry_after_s
+
+
+class Taken(RelayError):
+    code = "taken"
+    status = 409
 
 
 class Full(RelayError):

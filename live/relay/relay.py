@@ -14,7 +14,7 @@ import structlog
 
 from live.clock import Clock
 from live.relay import sdp
-from live.relay.errors import BadOffer, Full, HandshakeFailed, NoSession, NotReady, StaleTag
+from live.relay.errors import BadOffer, Full, HandshakeFailed, NoSession, NotReady, StaleTag, Taken
 from live.relay.fanout import Counters, Fanout
 from live.relay.peer import RelayCertificate
 from live.relay.session import Session
@@ -78,12 +78,18 @@ class Relay:
 
     # ---- orders --------------------------------------------------------------------------------
 
-    def publish(self, show_name: str, offer_text: str, first_wall_ms: int | None = None) -> tuple[Session, str]:
-        """A publisher's offer; she takes over when her handshake is through. Raises BadOffer, Unsupported, Full.
+    def publish(
+        self, show_name: str, offer_text: str, first_wall_ms: int | None = None, *, takes_over: bool = True
+    ) -> tuple[Session, str]:
+        """A publisher's offer; she takes over when her handshake is through. Raises BadOffer, Unsupported, Full, Taken.
 
         `first_wall_ms`: server time of the show's first frame, when another process relayed it before.
+        `takes_over`: False from a client that was sent away, so that two do not take over from each other for ever.
         """
         self._admit()
+        here = self.shows.get(show_name)
+        if not takes_over and here is not None and here.publisher is not None:
+            raise Taken()
         offer = sdp.read_offer(offer_text)
         session = self._session("publish", show_name, offer)
         try:

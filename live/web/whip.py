@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.errors import Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
+from live.errors import Conflict, Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
 from live.ids import sign
 from live.store import keys
 from live.web import errors
@@ -71,7 +71,9 @@ async def publish(request: Request) -> Response:
         raise WrongState(show.status, "scheduled or live")
     offer = await _sdp(request, SDP)
     relay = await _publisher_relay(request, show)
-    answer = await _ask(request, relay, "POST", "/publish", json={"show": show.id, "offer": offer})
+    # `?return=1`: a publisher that was sent away asks to come back, unless another has taken over.
+    order = {"show": show.id, "offer": offer, "takes_over": request.query_params.get("return") != "1"}
+    answer = await _ask(request, relay, "POST", "/publish", json=order)
     return _created(request, show, relay, answer)
 
 
@@ -243,6 +245,8 @@ async def _ask(request: Request, relay_id: str, method: str, path: str, **what: 
     if answer.is_success:
         return answer
     retry_after_s = int(_facts(answer).get("retry_after_s", 2))
+    if answer.status_code == 409 and _facts(answer).get("error") == "taken":
+        raise Conflict("another publisher is on")
     if answer.status_code == 409:
         raise NotLive("waiting", retry_after_s=retry_after_s)
     if answer.status_code == 503:

@@ -48,6 +48,7 @@ export class Publisher extends EventTarget {
     this._session = null;
     this._wanted = false;
     this._generation = 0;
+    this._sentAway = false; // the server closed us: come back only if nobody else is on
     this._retryMs = FIRST_RETRY_MS;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._retryTimer = undefined;
@@ -139,7 +140,9 @@ export class Publisher extends EventTarget {
       peer.onconnectionstatechange = () => mine() && this._connection(peer);
       const offer = await peer.createOffer();
       await peer.setLocalDescription(offer);
-      const response = await this._fetch(this.url, {
+      const url = this._base();
+      if (this._sentAway) url.searchParams.set("return", "1");
+      const response = await this._fetch(url.href, {
         method: "POST",
         headers: { "Content-Type": "application/sdp", Authorization: `Bearer ${this.key}` },
         body: offer.sdp,
@@ -151,7 +154,7 @@ export class Publisher extends EventTarget {
         return;
       }
       if (response.status !== 201) {
-        const final = response.status >= 400 && response.status < 500 && ![408, 409, 425, 429].includes(response.status);
+        const final = response.status >= 400 && response.status < 500 && ![408, 425, 429].includes(response.status);
         this._fail({ status: response.status, final });
         if (final) this._wanted = false;
         else this._again();
@@ -162,9 +165,12 @@ export class Publisher extends EventTarget {
       if (!mine()) return;
       const dtls = peer.getSenders()[0]?.transport;
       if (dtls) {
-        // The server's close_notify: the key was rotated, another publisher took over, or it drains. The next try tells.
+        // The server's close_notify: the key was rotated (the next try is told 401), another publisher took over (409),
+        // or the relay drains (201 on another). Without `return` two publishers would take over from each other for ever.
         dtls.onstatechange = () => {
-          if (mine() && (dtls.state === "closed" || dtls.state === "failed")) this._again();
+          if (!mine() || (dtls.state !== "closed" && dtls.state !== "failed")) return;
+          this._sentAway = dtls.state === "closed";
+          this._again();
         };
       }
       this._cutOffTimer = setTimeout(() => {
@@ -183,6 +189,7 @@ export class Publisher extends EventTarget {
     clearTimeout(this._cutOffTimer);
     if (peer.connectionState === "connected") {
       this._retryMs = FIRST_RETRY_MS;
+      this._sentAway = false;
       this._become("live");
     }
     if (peer.connectionState === "failed" || peer.connectionState === "closed") this._again();

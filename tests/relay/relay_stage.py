@@ -167,4 +167,12 @@ async def ffmpeg(url: str, *arguments: str, key: str = KEY, active: bool = True)
             yield process
         finally:
             process.terminate()
-            await asyncio.to_thread(process.communicate)
+            await asyncio.to_thread(_reap, process)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.communicate(timeout=3)
+    except subprocess.TimeoutExpired:
+        process.kill()  # FFmpeg may wait for a peer that is gone
+        process.communicate()
