@@ -1,0 +1,267 @@
+// @ts-check
+/**
+ * The browser's end of the room's socket (docs/protocol.md): hello, resume, reset, answers as promises, the server's
+ * clock. No DOM here: pages subscribe with `on` and `onState`.
+ *
+ *   const wire = new Wire("/ws/spring");
+ *   wire.on("welcome", (body) => model.replace(body));     // also after a reset: throw the old state away
+ *   wire.on("line.posted", (body, envelope) => model.add(body.line));
+ *   wire.onState((state) => …);                            // "connecting" | "open" | "waiting" | "closed"
+ *   wire.connect();
+ *   const { cart } = await wire.send("cart.add", { sku: "s1", qty: 1 });
+ */
+
+/** @typedef {{kind: string, body: any, seq?: number, at?: number, op?: string}} Envelope */
+/** @typedef {"connecting" | "open" | "waiting" | "closed"} WireState */
+/** @typedef {(body: any, envelope: Envelope) => void} Listener */
+/** @typedef {{kind: string, op: string, body: object, resolve: (body: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>, sent: boolean}} Pending */
+
+const FIRST_RETRY_MS = 250;
+const LONGEST_RETRY_MS = 10_000;
+/** A connection that lived this long was a good one: the next retry is quick again. */
+const GOOD_CONNECTION_MS = 5_000;
+/** How long an intent waits for its answer, over reconnects. */
+const ANSWER_MS = 20_000;
+/** Intents kept while there is no connection; further ones are refused with `offline`. */
+const MOST_WAITING = 50;
+/** Close codes after which coming back can't help: bad frame, signed out, foreign page, no such show. */
+const FINAL_CODES = new Set([1003, 1007, 1009, 4401, 4403, 4404]);
+
+/** An intent's "no". `code` and `facts` are the server's (docs/protocol.md), or `offline` and `no_answer` are ours. */
+export class Refused extends Error {
+  /** @param {string} code @param {Record<string, any>} [facts] */
+  constructor(code, facts = {}) {
+    super(code);
+    this.code = code;
+    this.facts = facts;
+  }
+}
+
+/** A fresh id of an intent: asking again with the same one is answered with the first result. */
+export function newOp() {
+  // crypto.randomUUID wants a secure context; a demo on a phone over plain http has none.
+  const bytes = crypto.getRandomValues(new Uint8Array(12));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+export class Wire {
+  /**
+   * @param {string} path of the socket on this server, or a whole ws: address
+   * @param {{WebSocket?: any, now?: () => number, random?: () => number}} [parts] for tests
+   */
+  constructor(path, parts = {}) {
+    this._path = path;
+    this._WebSocket = parts.WebSocket ?? globalThis.WebSocket;
+    this._now = parts.now ?? Date.now;
+    this._random = parts.random ?? Math.random;
+    /** @type {Map<string, Set<Listener>>} */
+    this._listeners = new Map();
+    /** @type {Set<(state: WireState, code: number) => void>} */
+    this._stateListeners = new Set();
+    /** @type {Map<string, Pending>} in the order they were asked */
+    this._pending = new Map();
+    /** @type {any} */
+    this._socket = null;
+    /** @type {ReturnType<typeof setTimeout> | null} */
+    this._retry = null;
+    this._failures = 0;
+    this._openedAt = 0;
+    /** @type {number | null} */
+    this._goingRetryMs = null;
+    /** @type {WireState} */
+    this.state = "closed";
+    /** @type {string | null} */
+    this.epoch = null;
+    /** @type {number | null} */
+    this.seq = null;
+    /** What to add to this machine's clock to get the server's, in ms. */
+    this.clockOffsetMs = 0;
+  }
+
+  /** The server's clock, ms since the Unix epoch. */
+  serverNow() {
+    return this._now() + this.clockOffsetMs;
+  }
+
+  /**
+   * Hear of `kind` ("*" is every envelope). `welcome` is called for a reset as well.
+   * @param {string} kind @param {Listener} listener @returns {() => void} stops it
+   */
+  on(kind, listener) {
+    const listeners = this._listeners.get(kind) ?? new Set();
+    this._listeners.set(kind, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  /** @param {(state: WireState, code: number) => void} listener @returns {() => void} stops it */
+  onState(listener) {
+    this._stateListeners.add(listener);
+    return () => this._stateListeners.delete(listener);
+  }
+
+  connect() {
+    if (this._socket !== null) return;
+    if (this._retry !== null) clearTimeout(this._retry);
+    this._retry = null;
+    this._become("connecting");
+    const socket = new this._WebSocket(this._address());
+    this._socket = socket;
+    socket.onopen = () => {
+      socket.send(JSON.stringify({ kind: "hello", body: { epoch: this.epoch, seq: this.seq } }));
+    };
+    socket.onmessage = (/** @type {{data: string}} */ message) => {
+      // A late frame of a socket that was given up belongs to nobody.
+      if (this._socket === socket) this._take(message.data);
+    };
+    socket.onclose = (/** @type {{code: number}} */ event) => {
+      if (this._socket === socket) this._closed(event.code);
+    };
+  }
+
+  /** Leave for good; `connect` comes back. Waiting intents are refused with `offline`. */
+  close() {
+    const socket = this._socket;
+    this._socket = null;
+    if (this._retry !== null) clearTimeout(this._retry);
+    this._retry = null;
+    if (socket !== null) socket.close(1000);
+    this._refuseAll("offline");
+    this._become("closed");
+  }
+
+  /**
+   * Send an intent. While there is no connection it waits and is sent again with the same op, which the server answers
+   * with its first result.
+   * @param {string} kind @param {object} [body] @param {{op?: string, timeoutMs?: number}} [more]
+   * @returns {Promise<any>} the answer's body; rejects with Refused
+   */
+  send(kind, body = {}, more = {}) {
+    const op = more.op ?? newOp();
+    return new Promise((resolve, reject) => {
+      if (this._pending.size >= MOST_WAITING || (this.state === "closed" && this._retry === null)) {
+        reject(new Refused("offline"));
+        return;
+      }
+      const timer = setTimeout(() => {
+        this._pending.delete(op);
+        reject(new Refused("no_answer"));
+      }, more.timeoutMs ?? ANSWER_MS);
+      const pending = { kind, op, body, resolve, reject, timer, sent: false };
+      this._pending.set(op, pending);
+      if (this.state === "open") this._transmit(pending);
+    });
+  }
+
+  _address() {
+    if (/^wss?:/.test(this._path)) return this._path;
+    const { protocol, host } = globalThis.location;
+    return `${protocol === "https:" ? "wss:" : "ws:"}//${host}${this._path}`;
+  }
+
+  /** @param {Pending} pending */
+  _transmit(pending) {
+    pending.sent = true;
+    this._socket.send(JSON.stringify({ kind: pending.kind, op: pending.op, body: pending.body }));
+  }
+
+  /** @param {string} data */
+  _take(data) {
+    const frame = JSON.parse(data);
+    for (const envelope of Array.isArray(frame) ? frame : [frame]) this._takeOne(envelope);
+  }
+
+  /** @param {Envelope} envelope */
+  _takeOne(envelope) {
+    const { kind, body } = envelope;
+    if (kind === "ok" || kind === "refused") {
+      this._answered(envelope);
+      return;
+    }
+    if (kind === "welcome" || kind === "reset" || kind === "resumed") {
+      this.epoch = body.epoch;
+      this.seq = body.seq;
+      this.clockOffsetMs = body.now_ms - this._now();
+      this._opened();
+    } else if (kind === "going") {
+      this._goingRetryMs = body.retry_ms;
+    } else if (kind === "events.skipped") {
+      this.seq = Math.max(this.seq ?? 0, body.to_seq);
+    } else if (envelope.seq !== undefined) {
+      // A tombstone or an event of a resume may have come already over the old socket.
+      if (this.seq !== null && envelope.seq <= this.seq) return;
+      this.seq = envelope.seq;
+    }
+    this._tell(kind === "reset" ? "welcome" : kind, envelope);
+    this._tell("*", envelope);
+  }
+
+  /** @param {string} kind @param {Envelope} envelope */
+  _tell(kind, envelope) {
+    for (const listener of this._listeners.get(kind) ?? []) {
+      try {
+        listener(envelope.body, envelope);
+      } catch (error) {
+        // One broken listener must not stop the wire for the others.
+        console.error(kind, error);
+      }
+    }
+  }
+
+  /** @param {Envelope} envelope */
+  _answered(envelope) {
+    const pending = this._pending.get(envelope.op ?? "");
+    if (pending === undefined) return;
+    this._pending.delete(pending.op);
+    clearTimeout(pending.timer);
+    if (envelope.kind === "ok") pending.resolve(envelope.body);
+    else pending.reject(new Refused(envelope.body.code, envelope.body.facts));
+  }
+
+  _opened() {
+    this._openedAt = this._now();
+    this._goingRetryMs = null;
+    if (this.state === "open") return;
+    this._become("open");
+    // Also those that were sent before the connection was lost: their answers may have been lost with it.
+    for (const pending of this._pending.values()) this._transmit(pending);
+  }
+
+  /** @param {number} code */
+  _closed(code) {
+    this._socket = null;
+    if (FINAL_CODES.has(code)) {
+      this._refuseAll("offline");
+      this._become("closed", code);
+      return;
+    }
+    const wasGood = this._openedAt > 0 && this._now() - this._openedAt > GOOD_CONNECTION_MS;
+    this._failures = wasGood ? 0 : this._failures + 1;
+    this._openedAt = 0;
+    this._become("waiting", code);
+    this._retry = setTimeout(() => this.connect(), this._retryMs());
+    this._goingRetryMs = null;
+  }
+
+  /** Doubling, with full jitter: a thousand pages that lost one server don't come back in one moment. */
+  _retryMs() {
+    if (this._goingRetryMs !== null) return this._goingRetryMs;
+    const ceiling = Math.min(LONGEST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this._failures, 10));
+    return FIRST_RETRY_MS / 2 + this._random() * ceiling;
+  }
+
+  /** @param {string} code */
+  _refuseAll(code) {
+    for (const pending of this._pending.values()) {
+      clearTimeout(pending.timer);
+      pending.reject(new Refused(code));
+    }
+    this._pending.clear();
+  }
+
+  /** @param {WireState} state @param {number} [code] */
+  _become(state, code = 0) {
+    if (this.state === state) return;
+    this.state = state;
+    for (const listener of this._stateListeners) listener(state, code);
+  }
+}
