@@ -1,0 +1,111 @@
+"""The web process as a supervisor sees it: started, told to stop, gone with exit code 0."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import httpx
+import pytest
+from chat.client import RoomClient
+from house import Browser, until
+
+START = "from live.settings import Settings; from live.web.process import run; run(Settings(_env_file=None))"
+
+
+@pytest.fixture
+async def process(tmp_path, redis_url):
+    """The process, its address, and its end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "REDIS_URL": redis_url,
+        "PORT": str(port),
+        "FRONTROW_DATA_DIR": str(tmp_path),
+        "FRONTROW_LOG_FORMAT": "json",
+    }
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", START, env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    origin = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=origin, trust_env=False) as client:
+
+        async def answers() -> bool:
+            assert child.returncode is None, await child.stderr.read()
+            try:
+                return (await client.get("/readyz")).status_code == 200
+            except httpx.TransportError:
+                return False
+
+        await until(answers, within_s=20)
+        yield child, origin, client
+    if child.returncode is None:
+        child.kill()
+    await child.communicate()
+
+
+async def test_told_to_stop_it_sends_its_sockets_elsewhere_and_exits_with_0(process, tmp_path):
+    child, origin, client = process
+    browser = Browser(client, origin)
+    await browser.open("/")
+    await _seed_show(tmp_path)
+    room = await RoomClient.connect(origin.replace("http", "ws") + "/ws/aw26", browser.cookie, origin)
+    child.send_signal(signal.SIGTERM)
+    going = await room.wait("going", timeout=5)
+    assert 0 <= going["retry_ms"] <= 2_000
+    await until(lambda: _closed(room))
+    assert room.close_code == 1012
+    await room.aclose()
+    async with asyncio.timeout(10):
+        assert await child.wait() == 0
+    with pytest.raises(httpx.TransportError):
+        await client.get("/healthz")
+
+
+async def test_a_request_in_flight_finishes_before_the_process_goes(process):
+    child, origin, client = process
+    browser = Browser(client, origin)
+    await browser.open("/")
+    sent = asyncio.Event()
+
+    async def slowly():
+        """The rest of the body comes only after the process was told to stop."""
+        yield b'{"name": '
+        sent.set()
+        await asyncio.sleep(0.3)  # lets SIGTERM take hold: there is nothing to see of it from outside
+        yield b'"Vera"}'
+
+    headers = {"Origin": origin, "X-CSRF": browser.csrf, "Content-Type": "application/json"}
+    asking = asyncio.create_task(client.post("/api/name", content=slowly(), headers=headers))
+    await sent.wait()
+    child.send_signal(signal.SIGTERM)
+    answer = await asking
+    assert (answer.status_code, answer.json()) == (200, {"name": "Vera"})
+    async with asyncio.timeout(10):
+        assert await child.wait() == 0
+
+
+async def test_it_does_not_say_what_it_runs_on(process):
+    _, _, client = process
+    assert "server" not in (await client.get("/healthz")).headers
+
+
+async def _closed(room: RoomClient) -> bool:
+    return room.close_code is not None
+
+
+async def _seed_show(folder) -> None:
+    from live.clock import SystemClock
+    from live.shop.catalogue import Catalogue
+    from live.stage.shows import Shows
+    from live.store.sql import Database
+
+    db = Database(f"sqlite:///{folder}/frontrow.sqlite3")
+    brand = await Catalogue(db).add_brand(slug="a", name="A", currency="EUR", country="FR")
+    await Shows(db, SystemClock()).create(brand, "aw26", "AW26")
+    await db.close()
