@@ -1,19 +1,21 @@
 // @ts-check
 /**
  * The browser's end of the room's socket (docs/protocol.md): hello, resume, reset, answers as promises, the server's
- * clock. No DOM here: pages subscribe with `on` and `onState`.
+ * clock. No DOM here.
  *
- *   const wire = new Wire("/ws/spring");
- *   wire.on("welcome", (body) => model.replace(body));     // also after a reset: throw the old state away
- *   wire.on("line.posted", (body, envelope) => model.add(body.line));
- *   wire.onState((state) => …);                            // "connecting" | "open" | "waiting" | "closed"
- *   wire.connect();
+ *   const wire = new Wire({
+ *     url: "wss://…/ws/spring",
+ *     onSnapshot: (welcome) => store.set(fresh(welcome)),     // also after a reset: the old state is void
+ *     onEvent: (envelope) => store.set(applied(store.state, envelope)),
+ *     onState: (state, code) => …,                            // "connecting" | "open" | "waiting" | "closed"
+ *   });
+ *   wire.start();
  *   const { cart } = await wire.send("cart.add", { sku: "s1", qty: 1 });
  */
 
 /** @typedef {{kind: string, body: any, seq?: number, at?: number, op?: string}} Envelope */
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} WireState */
-/** @typedef {(body: any, envelope: Envelope) => void} Listener */
+/** @typedef {{url: string, onSnapshot?: (welcome: any) => void, onEvent?: (envelope: Envelope) => void, onState?: (state: WireState, code: number) => void, WebSocket?: any, now?: () => number, random?: () => number}} WireOptions the last three are for tests */
 /** @typedef {{kind: string, op: string, body: object, resolve: (body: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>, sent: boolean}} Pending */
 
 const FIRST_RETRY_MS = 250;
@@ -45,19 +47,15 @@ export function newOp() {
 }
 
 export class Wire {
-  /**
-   * @param {string} path of the socket on this server, or a whole ws: address
-   * @param {{WebSocket?: any, now?: () => number, random?: () => number}} [parts] for tests
-   */
-  constructor(path, parts = {}) {
-    this._path = path;
-    this._WebSocket = parts.WebSocket ?? globalThis.WebSocket;
-    this._now = parts.now ?? Date.now;
-    this._random = parts.random ?? Math.random;
-    /** @type {Map<string, Set<Listener>>} */
-    this._listeners = new Map();
-    /** @type {Set<(state: WireState, code: number) => void>} */
-    this._stateListeners = new Set();
+  /** @param {WireOptions} options */
+  constructor(options) {
+    this._url = options.url;
+    this._onSnapshot = options.onSnapshot ?? (() => {});
+    this._onEvent = options.onEvent ?? (() => {});
+    this._onState = options.onState ?? (() => {});
+    this._WebSocket = options.WebSocket ?? globalThis.WebSocket;
+    this._now = options.now ?? Date.now;
+    this._random = options.random ?? Math.random;
     /** @type {Map<string, Pending>} in the order they were asked */
     this._pending = new Map();
     /** @type {any} */
@@ -83,28 +81,12 @@ export class Wire {
     return this._now() + this.clockOffsetMs;
   }
 
-  /**
-   * Hear of `kind` ("*" is every envelope). `welcome` is called for a reset as well.
-   * @param {string} kind @param {Listener} listener @returns {() => void} stops it
-   */
-  on(kind, listener) {
-    const listeners = this._listeners.get(kind) ?? new Set();
-    this._listeners.set(kind, listeners.add(listener));
-    return () => listeners.delete(listener);
-  }
-
-  /** @param {(state: WireState, code: number) => void} listener @returns {() => void} stops it */
-  onState(listener) {
-    this._stateListeners.add(listener);
-    return () => this._stateListeners.delete(listener);
-  }
-
-  connect() {
+  start() {
     if (this._socket !== null) return;
     if (this._retry !== null) clearTimeout(this._retry);
     this._retry = null;
     this._become("connecting");
-    const socket = new this._WebSocket(this._address());
+    const socket = new this._WebSocket(this._url);
     this._socket = socket;
     socket.onopen = () => {
       socket.send(JSON.stringify({ kind: "hello", body: { epoch: this.epoch, seq: this.seq } }));
@@ -118,8 +100,8 @@ export class Wire {
     };
   }
 
-  /** Leave for good; `connect` comes back. Waiting intents are refused with `offline`. */
-  close() {
+  /** Leave for good; `start` comes back. Waiting intents are refused with `offline`. */
+  stop() {
     const socket = this._socket;
     this._socket = null;
     if (this._retry !== null) clearTimeout(this._retry);
@@ -150,12 +132,6 @@ export class Wire {
       this._pending.set(op, pending);
       if (this.state === "open") this._transmit(pending);
     });
-  }
-
-  _address() {
-    if (/^wss?:/.test(this._path)) return this._path;
-    const { protocol, host } = globalThis.location;
-    return `${protocol === "https:" ? "wss:" : "ws:"}//${host}${this._path}`;
   }
 
   /** @param {Pending} pending */
@@ -191,19 +167,17 @@ export class Wire {
       if (this.seq !== null && envelope.seq <= this.seq) return;
       this.seq = envelope.seq;
     }
-    this._tell(kind === "reset" ? "welcome" : kind, envelope);
-    this._tell("*", envelope);
+    this._tell(envelope);
   }
 
-  /** @param {string} kind @param {Envelope} envelope */
-  _tell(kind, envelope) {
-    for (const listener of this._listeners.get(kind) ?? []) {
-      try {
-        listener(envelope.body, envelope);
-      } catch (error) {
-        // One broken listener must not stop the wire for the others.
-        console.error(kind, error);
-      }
+  /** @param {Envelope} envelope */
+  _tell(envelope) {
+    try {
+      if (envelope.kind === "welcome" || envelope.kind === "reset") this._onSnapshot(envelope.body);
+      else this._onEvent(envelope);
+    } catch (error) {
+      // A page that stumbles over one event must still get the next.
+      console.error(envelope.kind, error);
     }
   }
 
@@ -238,7 +212,7 @@ export class Wire {
     this._failures = wasGood ? 0 : this._failures + 1;
     this._openedAt = 0;
     this._become("waiting", code);
-    this._retry = setTimeout(() => this.connect(), this._retryMs());
+    this._retry = setTimeout(() => this.start(), this._retryMs());
     this._goingRetryMs = null;
   }
 
@@ -262,6 +236,6 @@ export class Wire {
   _become(state, code = 0) {
     if (this.state === state) return;
     this.state = state;
-    for (const listener of this._stateListeners) listener(state, code);
+    this._onState(state, code);
   }
 }

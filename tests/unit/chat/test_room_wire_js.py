@@ -53,12 +53,15 @@ class Socket {
   }
   close() { this.tcp.destroy(); }
 }
-const wire = new Wire("%(url)s", { WebSocket: Socket });
-globalThis.wire = wire;
 const say = (what) => console.log(JSON.stringify(what));
-wire.on("*", (body, envelope) => say({ kind: envelope.kind, seq: envelope.seq ?? null, body }));
-wire.onState((state, code) => say({ state, code }));
-wire.connect();
+const wire = new Wire({
+  url: "%(url)s",
+  WebSocket: Socket,
+  onSnapshot: (body) => say({ kind: "welcome", body }),
+  onEvent: (envelope) => say({ kind: envelope.kind, seq: envelope.seq ?? null, body: envelope.body }),
+  onState: (state, code) => say({ state, code }),
+});
+wire.start();
 wire.send("line.post", { text: "asked before the connection" }, { op: "op-1" }).then((body) => say({ answer: body }));
 wire.send("no.such").catch((error) => say({ refused: error.code }));
 """
