@@ -1,0 +1,315 @@
+"""What the shop does a second: holds, paid orders, and the race of a thousand for a hundred.
+
+Everything is real and durable: a store with `appendfsync always`, SQLite with synchronous=FULL, the sandbox provider's
+own books. Beside each figure, in the same run, its floor: the bare script, the bare commits.
+
+    python -m bench.shop [--runs 3] [--seconds 3] [--json FILE] [--http]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # the worlds that tests build are the ones measured
+
+from processes import ShowServer
+from shop_world import LIMIT, TTL_S, World
+
+from live.clock import SystemClock
+from live.errors import SoldOut
+from live.ids import new_id
+from live.settings import Settings
+from live.store import keys
+from live.store.redis import connect, source
+from live.store.sql import Database
+
+AT_ONCE = 64
+PLENTY = 10_000_000
+BUYERS, UNITS = 1000, 100
+
+
+async def main() -> None:
+    options = _options()
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="frontrow-bench-") as folder:
+        server = ShowServer(Path(folder))
+        server.start("store")
+        try:
+            for name, measure in MEASURES.items():
+                figures = [
+                    await _run(server, Path(folder) / f"{name}-{n}", measure, options) for n in range(options.runs)
+                ]
+                rows.append(_row(name, figures))
+                print(_line(rows[-1]), flush=True)
+        finally:
+            server.stop_all()
+        if options.http:
+            figures = [await _over_http(Path(folder) / f"http-{n}", options) for n in range(options.runs)]
+            rows.append(_row("holds over HTTP /s", figures))
+            print(_line(rows[-1]), flush=True)
+    result = {"machine": _machine(), "command": " ".join(sys.argv), "rows": rows, "ratios": _ratios(rows)}
+    for name, ratio in result["ratios"].items():
+        print(f"{name:<44}{ratio:>10.2f}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")  # noqa: ASYNC240 - nothing else runs
+
+
+async def _run(
+    server: ShowServer, data_dir: Path, measure: Callable[..., Awaitable[float]], options: argparse.Namespace
+) -> float:
+    settings = Settings(data_dir=data_dir, redis_url=server.settings.redis_url, secret_key="k" * 32)
+    redis = await connect(settings)
+    await redis.flushall()
+    db = await Database.open(settings)
+    try:
+        return await measure(World(settings, redis, db, SystemClock()), options.seconds)
+    finally:
+        await db.close()
+        await redis.aclose()
+
+
+async def _rate(act: Callable[[int], Awaitable[object]], seconds: float, at_once: int = AT_ONCE) -> float:
+    """Acts a second, `at_once` under way, after a warm-up of a fifth of the time."""
+    count = 0
+    numbers = iter(range(10**9))
+    end = time.perf_counter() + seconds / 5
+
+    async def worker() -> None:
+        nonlocal count
+        while time.perf_counter() < end:
+            await act(next(numbers))
+            count += 1
+
+    await asyncio.gather(*(worker() for _ in range(at_once)))
+    count, start, end = 0, time.perf_counter(), time.perf_counter() + seconds
+    await asyncio.gather(*(worker() for _ in range(at_once)))
+    return count / (time.perf_counter() - start)
+
+
+# ---- what is measured --------------------------------------------------------------------------
+
+
+async def bare_script(world: World, seconds: float) -> float:
+    """The floor of a hold: EVALSHA of hold.lua, 64 in a pipeline, nothing else."""
+    show = await world.stock_a_show({"COAT-38": PLENTY})
+    sha = await world.redis.script_load(source("hold"))
+    numbers = iter(range(10**9))
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        async with world.redis.pipeline(transaction=False) as pipe:
+            for _ in range(AT_ONCE):
+                cart, now = f"per_{next(numbers)}", world.clock.now_ms()
+                where = [keys.gate(show), keys.holds(show), keys.held(show), keys.lapsed(show), keys.cart(show, cart)]
+                where += [keys.op(show, cart, "1"), keys.owned(show)]
+                pipe.evalsha(sha, 7, *where, now, cart, "COAT-38", 1, now + 300_000, 4, "{}", 600, 604_800)
+            await pipe.execute()
+        count += AT_ONCE
+    return count / (time.perf_counter() - start)
+
+
+async def gate_holds(world: World, seconds: float) -> float:
+    """StockGate.hold: the stock decision and the bag's line."""
+    show = await world.stock_a_show({"COAT-38": PLENTY})
+
+    async def act(n: int) -> None:
+        await world.gate.hold(
+            show, "COAT-38", 1, cart=f"per_{n}", ttl_s=TTL_S, limit=LIMIT, op="1", line=b'{"sku":"COAT-38"}'
+        )
+
+    return await _rate(act, seconds)
+
+
+async def bag_holds(world: World, seconds: float) -> float:
+    """Carts.add: the hold, and the whole bag read back, as a page gets it."""
+    await world.stock_a_show({"COAT-38": PLENTY})
+    return await _rate(lambda n: world.add(f"per_{n}", "COAT-38", op="1"), seconds)
+
+
+async def bare_commits(world: World, seconds: float) -> float:
+    """The floor of an order: the rows of place() and settle(), sqlite3 by itself, 64 orders a commit."""
+    await world.stock_a_show({"COAT-38": PLENTY})
+
+    def run() -> float:
+        connection = sqlite3.connect(world.settings.data_dir / "frontrow.sqlite3", isolation_level=None)
+        connection.execute("pragma synchronous=FULL")
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            connection.execute("begin immediate")
+            for _ in range(AT_ONCE):
+                count += 1
+                _bare_order(connection, world.show, f"{count}")
+            connection.execute("commit")
+        rate = count / (time.perf_counter() - start)
+        connection.close()
+        return rate
+
+    return await asyncio.to_thread(run)
+
+
+def _bare_order(connection: sqlite3.Connection, show: str, n: str) -> None:
+    run = connection.execute
+    run(
+        "insert into orders values (?,?,?,?,?,?,?,'pending','a@b.de','Ada','{}','EUR',12900,1,null,1)",
+        (f"ord_{n}", f"FR-{n}", show, f"per_{n}", f"per_{n}", "key", "digest"),
+    )
+    run("insert into order_lines values (?,'COAT-38',1,12900,'Long coat','38','Ink','','loo_1',1)", (f"ord_{n}",))
+    run(
+        "insert into payments values (?,?,'sandbox',null,?,'created',12900,0,0,'',1,1)",
+        (f"pay_{n}", f"ord_{n}", f"pay_{n}"),
+    )
+    run("insert into ledger (order_id, kind, wall_ms, facts) values (?,'order.placed',1,'{}')", (f"ord_{n}",))
+    run("insert into sandbox_charges values (?,?,12900,'EUR','created',0,0,'{}',1)", (f"sbx_{n}", f"pay_{n}"))
+    run("update payments set provider_ref = ?, status = 'authorising' where id = ?", (f"sbx_{n}", f"pay_{n}"))
+    run("update sandbox_charges set status = 'captured', captured_minor = 12900 where ref = ?", (f"sbx_{n}",))
+    for kind in ("sandbox.event", "order.paid"):
+        run(
+            "insert into outbox (event_id, kind, body, created_ms, due_ms, attempts) values (?,?,'{}',1,1,0)",
+            (f"{kind}_{n}", kind),
+        )
+    run("update orders set status = 'paid', paid_ms = 1 where id = ? and status = 'pending'", (f"ord_{n}",))
+    run("update payments set status = 'captured', captured_minor = 12900 where id = ?", (f"pay_{n}",))
+    run("update variants set sold = sold + 1 where sku = 'COAT-38' and sold + 1 <= on_hand")
+    run("insert into ledger (order_id, kind, wall_ms, facts) values (?,'order.paid',1,'{}')", (f"ord_{n}",))
+
+
+async def paid_orders(world: World, seconds: float) -> float:
+    """A whole purchase: hold, place, the provider's capture, settle."""
+    await world.stock_a_show({"COAT-38": PLENTY})
+    rate = await _rate(lambda n: world.buy(f"per_{n}", "COAT-38"), seconds)
+    wrong = await world.wrong()
+    assert not wrong, wrong[:3]
+    return rate
+
+
+async def placed_and_settled(world: World, seconds: float) -> float:
+    """Only the till: place and settle, of bags that were held, by charges that were paid before."""
+    await world.stock_a_show({"COAT-38": PLENTY})
+    ready: asyncio.Queue[str] = asyncio.Queue()
+    carts = int(seconds * 1.2 * 1500)
+    for start in range(0, carts, 200):
+        names = [f"per_{n}" for n in range(start, start + 200)]
+        await asyncio.gather(*(world.add(name, "COAT-38") for name in names))
+        for name in names:
+            ready.put_nowait(name)
+    spent = 0.0
+
+    async def act(_: int) -> None:
+        nonlocal spent
+        placed = await world.place(ready.get_nowait())
+        began = time.perf_counter()
+        await world.provider.choose(placed.payment_ref, "success")
+        spent += time.perf_counter() - began
+        await world.checkout.settle(placed.payment_id)
+
+    return await _rate(act, seconds)
+
+
+async def race(world: World, seconds: float) -> float:
+    """A thousand want one of a hundred, at once: p99 of the answer to the tap, ms."""
+    await world.stock_a_show({"COAT-38": UNITS})
+    took: list[float] = []
+
+    async def act(n: int) -> str:
+        start = time.perf_counter()
+        try:
+            await world.add(f"per_{n}", "COAT-38")
+        except SoldOut:
+            return "sold out"
+        finally:
+            took.append((time.perf_counter() - start) * 1000)
+        placed = await world.place(f"per_{n}")
+        await world.provider.choose(placed.payment_ref, "success")
+        settled = await world.checkout.settle(placed.payment_id)
+        return settled.status if settled else "lost"
+
+    outcomes = await asyncio.gather(*(act(n) for n in range(BUYERS)))
+    assert outcomes.count("paid") == UNITS
+    assert outcomes.count("sold out") == BUYERS - UNITS
+    assert await world.wrong() == []
+    return statistics.quantiles(took, n=100)[98]
+
+
+async def _over_http(data_dir: Path, options: argparse.Namespace) -> float:
+    """POST /api/shows/{slug}/cart to one real web process; the client here costs more than the server."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "faults"))
+    from shopping import Buyer, go_on_air
+
+    with ShowServer(data_dir) as server:
+        async with server.services() as parts, httpx.AsyncClient(timeout=30) as client:
+            await go_on_air(parts, {"COAT-38": PLENTY})
+            buyers = [await Buyer.arrive(parts, client, server.url) for _ in range(400)]
+
+            async def act(n: int) -> None:
+                # A buyer may hold a few: each takes one and gives it back by coming again as the next.
+                status, answer = await buyers[n % len(buyers)].post(
+                    "/api/shows/autumn/cart", {"sku": "COAT-38", "qty": 1, "op": new_id("op")}
+                )
+                assert status in (200, 409), answer
+
+            return await _rate(act, options.seconds, at_once=32)
+
+
+MEASURES: dict[str, Callable[..., Awaitable[float]]] = {
+    "floor: bare EVALSHA of hold.lua /s": bare_script,
+    "holds: the gate /s": gate_holds,
+    "holds: the bag, as a page gets it /s": bag_holds,
+    "floor: bare sqlite3, 64 orders a commit /s": bare_commits,
+    "paid orders: place, capture, settle /s": placed_and_settled,
+    "paid orders: with the hold /s": paid_orders,
+    "race, 1,000 for 100: p99 of the tap, ms": race,
+}
+
+
+def _row(name: str, figures: list[float]) -> dict[str, Any]:
+    return {"what": name, "median": statistics.median(figures), "runs": [round(figure, 1) for figure in figures]}
+
+
+def _line(row: dict[str, Any]) -> str:
+    return f"{row['what']:<44}{row['median']:>10,.0f}    runs: {', '.join(f'{run:,.0f}' for run in row['runs'])}"
+
+
+def _ratios(rows: list[dict[str, Any]]) -> dict[str, float]:
+    by_name = {row["what"]: row["median"] for row in rows}
+    floor, gate = by_name["floor: bare EVALSHA of hold.lua /s"], by_name["holds: the gate /s"]
+    commits = by_name["floor: bare sqlite3, 64 orders a commit /s"]
+    orders = by_name["paid orders: place, capture, settle /s"]
+    return {"floor ÷ holds of the gate": floor / gate, "floor ÷ paid orders": commits / orders}
+
+
+def _machine() -> dict[str, Any]:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "kernel": platform.release(),
+        "load_before": os.getloadavg(),
+        "commit": commit.stdout.strip(),
+    }
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--json", default="")
+    parser.add_argument("--http", action="store_true", help="also through a real web process")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
