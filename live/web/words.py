@@ -20,7 +20,7 @@ FEW = 3  # units at which the stock is told in the accent
 NEAR_MS = 48 * 3_600_000  # a show nearer than this is counted down to
 
 ORDER_WORDS = {  # status: (title, lede)
-    "paid": ("Thank you, {name}.", "It left the runway for you. We write as soon as it leaves the house."),
+    "paid": ("Thank you, {name}.", "It left the runway for you. Keep this address: it is your receipt."),
     "pending": ("Almost yours.", "We are waiting for your bank. This page will say when it answers."),
     "cancelled": ("Nothing was bought.", "The payment was not made and nothing was taken."),
     "refunded": ("Paid back.", "The whole amount is on its way to your card."),
@@ -153,7 +153,7 @@ def order_view(order: Order) -> dict[str, Any]:
         ],
         "facts": [
             ("Sent to", [order.name, *street, place, country]),
-            ("Receipt to", [order.email]),
+            ("Contact", [order.email]),
             ("Bought during", [order.show_title]),
             ("Placed", [when(order.paid_ms or order.created_ms)]),
         ],

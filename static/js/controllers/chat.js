@@ -9,7 +9,7 @@ const ANNOUNCE_MS = 6000; // a screen reader hears the room at most this often
 export class ChatView {
   /**
    * @param {{store: import("../models/store.js").Store<import("../models/show.js").State>, clock: import("../models/clock.js").ServerClock,
-   *   send: (kind: string, body: unknown) => Promise<any>}} tools
+   *   send: (kind: string, body: object) => Promise<any>}} tools
    */
   constructor(tools) {
     this.tools = tools;

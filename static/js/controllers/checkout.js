@@ -208,7 +208,6 @@ export class Checkout {
     }
     this.again = false;
     this.start();
-    if (!Object.keys(wrong(this.contact())).length) void this.place();
   }
 
   /** @param {any} order as `/api/orders/{token}` or `order.changed` tells it */
@@ -219,7 +218,7 @@ export class Checkout {
     this.forget();
     if (order.status === "paid") {
       say(byId("done-number"), pending.number);
-      say(byId("done-words"), `The receipt goes to ${order.email || this.contact().email || "your address"}.`);
+      say(byId("done-words"), "Paid, and off the rail. The receipt has an address of its own: keep it.");
       /** @type {HTMLAnchorElement} */ (byId("done-link")).href = `/orders/${encodeURIComponent(pending.token)}`;
       byId("outcome").hidden = true;
       this.tools.sheet.open("done");

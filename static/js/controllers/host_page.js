@@ -2,14 +2,11 @@
 /** The host's page: the run of show, the figures, the picture and where it comes from. */
 import { Player } from "../player.js";
 import { Publisher } from "../publisher.js";
-import { Wire } from "../wire.js";
-import { byId, clone, embedded, field, fill, find, flag, picture, reconcile, say, socketUrl, toast } from "./dom.js";
+import { byId, clone, field, fill, find, flag, picture, reconcile, say, toast } from "./dom.js";
+import { enter } from "./room.js";
 import { confirmed } from "./confirm.js";
 import { call } from "../http.js";
-import { ServerClock } from "../models/clock.js";
 import { next, priceOf, sizesLeft, wasOf } from "../models/runsheet.js";
-import { applyEvent, applySnapshot } from "../models/show.js";
-import { Store } from "../models/store.js";
 import { moment, money, refused } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
@@ -21,23 +18,10 @@ const UNDO_MS = 8000;
 const main = byId("main");
 const slug = main.dataset.slug ?? "";
 const video = /** @type {HTMLVideoElement} */ (byId("video"));
-const clock = new ServerClock();
-const first = embedded();
-clock.sync(first.now_ms);
-/** @type {Store<State>} */
-const store = new Store(applySnapshot(null, first));
+const { wire, store, clock } = enter(slug);
 
-const wire = new Wire({
-  url: socketUrl(slug),
-  onSnapshot: (/** @type {import("../models/types.js").Welcome} */ welcome) => {
-    clock.sync(welcome.now_ms);
-    store.set(applySnapshot(store.state, welcome));
-  },
-  onEvent: (/** @type {import("../models/types.js").Envelope} */ envelope) => store.set(applyEvent(store.state, envelope)),
-  onState: (/** @type {string} */ state) => say(byId("wire-state"), state === "open" ? "" : "· reconnecting"),
-});
 
-/** @param {string} kind @param {unknown} body */
+/** @param {string} kind @param {object} [body] */
 async function act(kind, body = {}) {
   try {
     return await wire.send(kind, body);
@@ -292,6 +276,6 @@ function render(state, before) {
 
 store.subscribe(render);
 render(store.state, null);
-wire.start?.();
+wire.start();
 void player.start();
 setInterval(() => void health(), STATS_MS);

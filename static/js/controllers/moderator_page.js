@@ -1,11 +1,8 @@
 // @ts-check
 /** The moderator's page: lines in reading order; nothing moves while somebody reads, and every act is on a key. */
-import { Wire } from "../wire.js";
-import { byId, clone, embedded, field, fill, find, reconcile, say, socketUrl, toast } from "./dom.js";
-import { ServerClock } from "../models/clock.js";
+import { byId, clone, field, fill, find, reconcile, say, toast } from "./dom.js";
+import { enter } from "./room.js";
 import { follow } from "../models/lines.js";
-import { applyEvent, applySnapshot } from "../models/show.js";
-import { Store } from "../models/store.js";
 import { clock as clockWords, moment, refused, watching } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
@@ -15,31 +12,18 @@ const UNDO_MS = 8000;
 const main = byId("main");
 const slug = main.dataset.slug ?? "";
 const list = byId("lines");
-const serverClock = new ServerClock();
-const first = embedded();
-serverClock.sync(first.now_ms);
-/** @type {Store<State>} */
-const store = new Store(applySnapshot(null, first));
+const { wire, store, clock: serverClock } = enter(slug);
 /** Removed lines stay on this page, struck out: who removed the wrong one wants to know which. @type {Seen[]} */
 let lines = follow([], store.state.lines, new Map());
 /** @type {Map<string, string>} */
 const fates = new Map();
-let shown = 0; // lines drawn; what came since waits while somebody reads
+let unseen = 0; // lines that came below while somebody reads
 let reading = false;
 /** @type {(() => void)|null} */
 let undo = null;
 
-const wire = new Wire({
-  url: socketUrl(slug),
-  onSnapshot: (/** @type {import("../models/types.js").Welcome} */ welcome) => {
-    serverClock.sync(welcome.now_ms);
-    store.set(applySnapshot(store.state, welcome));
-  },
-  onEvent: (/** @type {import("../models/types.js").Envelope} */ envelope) => store.set(applyEvent(store.state, envelope)),
-  onState: (/** @type {string} */ state) => say(byId("wire-state"), state === "open" ? "" : "· reconnecting"),
-});
 
-/** @param {string} kind @param {unknown} body */
+/** @param {string} kind @param {object} [body] */
 async function act(kind, body) {
   try {
     return (await wire.send(kind, body)) ?? {};
@@ -182,14 +166,15 @@ byId("more").addEventListener("click", () => {
   list.scrollTop = list.scrollHeight;
 });
 
+/** To the newest line. New lines are always drawn below; only this moves the page under the reader. */
 function catchUp() {
-  shown = lines.length;
+  unseen = 0;
   draw();
   list.scrollTop = list.scrollHeight;
 }
 
 function draw() {
-  reconcile(list, lines.slice(0, shown), (seen) => seen.line.id, () => clone("mod-line-template"), (item, seen) => {
+  reconcile(list, lines, (seen) => seen.line.id, () => clone("mod-line-template"), (item, seen) => {
     item.tabIndex = 0;
     item.dataset.removed = seen.removed ? "yes" : "no";
     const when = /** @type {HTMLTimeElement} */ (field(item, "when"));
@@ -204,9 +189,9 @@ function draw() {
     find(item, '[data-act="ban"]').hidden = own;
   });
   byId("lines-empty").hidden = lines.length > 0;
-  const waiting = lines.length - shown;
-  byId("more").hidden = waiting <= 0;
-  say(byId("more"), `${waiting} new`);
+  const below = list.scrollHeight - list.scrollTop - list.clientHeight > 24;
+  byId("more").hidden = !unseen || !below;
+  say(byId("more"), `${unseen} new`);
 }
 
 // ---- words and people ----------------------------------------------------------------------
@@ -236,9 +221,12 @@ byId("silences").addEventListener("click", (event) => {
 function render(state, before) {
   if (state.viewers !== before?.viewers) say(byId("viewers"), watching(state.viewers));
   if (state.lines !== before?.lines) {
+    const known = lines.length;
     lines = follow(lines, state.lines, fates);
-    if (busy()) draw();
-    else catchUp();
+    if (busy()) {
+      unseen += Math.max(0, lines.length - known);
+      draw();
+    } else catchUp();
   }
   if (state.terms !== before?.terms) {
     byId("terms-empty").hidden = state.terms.length > 0;
@@ -264,4 +252,4 @@ function render(state, before) {
 
 store.subscribe(render);
 render(store.state, null);
-wire.start?.();
+wire.start();

@@ -1,42 +1,26 @@
 // @ts-check
 /** The viewer's page: one state, fed by the room's socket; controllers draw it and send what is pressed. */
 import { Player } from "../player.js";
-import { Wire } from "../wire.js";
 import { BagView } from "./bag.js";
 import { CardView, waiting } from "./card.js";
 import { ChatView } from "./chat.js";
 import { Checkout } from "./checkout.js";
 import { count } from "./countdown.js";
-import { byId, clone, embedded, fill, picture, reconcile, say, socketUrl, toast } from "./dom.js";
+import { byId, clone, fill, picture, reconcile, say, toast } from "./dom.js";
+import { enter } from "./room.js";
 import { Sheet } from "./sheet.js";
 import { Stage } from "./stage.js";
-import { ServerClock } from "../models/clock.js";
-import { applyEvent, applySnapshot, pinned } from "../models/show.js";
-import { Store } from "../models/store.js";
+import { applyEvent, pinned } from "../models/show.js";
 import { moment, money, watching } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
 
 const page = byId("show");
 const slug = page.dataset.slug ?? "";
-const clock = new ServerClock();
-const first = embedded();
-clock.sync(first.now_ms);
+const { wire, store, clock } = enter(slug);
 
-/** @type {Store<State>} */
-const store = new Store(applySnapshot(null, first));
 const sheet = new Sheet();
 const stage = new Stage();
-
-const wire = new Wire({
-  url: socketUrl(slug),
-  onSnapshot: (/** @type {import("../models/types.js").Welcome} */ welcome) => {
-    clock.sync(welcome.now_ms);
-    store.set(applySnapshot(store.state, welcome));
-  },
-  onEvent: (/** @type {import("../models/types.js").Envelope} */ envelope) => store.set(applyEvent(store.state, envelope)),
-  onState: (/** @type {string} */ state) => say(byId("wire-state"), state === "open" ? "" : "· reconnecting"),
-});
 
 /** @param {any} answer */
 function take(answer) {
@@ -140,7 +124,7 @@ function lapsed(now, before) {
 store.subscribe(render);
 render(store.state, null);
 byId("lines").scrollTop = byId("lines").scrollHeight;
-wire.start?.();
+wire.start();
 void checkout.resume();
 
 setInterval(() => {

@@ -14,7 +14,7 @@ export function wrong(contact) {
   /** @type {Partial<Record<keyof Contact, string>>} */
   const errors = {};
   if (!contact.name.trim()) errors.name = "Whom is it for?";
-  if (!/^\S+@\S+\.\S+$/.test(contact.email.trim())) errors.email = contact.email.trim() ? "That is no address we could write to." : "Where does the receipt go?";
+  if (!/^\S+@\S+\.\S+$/.test(contact.email.trim())) errors.email = contact.email.trim() ? "That is no address we could write to." : "An email address, please.";
   if (!contact.line1.trim()) errors.line1 = "Street and number, please.";
   if (!contact.city.trim()) errors.city = "City, please.";
   if (!contact.country) errors.country = "Country, please.";

@@ -80,6 +80,8 @@ export function applyEvent(state, envelope) {
       return { ...state, viewers: body.viewers };
     case "name.changed":
       return { ...state, you: { ...state.you, name: body.name } };
+    case "resumed":
+      return { ...state, you: body.you };
     case "person.silenced":
       return body.person === state.you.person ? { ...state, you: { ...state.you, silenced: body.silence } } : state;
     case "terms.changed":

@@ -68,6 +68,7 @@ export function refused(refusal) {
     case "payment_declined": return "The payment was declined.";
     case "store_down":
     case "overloaded": return "We are catching our breath. Try again in a moment.";
+    case "no_answer":
     case "offline": return "You are offline. It will work again once you are back.";
     case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 32 letters." : "Something in it is not right yet.";
     default: return "That did not work. Try again.";
