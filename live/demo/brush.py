@@ -74,7 +74,9 @@ def smooth(points: Outline, steps: int = 10, closed: bool = True) -> list[Point]
         before, p, after, last = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
     t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
     curve = 0.5 * (
-        2 * p + (after - before) * t + (2 * before - 5 * p + 4 * after - last) * t**2
+        2 * p
+        + (after - before) * t
+        + (2 * before - 5 * p + 4 * after - last) * t**2
         + (3 * p - before - 3 * after + last) * t**3
     )
     line = curve.transpose(1, 0, 2).reshape(-1, 2)
@@ -105,7 +107,7 @@ def ellipse(x: float, y: float, rx: float, ry: float) -> list[Point]:
 
 
 class Sheet:
-    """A transparent sheet of `width` × `height` pixels; `scale` pixels are one unit, `origin` is the pixel of (0, 0)."""
+    """A transparent sheet of `width` × `height` pixels; `scale` pixels are a unit, `origin` is the pixel of (0, 0)."""
 
     def __init__(self, width: int, height: int, *, scale: float = 1.0, origin: Point = (0.0, 0.0)) -> None:
         self._reduced = (width, height)

@@ -66,7 +66,7 @@ class Pose:
         """How far cloth at height `y` has swung aside."""
         if y <= top:
             return self.shoulder + (self.hip * 0.6 - self.shoulder) * max(0.0, (y - 160) / (top - 160))
-        return self.hip * 0.6 + self.sway * ((y - top) / (bottom - top)) ** 1.6
+        return self.hip * 0.6 + self.sway * float(((y - top) / (bottom - top)) ** 1.6)
 
 
 def draw(sheet: Sheet, who: Dressed, phase: float) -> None:
@@ -202,11 +202,11 @@ def _skirt(
 
     def half(y: float) -> float:
         if y <= 470:
-            return waist + (hip - waist) * max(0.0, (y - top) / max(1.0, 470 - top)) ** 0.8
-        return hip + (width - hip) * ((y - 470) / max(1.0, hem - 470)) ** curve
+            return waist + (hip - waist) * float(max(0.0, (y - top) / max(1.0, 470 - top)) ** 0.8)
+        return hip + (width - hip) * float(((y - 470) / max(1.0, hem - 470)) ** curve)
 
     def middle(y: float) -> float:
-        return pose.at(y, bottom=1000) + lean * max(0.0, (y - 470) / (hem - 470)) ** 1.8
+        return pose.at(y, bottom=1000) + lean * float(max(0.0, (y - 470) / (hem - 470)) ** 1.8)
 
     rows = [top + (hem - top) * step / 9 for step in range(10)]
     left = [(middle(y) - half(y), y) for y in rows]
@@ -334,7 +334,7 @@ def _column(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     side = -1 if pose.front_leg == 0 else 1
     slit = smooth([(front[1][0] - side * 8, 640), (front[1][0] + 24, 800), (front[2][0] + 34, 984), (front[2][0] - 26, 984), (front[1][0] - 20, 800)])
     sheet.shape(slit, shaded(who.colour, 0.62), opacity=0.95)
-    hip, knee, ankle, toe = front
+    _, knee, ankle, toe = front
     sheet.shape(limb([(knee[0], 650), knee, (knee[0] * 0.6 + ankle[0] * 0.4, 800), ankle], [20, 35, 34, 17]), skin(who.skin), inside=slit)
     sheet.shape(limb([(ankle[0], ankle[1] - 6), (toe[0], toe[1] - 24), (toe[0], toe[1] + 6)], [18, 28, 10]), cloth(who.shoe))
     _bodice(sheet, pose, who.colour, neckline="v")

@@ -60,12 +60,19 @@ def look_picture(look: Look) -> Image.Image:
     scene.shape([(x + 46, y + 26) for x, y in arch], lit(lower, 0.35), inside=arch, blur=30, opacity=0.55)
     scene.shape(ellipse(128, 380, 84, 84), lit(upper, 0.6), inside=arch, opacity=0.9)
     # Her shadow falls to the right, away from the light.
-    scene.shape(smooth([(-60, 1122), (80, 1100), (420, 1128), (440, 1150), (90, 1152), (-50, 1140)]), shaded(lower, 0.55), blur=13, opacity=0.5)
+    scene.shape(
+        smooth([(-60, 1122), (80, 1100), (420, 1128), (440, 1150), (90, 1152), (-50, 1140)]),
+        shaded(lower, 0.55),
+        blur=13,
+        opacity=0.5,
+    )
     scene.shape(ellipse(8, 1130, 96, 14), shaded(lower, 0.8), blur=7, opacity=0.6)
     figure = Sheet(WIDTH, HEIGHT, scale=1.02, origin=(WIDTH / 2, 112))
     draw(figure, dressed(look), 0.2)
     model = figure.done()
-    picture = Image.alpha_composite(Image.alpha_composite(wall.convert("RGBA"), scene.done()), _halo(model, lit(upper, 0.4)))
+    picture = Image.alpha_composite(
+        Image.alpha_composite(wall.convert("RGBA"), scene.done()), _halo(model, lit(upper, 0.4))
+    )
     return _grain(Image.alpha_composite(picture, model).convert("RGB"))
 
 
@@ -81,7 +88,12 @@ def poster() -> Image.Image:
     picture = Image.alpha_composite(picture, scene.done())
     places = ((-430, 0.50, 0.0), (430, 0.50, 0.5), (-235, 0.575, 0.7), (235, 0.575, 0.2), (0, 0.655, 0.2))
     for index, (x, scale, phase) in enumerate(places):
-        figure = Sheet(POSTER_WIDTH, POSTER_HEIGHT, scale=scale, origin=(POSTER_WIDTH / 2 + x, 700 - 1000 * scale - (5 - index) * 7))
+        figure = Sheet(
+            POSTER_WIDTH,
+            POSTER_HEIGHT,
+            scale=scale,
+            origin=(POSTER_WIDTH / 2 + x, 700 - 1000 * scale - (5 - index) * 7),
+        )
         figure.shape(ellipse(0, 992, 90, 12), shaded(dusk, 0.9), blur=9, opacity=0.7)
         draw(figure, dressed(LOOKS[POSTER_LOOKS[index]]), phase)
         picture = Image.alpha_composite(picture, figure.done())
@@ -106,7 +118,9 @@ def _keep(picture: Image.Image, path: Path) -> None:
 def _wall(width: int, height: int, upper: Colour, lower: Colour) -> Image.Image:
     """A studio wall: a gradient, brighter around the upper left."""
     colours: Sequence[Colour] = (lit(upper, 0.3), upper, lower)
-    wall = np.asarray(ramp(colours, height).transpose(Image.Transpose.ROTATE_270).resize((width, height)), dtype=np.float32)
+    wall = np.asarray(
+        ramp(colours, height).transpose(Image.Transpose.ROTATE_270).resize((width, height)), dtype=np.float32
+    )
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     away = np.hypot((x - width * 0.3) / width, (y - height * 0.25) / height)
     bright = (1.05 - 0.22 * away**1.5)[..., None]

@@ -143,7 +143,9 @@ class _Sprites:
 
 def _step(look: Look, shade: int, phase: float) -> Bytes:
     """One sprite: Y, U and V, each weighed by the fourth channel, the alpha."""
-    sheet = Sheet(SPRITE_WIDTH, SPRITE_HEIGHT, scale=SPRITE_SCALE, origin=(SPRITE_WIDTH / 2, SPRITE_FEET - 1000 * SPRITE_SCALE))
+    sheet = Sheet(
+        SPRITE_WIDTH, SPRITE_HEIGHT, scale=SPRITE_SCALE, origin=(SPRITE_WIDTH / 2, SPRITE_FEET - 1000 * SPRITE_SCALE)
+    )
     draw(sheet, dressed(look, shade, model=look.number + 1 + shade * 2), phase)
     rgba = np.asarray(sheet.done(), dtype=np.float32)
     alpha = rgba[..., 3:]
@@ -188,8 +190,8 @@ def _blend(plane: Bytes, sprite: Bytes, channel: tuple[int], left: int, top: int
     under = plane[y0:y1, x0:x1]
     over, cover = part[..., channel[0]].astype(np.uint16), part[..., 3].astype(np.uint16)
     if strength < 1:
-        share = int(strength * 256)
-        over, cover = over * share >> 8, cover * share >> 8
+        share = np.uint16(strength * 256)
+        over, cover = np.right_shift(over * share, 8), np.right_shift(cover * share, 8)
     # /255 by shifts: exact to one step, and a third of the price of a division
     rest = under * (255 - cover)
     plane[y0:y1, x0:x1] = np.minimum(over + ((rest + 128 + (rest >> 8)) >> 8), 255)
@@ -215,7 +217,9 @@ def _hall() -> Bytes:
     hall.shape([(-62, 62), (62, 62), (430, 470), (-430, 470)], (92, 70, 78))
     hall.shape([(-40, 62), (40, 62), (240, 470), (-240, 470)], lit(warm, 0.1), blur=30, opacity=0.34)
     for side in (-1, 1):
-        hall.shape([(side * 62, 62), (side * 66, 62), (side * 446, 470), (side * 428, 470)], lit(warm, 0.4), opacity=0.9)
+        hall.shape(
+            [(side * 62, 62), (side * 66, 62), (side * 446, 470), (side * 428, 470)], lit(warm, 0.4), opacity=0.9
+        )
         hall.shape([(side * 60, 62), (side * 70, 62), (side * 480, 470), (side * 400, 470)], warm, blur=10, opacity=0.5)
     for beam in (-0.7, -0.25, 0.25, 0.7):
         hall.shape([(beam * 500 - 8, -280), (beam * 500 + 8, -280), (beam * 160 + 130, 330), (beam * 160 - 130, 330)],
@@ -230,7 +234,13 @@ def _hall() -> Bytes:
     luma, blue, red = planes(picture)
     luma[:] = yuv[..., 0]
     for plane, channel in ((blue, 1), (red, 2)):
-        plane[:] = yuv[..., channel].reshape(HEIGHT // 2, 2, WIDTH // 2, 2).astype(np.uint16).mean(axis=(1, 3)).astype(np.uint8)
+        plane[:] = (
+            yuv[..., channel]
+            .reshape(HEIGHT // 2, 2, WIDTH // 2, 2)
+            .astype(np.uint16)
+            .mean(axis=(1, 3))
+            .astype(np.uint8)
+        )
     return picture
 
 
@@ -254,11 +264,17 @@ def _guest(hall: Sheet, x: float, y: float, size: float, tone: Colour, side: int
     def place(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         return smooth([(x + px * size, y + py * size) for px, py in points])
 
-    body = place([(-0.36, 0.62), (-0.92, 0.95), (-1.12, 1.7), (-1.15, 3.4), (1.15, 3.4), (1.12, 1.7), (0.92, 0.95), (0.36, 0.62)])
+    body = place(
+        [(-0.36, 0.62), (-0.92, 0.95), (-1.12, 1.7), (-1.15, 3.4), (1.15, 3.4), (1.12, 1.7), (0.92, 0.95), (0.36, 0.62)]
+    )
     hall.shape(body, light, opacity=rim)
-    hall.shape([(px + side * size * 0.07, py + size * 0.06) for px, py in body], Down((tone, shaded(tone, 0.8))), inside=body)
+    hall.shape(
+        [(px + side * size * 0.07, py + size * 0.06) for px, py in body], Down((tone, shaded(tone, 0.8))), inside=body
+    )
     hall.shape(place([(-0.17, 0.3), (-0.2, 0.8), (0.2, 0.8), (0.17, 0.3)]), shaded(tone, 0.25))
-    head = place([(0, -0.56), (-0.36, -0.40), (-0.44, 0.0), (-0.28, 0.44), (0, 0.54), (0.28, 0.44), (0.44, 0.0), (0.36, -0.40)])
+    head = place(
+        [(0, -0.56), (-0.36, -0.40), (-0.44, 0.0), (-0.28, 0.44), (0, 0.54), (0.28, 0.44), (0.44, 0.0), (0.36, -0.40)]
+    )
     if updo:
         hall.shape(ellipse(x + side * size * 0.05, y - size * 0.66, size * 0.24, size * 0.22), tone)
     hall.shape(head, light, opacity=rim)
@@ -268,7 +284,8 @@ def _guest(hall: Sheet, x: float, y: float, size: float, tone: Colour, side: int
 def _flash() -> Bytes:
     y, x = np.mgrid[-40:40, -40:40]
     away = np.hypot(x, y)
-    return (220 * np.exp(-((away / 7) ** 2)) + 60 * np.exp(-((away / 24) ** 2))).clip(0, 220).astype(np.uint8)
+    glow: Bytes = (220 * np.exp(-((away / 7) ** 2)) + 60 * np.exp(-((away / 24) ** 2))).clip(0, 220).astype(np.uint8)
+    return glow
 
 
 def _brighten(luma: Bytes, glow: Bytes, x: int, y: int) -> None:

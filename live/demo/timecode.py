@@ -27,12 +27,14 @@ def encode(wall_ms: int) -> list[bool]:
     """The cells for this moment; True is white."""
     value = wall_ms % MODULO
     check = _checksum(value)
-    bits = [value >> shift & 1 for shift in range(BITS - 1, -1, -1)] + [check >> shift & 1 for shift in range(7, -1, -1)]
+    bits = [value >> shift & 1 for shift in range(BITS - 1, -1, -1)] + [
+        check >> shift & 1 for shift in range(7, -1, -1)
+    ]
     return [True, False, True, False, *map(bool, bits)]
 
 
 def decode(row: Sequence[float]) -> int | None:
-    """The milliseconds (modulo 2^24) out of the brightness (0–255) of the CELLS cells, or None when it isn't a strip."""
+    """The milliseconds (modulo 2^24) out of the brightness (0–255) of the CELLS cells, or None: no strip."""
     if len(row) != CELLS:
         return None
     white, black = (row[0] + row[2]) / 2, (row[1] + row[3]) / 2
