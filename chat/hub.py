@@ -342,7 +342,7 @@ class Hub:
             # The position first, then the state: the state may be newer, and events say what is, not what changed.
             moment = await self._bus.moment(room.name)
             live = await self._scene.snapshot(room.name, seat.member)
-            lines = [msgspec.Raw(_line_of(data)) for data in moment.lines]
+            lines = [_line_of(data) for data in moment.lines]
             facts = RoomFacts(max(moment.viewers, 1), lines, moment.mode)
             welcome = Welcome(moment.epoch, moment.seq, self._now_ms(), you, facts, live)
             items = [Item(otherwise, encode(otherwise, welcome))]

@@ -48,7 +48,7 @@ class RoomFacts(msgspec.Struct, frozen=True):
     line or null."""
 
     viewers: int
-    lines: list[Any]
+    lines: list[Line]
     mode: Mode
     pinned: Line | None = None
 
