@@ -60,7 +60,10 @@ async def front(request: Request) -> Response:
 
     lead = {**row("live", "Winter, Unbuttoned", "winter"), "poster": "/media/poster.jpg"}
     programme = [
-        ("Coming", [row("scheduled", "Studio hours: the tailoring room", "studio"), row("scheduled", "Resort", "resort")]),
+        (
+            "Coming",
+            [row("scheduled", "Studio hours: the tailoring room", "studio"), row("scheduled", "Resort", "resort")],
+        ),
         ("Past", [row("ended", "Summer, Rehearsed", "summer"), row("ended", "First Fitting", "first")]),
     ]
     return page(request, "pages/front.html", house="Maison Aurel", nav=[], lead=lead, programme=programme)
@@ -82,12 +85,17 @@ async def order(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     wrong = "That email and password do not go together." if "wrong" in request.query_params else ""
-    return page(request, "pages/sign_in.html", house="Maison Aurel", next="/studio", email="ines@aurel.example", error=wrong)
+    return page(
+        request, "pages/sign_in.html", house="Maison Aurel", next="/studio", email="ines@aurel.example", error=wrong
+    )
 
 
 async def studio(request: Request) -> Response:
     rows = [
-        {**words.row_view(painted.facts(status, title=title), painted.NOW_MS), "links": [("#", "The desk"), ("#", "The room")]}  # type: ignore[arg-type]
+        {
+            **words.row_view(painted.facts(status, title=title), painted.NOW_MS),
+            "links": [("#", "The desk"), ("#", "The room")],
+        }  # type: ignore[arg-type]
         for status, title in (("live", "Winter, Unbuttoned"), ("scheduled", "Resort"))
     ]
     return page(request, "studio/shows.html", house="Maison Aurel", shows=rows)
@@ -108,7 +116,9 @@ async def host(request: Request) -> Response:
 
 async def room(request: Request) -> Response:
     live = snapshot(request)
-    return page(request, "studio/moderator.html", show=live.show, nav=[("/studio", "Shows")], state=painted.welcome(live))
+    return page(
+        request, "studio/moderator.html", show=live.show, nav=[("/studio", "Shows")], state=painted.welcome(live)
+    )
 
 
 async def pay(request: Request) -> Response:
@@ -124,7 +134,14 @@ async def choose(request: Request) -> Response:
 
 async def checkout(request: Request) -> Response:
     return JSONResponse(
-        {"order": "o", "number": "FR-7K3M-Q2XV", "token": "t", "status": "pending", "total": {}, "pay_url": "/sandbox/pay/sbx"},
+        {
+            "order": "o",
+            "number": "FR-7K3M-Q2XV",
+            "token": "t",
+            "status": "pending",
+            "total": {},
+            "pay_url": "/sandbox/pay/sbx",
+        },
         201,
     )
 
@@ -134,10 +151,18 @@ async def order_api(request: Request) -> Response:
 
 
 async def welcome(request: Request) -> Response:
-    silenced = {"until_ms": painted.NOW_MS + 600_000, "reason": "Kindness", "kind": "timeout"} if "silenced" in request.query_params else None
+    silenced = (
+        {"until_ms": painted.NOW_MS + 600_000, "reason": "Kindness", "kind": "timeout"}
+        if "silenced" in request.query_params
+        else None
+    )
     body = painted.welcome(snapshot(request), silenced=silenced)
     if "room" in request.query_params.get("path", ""):
-        someone = {"person": "per_9", "name": "Loud", "silence": {"until_ms": painted.NOW_MS + 600_000, "reason": "", "kind": "timeout"}}
+        someone = {
+            "person": "per_9",
+            "name": "Loud",
+            "silence": {"until_ms": painted.NOW_MS + 600_000, "reason": "", "kind": "timeout"},
+        }
         body["extra"] = [
             {"kind": "terms.changed", "body": {"terms": ["fake", "scam link"]}},
             {"kind": "silences.changed", "body": {"silences": [someone]}},

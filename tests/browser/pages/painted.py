@@ -15,13 +15,25 @@ from live.money import Money
 NOW_MS = 1_795_449_600_000
 
 LOOKS = [
-    ("Draped column dress", "Silk charmeuse cut on the bias, closed with a single covered button.", 89000, 119000, "#1d1b1a"),
+    (
+        "Draped column dress",
+        "Silk charmeuse cut on the bias, closed with a single covered button.",
+        89000,
+        119000,
+        "#1d1b1a",
+    ),
     ("Sculpted wool coat", "Double-faced wool, shoulders set by hand in one piece.", 145000, None, "#6d5a48"),
     ("Asymmetric knit", "Merino and mohair, one sleeve longer than the other on purpose.", 42000, None, "#a8927a"),
     ("Pleated trousers", "High waist, two deep pleats, tropical wool.", 39000, 52000, "#2f3a45"),
     ("Paper taffeta blouse", "It rustles before you see it. Washed taffeta, tied at the neck.", 34000, None, "#efe6d8"),
     ("Leather half-moon bag", "Vegetable-tanned, closes with its own weight.", 68000, None, "#7c2f22"),
-    ("Evening tuxedo", "One row of buttons, satin lapel, cut to be worn with nothing under it.", 128000, None, "#0f0f12"),
+    (
+        "Evening tuxedo",
+        "One row of buttons, satin lapel, cut to be worn with nothing under it.",
+        128000,
+        None,
+        "#0f0f12",
+    ),
     ("Organza cape", "Nine layers of silk organza, none of them straight.", 98000, 134000, "#c7b6c9"),
 ]
 
@@ -97,7 +109,14 @@ def live(status: str = "live", *, bag: bool = False, picture: str = "live", staf
     lines = [bag_line(1, "held", 264_000), bag_line(2, "lapsed", 0), bag_line(4, "held", 48_000)] if bag else []
     total = Money(sum(line.price.minor for line in lines if line.state == "held"), "EUR")
     rows = [
-        LookRow(f"look_{n}", n, LOOKS[n - 1][0], "withdrawn" if n == 2 else "dropped" if n < 4 else "waiting", [piece(n)], None)
+        LookRow(
+            f"look_{n}",
+            n,
+            LOOKS[n - 1][0],
+            "withdrawn" if n == 2 else "dropped" if n < 4 else "waiting",
+            [piece(n)],
+            None,
+        )
         for n in range(1, 9)
     ]
     return LiveSnapshot(
@@ -162,18 +181,31 @@ def still(width: int, height: int, *, coat: str = "#8d2f22", ground: str = "runw
             draw.line([(0, y), (width, y)], fill=(22 + glow, 20 + glow, 19 + int(glow * 0.95)))
         middle = width / 2
         draw.polygon(
-            [(middle - width * 0.06, height * 0.4), (middle + width * 0.06, height * 0.4), (width * 0.86, height), (width * 0.14, height)],
+            [
+                (middle - width * 0.06, height * 0.4),
+                (middle + width * 0.06, height * 0.4),
+                (width * 0.86, height),
+                (width * 0.14, height),
+            ],
             fill="#b9ada0",
         )
         for side in (-1, 1):
             for n in range(9):
                 x = middle + side * width * (0.12 + n * 0.05)
                 y = height * (0.5 + n * 0.045)
-                draw.ellipse([x - 9 - n * 3, y - 12 - n * 3, x + 9 + n * 3, y + 60 + n * 20], fill=(38 - n, 34 - n, 33 - n))
+                draw.ellipse(
+                    [x - 9 - n * 3, y - 12 - n * 3, x + 9 + n * 3, y + 60 + n * 20], fill=(38 - n, 34 - n, 33 - n)
+                )
     else:
         draw.rectangle([0, 0, width, height], fill="#d9d1c5")
         draw.rectangle([0, height * 0.86, width, height], fill="#c9bfb1")
-    _figure(draw, width / 2, height * (0.2 if ground == "runway" else 0.1), height * (0.66 if ground == "runway" else 0.8), coat)
+    _figure(
+        draw,
+        width / 2,
+        height * (0.2 if ground == "runway" else 0.1),
+        height * (0.66 if ground == "runway" else 0.8),
+        coat,
+    )
     image = image.filter(ImageFilter.GaussianBlur(max(1, width // 500)))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=86)
@@ -186,7 +218,12 @@ def _figure(draw: ImageDraw.ImageDraw, x: float, top: float, tall: float, coat: 
     draw.pieslice([x - head, top - head * 0.4, x + head, top + head * 1.5], 170, 370, fill="#1a1513")
     for leg in (-1, 1):
         draw.polygon(
-            [(x, top + tall * 0.55), (x + leg * tall * 0.07, top + tall * 0.55), (x + leg * tall * 0.05, top + tall), (x + leg * tall * 0.015, top + tall)],
+            [
+                (x, top + tall * 0.55),
+                (x + leg * tall * 0.07, top + tall * 0.55),
+                (x + leg * tall * 0.05, top + tall),
+                (x + leg * tall * 0.015, top + tall),
+            ],
             fill="#17130f",
         )
     draw.polygon(

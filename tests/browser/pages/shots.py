@@ -51,7 +51,12 @@ async def checkout(page: Page) -> None:
 async def fill(page: Page) -> None:
     await open_bag(page)
     await page.get_by_test_id("checkout-button").click()
-    for label, text in (("Name", "Ines"), ("Email", "ines@example.org"), ("Street and number", "Rue 1"), ("City", "Paris")):
+    for label, text in (
+        ("Name", "Ines"),
+        ("Email", "ines@example.org"),
+        ("Street and number", "Rue 1"),
+        ("City", "Paris"),
+    ):
         await page.get_by_label(label, exact=True).fill(text)
     await page.get_by_label("Country").select_option("FR")
     await page.get_by_test_id("pay-button").click()
