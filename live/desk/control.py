@@ -335,9 +335,9 @@ class Desk:
         return count
 
     async def stock_rebuilt(self, show_id: str) -> None:
-        """A lost gate was made again: everyone's figures are new."""
+        """A lost gate was made again: everyone's figures are new. SKUs of looks that wait stay unsaid."""
         programme = await self._programmes.of(show_id)
-        await self._stock_moved(show_id, await self._gate.levels(show_id, programme.every_sku()))
+        await self._stock_moved(show_id, await self._gate.levels(show_id, programme.shown_skus()))
 
     # ---- figures for the host ------------------------------------------------------------------
 

@@ -85,6 +85,11 @@ class Programme(msgspec.Struct, frozen=True):
             )
         )
 
+    def shown_skus(self) -> list[str]:
+        """SKUs of every card that is or was out: what viewers know of."""
+        waiting = {look.id for look in self.runsheet.looks if look.state == "waiting"}
+        return [sku for sku, looks in self.sold_in.items() if not waiting.issuperset(looks)]
+
     def every_sku(self) -> list[str]:
         """SKUs of the whole run, waiting looks as well: what staff may see the stock of."""
         return list(self.sold_in)

@@ -1,0 +1,120 @@
+"""Staff, sessions and throttles on real stores."""
+
+from __future__ import annotations
+
+import pytest
+from house import House, settings_for
+
+from live.accounts.roles import Grant
+from live.desk.wiring import services
+from live.errors import Conflict, Invalid, NotFound
+from live.ids import digest
+from live.store import keys
+from live.store.tables import staff as staff_rows
+
+
+@pytest.fixture
+async def s(tmp_path, redis_url):
+    async with services(settings_for(tmp_path, redis_url)) as s:
+        yield s
+
+
+async def test_an_address_is_one_person_however_it_is_typed(s):
+    await s.staff.add("Ada@Example.org ", "Ada")
+    with pytest.raises(Conflict):
+        await s.staff.add("ada@example.ORG", "Ada again")
+    assert (await s.staff.by_email("ADA@example.org")).name == "Ada"
+
+
+@pytest.mark.parametrize("email", ["", "ada", "@example.org", "ada@", "ada@nowhere", "a b@example.org"])
+async def test_what_is_no_address_is_refused(s, email):
+    with pytest.raises(Invalid):
+        await s.staff.add(email, "Ada")
+
+
+async def test_a_password_is_kept_as_argon2id_and_never_itself(s):
+    ada = await s.staff.add("ada@example.org", "Ada", "correct horse battery")
+    hashed = await s.db.read(lambda sql: sql.execute(staff_rows.select()).one().password_hash)
+    assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert await s.staff.check_password("ada@example.org", "correct horse battery") == ada
+    assert await s.staff.check_password("ada@example.org", "correct horse batterx") is None
+
+
+async def test_a_short_password_and_a_megabyte_of_it_are_refused(s):
+    for password in ("short", "x" * 300):
+        with pytest.raises(Invalid):
+            await s.staff.add("ada@example.org", "Ada", password)
+    assert await s.staff.check_password("ada@example.org", "x" * 1_000_000) is None
+
+
+async def test_someone_without_a_password_cannot_sign_in_with_an_empty_one(s):
+    await s.staff.add("ada@example.org", "Ada")
+    assert await s.staff.check_password("ada@example.org", "") is None
+
+
+async def test_a_grant_given_twice_is_one_and_taken_once_is_gone(s):
+    house = await House(s).seed()
+    host = house.host.id
+    for _ in range(2):
+        await s.staff.grant(host, "moderator", show_id=house.show.id)
+    assert len(await s.staff.grants(host)) == 2
+    await s.staff.withdraw(host, Grant("moderator", show_id=house.show.id))
+    assert await s.staff.grants(host) == [Grant("host", show_id=house.show.id)]
+
+
+async def test_a_grant_has_one_scope_a_known_role_and_somebody_to_hold_it(s):
+    house = await House(s).seed()
+    with pytest.raises(Invalid):
+        await s.staff.grant(house.host.id, "host")
+    with pytest.raises(Invalid):
+        await s.staff.grant(house.host.id, "host", show_id=house.show.id, brand_id=house.show.brand_id)
+    with pytest.raises(Invalid):
+        await s.staff.grant(house.host.id, "owner", show_id=house.show.id)
+    with pytest.raises(NotFound):
+        await s.staff.grant("stf_nobody", "host", show_id=house.show.id)
+
+
+async def test_the_dismissed_hold_nothing(s):
+    house = await House(s).seed()
+    await s.people.dismiss(house.host.id)
+    assert await s.staff.grants(house.host.id) == []
+    assert (await s.staff.by_id(house.host.id)).disabled
+
+
+async def test_a_session_is_found_by_its_token_and_ends_at_once(s):
+    token, session = await s.sessions.open(name="Vera")
+    assert await s.sessions.get(token) == session
+    assert await s.redis.ttl(keys.session(digest(token))) > 29 * 86_400
+    await s.sessions.end(session.id)
+    assert await s.sessions.get(token) is None
+
+
+async def test_renaming_does_not_bring_an_ended_session_back(s):
+    token, session = await s.sessions.open(name="Vera")
+    await s.sessions.rename(session.id, "Nina")
+    assert (await s.sessions.get(token)).name == "Nina"
+    await s.sessions.end(session.id)
+    await s.sessions.rename(session.id, "Ghost")
+    assert await s.sessions.get(token) is None
+    assert not await s.redis.exists(keys.session(session.id))
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 5_000])
+async def test_what_cannot_be_a_token_is_not_even_looked_up(s, token):
+    assert await s.sessions.get(token) is None
+
+
+async def test_the_window_of_a_throttle_closes_and_opens_again(s):
+    waits = [await s.throttle.hit("door", "ada", limit=2, window_s=60) for _ in range(3)]
+    assert waits[:2] == [0, 0]
+    assert 0 < waits[2] <= 60
+    assert await s.throttle.hit("door", "bob", limit=2, window_s=60) == 0
+    await s.throttle.clear("door", "ada")
+    assert await s.throttle.hit("door", "ada", limit=2, window_s=60) == 0
+
+
+async def test_a_throttle_without_its_store_lets_in(tmp_path, own_store_server):
+    async with services(settings_for(tmp_path, own_store_server.url)) as s:
+        assert await s.throttle.hit("door", "ada", limit=0, window_s=60) > 0
+        own_store_server.stop(kill=True)
+        assert await s.throttle.hit("door", "ada", limit=0, window_s=60) == 0
