@@ -17,16 +17,18 @@ from typing import Any
 import httpx
 import imageio_ffmpeg
 import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import Mount, Route, Router
+
+from live.accounts.sessions import NOBODY
 from live.errors import NotFound
 from live.relay.server import RelayProcess, _Uvicorn
 from live.settings import Settings
 from live.store.embedded import embedded_store
 from live.store.redis import connect
 from live.web import whip
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, Response
-from starlette.routing import Route
 
 STATIC = Path(__file__).parents[2] / "static"
 KEY = "key-of-show-one"
@@ -94,8 +96,13 @@ class Stage:
 
         both = ["GET", "HEAD", "POST", "OPTIONS"]
         session = ["PATCH", "DELETE", "OPTIONS"]
-        app = Starlette(
-            routes=[
+        async def nobody(scope: Any, receive: Any, send: Any) -> None:
+            scope.setdefault("state", {})["session"] = NOBODY
+            await routes(scope, receive, send)
+
+        app = Starlette(routes=[Mount("/", app=nobody)])
+        routes = Router(
+            [
                 Route("/whip/{slug}", whip.publish, methods=both),
                 Route("/whip/{slug}/{session}", whip.publish_session, methods=session),
                 Route("/whep/{slug}", whip.play, methods=both),
@@ -112,14 +119,15 @@ class Stage:
         return await self.http.post(f"{self.url}/whip/{slug}", content=offer, headers=headers)
 
     async def play(self, offer: str, slug: str = "one") -> httpx.Response:
-        return await self.http.post(f"{self.url}/whep/{slug}", content=offer, headers={"Content-Type": "application/sdp"})
+        headers = {"Content-Type": "application/sdp"}
+        return await self.http.post(f"{self.url}/whep/{slug}", content=offer, headers=headers)
 
 
 @contextlib.asynccontextmanager
-async def stage(tmp_path: Path, **more: Any) -> AsyncIterator[Stage]:
+async def stage(tmp_path: Path, *, udp_host: str = "127.0.0.1", **more: Any) -> AsyncIterator[Stage]:
     """Everything up; everything down again."""
     settings = Settings(
-        _env_file=None, data_dir=tmp_path, relay_udp_port=0, relay_control_port=0, relay_udp_host="127.0.0.1", **more
+        _env_file=None, data_dir=tmp_path, relay_udp_port=0, relay_control_port=0, relay_udp_host=udp_host, **more
     )
     async with embedded_store(settings) as url:
         redis = await connect(settings, url=url)
@@ -147,12 +155,12 @@ async def stage(tmp_path: Path, **more: Any) -> AsyncIterator[Stage]:
 
 
 async def _registered(running: Stage) -> None:
-    while not await running.redis.exists(f"relay:{running.process._registry.id}"):
+    while not await running.redis.exists(f"relay:{running.process._registry.id}"):  # noqa: ASYNC110 - Redis tells nobody
         await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
-async def ffmpeg(url: str, *arguments: str, key: str = KEY, active: bool = True) -> AsyncIterator[subprocess.Popen[bytes]]:
+async def ffmpeg(url: str, *arguments: str, key: str = KEY, active: bool = True) -> AsyncIterator[None]:
     """FFmpeg 9 publishing a test picture by WHIP until the block is left."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "warning", "-re"]
     command += ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30", "-f", "lavfi", "-i", "sine=frequency=440"]
@@ -162,17 +170,21 @@ async def ffmpeg(url: str, *arguments: str, key: str = KEY, active: bool = True)
     )  # fmt: skip
     command += ["-c:a", "libopus", "-ac", "2", "-ar", "48000", "-authorization", key]
     command += ["-whip_flags", "dtls_active"] if active else []
-    with subprocess.Popen([*command, "-f", "whip", url], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            await asyncio.to_thread(_reap, process)
+    process = await asyncio.to_thread(_start, [*command, "-f", "whip", url])
+    try:
+        yield
+    finally:
+        process.terminate()
+        await asyncio.to_thread(_reap, process)
+
+
+def _start(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
     try:
-        process.communicate(timeout=3)
+        process.wait(timeout=3)
     except subprocess.TimeoutExpired:
         process.kill()  # FFmpeg may wait for a peer that is gone
-        process.communicate()
+        process.wait()

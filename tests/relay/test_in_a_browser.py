@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Page, async_playwright
-
 from relay_stage import KEY, Stage, ffmpeg, stage, until
 
 CHROMIUM = "/usr/bin/chromium"
@@ -61,30 +60,29 @@ async def stats(page: Page, who: str, enough: Callable[[dict[str, Any]], bool]) 
         await asyncio.sleep(0.05)
 
 
-async def test_a_viewer_sees_h264_of_ffmpeg_and_stays_through_a_publishers_return(tmp_path: Path, redis_url: str) -> None:
-    async with stage(tmp_path, redis_url=redis_url) as running:
-        async with ffmpeg(f"{running.url}/whip/one"):
-            await until(lambda: running.relay.shows and running.show.state == "live")
-            async with page_of(running) as page:
-                await play(page)
-                first = await frames(page, 20)
-                assert first["codec"] == "H264"
-                assert first["lost"] == 0
-                await page.wait_for_function("player.firstFrameMs !== null")
-                session = next(iter(running.show.viewers))
+async def test_a_viewer_sees_ffmpegs_h264_and_stays_through_a_publishers_return(tmp_path: Path, redis_url: str) -> None:
+    async with stage(tmp_path, redis_url=redis_url) as running, ffmpeg(f"{running.url}/whip/one"):
+        await until(lambda: running.relay.shows and running.show.state == "live")
+        async with page_of(running) as page:
+            await play(page)
+            first = await frames(page, 20)
+            assert first["codec"] == "H264"
+            assert first["lost"] == 0
+            await page.wait_for_function("player.firstFrameMs !== null")
+            session = next(iter(running.show.viewers))
 
-                before = running.show.publisher
-                async with ffmpeg(f"{running.url}/whip/one"):
-                    await until(lambda: running.show.publisher is not before)
-                    await until(lambda: running.show.ingest and running.show.ingest.last_packet_ms)
-                    decoded = (await page.evaluate("player.stats()"))["framesDecoded"]
-                    again = await frames(page, decoded + 40)
-                    assert list(running.show.viewers) == [session], "the viewer had to join again"
-                    assert again["joins"] == 1
-                await until(lambda: running.show.state == "slate")
-                await page.wait_for_function("heard.includes('slate')")
-                await page.evaluate("player.stop()")
-                await until(lambda: not running.show.viewers)
+            before = running.show.publisher
+            async with ffmpeg(f"{running.url}/whip/one"):
+                await until(lambda: running.show.publisher is not before)
+                await until(lambda: running.show.ingest and running.show.ingest.last_packet_ms)
+                decoded = (await page.evaluate("player.stats()"))["framesDecoded"]
+                again = await frames(page, decoded + 40)
+                assert list(running.show.viewers) == [session], "the viewer had to join again"
+                assert again["joins"] == 1
+            await until(lambda: running.show.state == "slate")
+            await page.wait_for_function("heard.includes('slate')")
+            await page.evaluate("player.stop()")
+            await until(lambda: not running.show.viewers)
 
 
 @pytest.mark.parametrize("codec", ["H264", "VP8"])

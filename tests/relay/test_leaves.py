@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -156,7 +157,7 @@ def test_a_joiner_starts_at_the_newest_key_frame() -> None:
     joined = track.join()
     assert joined is not None
     assert [packet.payload for packet in joined] == [SPS, PPS, IDR, P_SLICE]
-    assert [b.seq - a.seq for a, b in zip(joined, joined[1:], strict=False)] == [1, 1, 1]
+    assert [b.seq - a.seq for a, b in pairwise(joined)] == [1, 1, 1]
     assert joined[0].seq < 32768
 
 
