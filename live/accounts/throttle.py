@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -9,6 +11,8 @@ from redis.exceptions import RedisError
 from live.store import keys
 
 log = structlog.get_logger()
+
+REDIS_ANSWERS_WITHIN_S = 1
 
 
 class Throttle:
@@ -25,7 +29,7 @@ class Throttle:
         """
         key = keys.throttle(what, who)
         try:
-            async with self._redis.pipeline(transaction=True) as pipe:
+            async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S), self._redis.pipeline(transaction=True) as pipe:
                 pipe.incr(key)
                 pipe.expire(key, window_s, nx=True)
                 pipe.ttl(key)
@@ -35,22 +39,10 @@ class Throttle:
             return 0
         return 0 if count <= limit else max(1, int(left_s))
 
-    async def standing(self, what: str, who: str, *, limit: int) -> int:
-        """As `hit`, without counting: the seconds to wait when the window is already full. Fails open as well."""
-        key = keys.throttle(what, who)
-        try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.get(key)
-                pipe.ttl(key)
-                count, left_s = await pipe.execute()
-        except (RedisError, OSError) as error:
-            log.warning("throttle.open", what=what, error=type(error).__name__)
-            return 0
-        return 0 if int(count or 0) < limit else max(1, int(left_s))
-
     async def clear(self, what: str, who: str) -> None:
         """Forget the tries: the right password was given. Fails open."""
         try:
-            await self._redis.delete(keys.throttle(what, who))
+            async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
+                await self._redis.delete(keys.throttle(what, who))
         except (RedisError, OSError) as error:
             log.warning("throttle.open", what=what, error=type(error).__name__)

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from house import CONTACT, Browser, Web
+
 from live.web.pages import own_path
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

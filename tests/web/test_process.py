@@ -10,8 +10,9 @@ import sys
 
 import httpx
 import pytest
-from chat.client import RoomClient
 from house import Browser, until
+
+from chat.client import RoomClient
 
 START = "from live.settings import Settings; from live.web.process import run; run(Settings(_env_file=None))"
 
