@@ -1,8 +1,8 @@
-"""Every kind that live sends or takes over the room's socket, typed. `docs/protocol.md` lists the same; a test compares.
+"""Every kind that live sends or takes over the room's socket, typed. `docs/protocol.md` says the same; a test compares.
 
-Three catalogues: EVENTS go to everyone in a show (numbered, unless volatile), PRIVATE to one person or to staff,
-INTENTS come from a page and name the least role that may send them. chat's own kinds (lines, presence, hearts,
-moderation) are in `chat/kinds.py`.
+Four catalogues: EVENTS go to everyone in a show and are numbered, VOLATILE to everyone and are not, PRIVATE to one
+person or to staff, INTENTS come from a page and name the least role that may send them. chat's own kinds (lines,
+presence, hearts, moderation) are in `chat/kinds.py`. It is one file, long as it is, because the wire is one contract.
 """
 
 from __future__ import annotations
@@ -332,15 +332,18 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "card.withdrawn": CardWithdrawn,
     "stock.changed": StockChanged,
     "poll.opened": PollOpened,
-    "poll.counted": PollCounted,
     "poll.closed": PollClosed,
     "quiz.opened": QuizOpened,
-    "quiz.counted": QuizCounted,
     "quiz.closed": QuizClosed,
     "draw.opened": DrawOpened,
     "draw.drawn": DrawDrawn,
     "rain.opened": RainOpened,
     "rain.fallen": RainFallen,
+}
+
+VOLATILE: dict[str, type[msgspec.Struct]] = {
+    "poll.counted": PollCounted,
+    "quiz.counted": QuizCounted,
 }
 
 PRIVATE: dict[str, type[msgspec.Struct]] = {

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import av
 import av.error
 
-from live.relay.depacketise import RATE, Frame, Kind, VideoCodec
+from live.relay.depacketise import RATE, VIDEO_HZ, Frame, Kind, VideoCodec
 
 if TYPE_CHECKING:
     from av.stream import Stream
@@ -118,6 +118,46 @@ class FragmentFile:
 
     def _as_disk_full(self) -> _AsDiskFull:
         return _AsDiskFull(self._sink)
+
+
+class Reel:
+    """The file being written and how far each kind is in it.
+
+    One frame a kind is held back until the next is there: only then is it known how long it lasts, and FFmpeg's muxer
+    puts a frame that opens a fragment where the one before it was said to end.
+    """
+
+    def __init__(self, file: FragmentFile, recording: str, form: bytes) -> None:
+        self.file, self.recording, self.format = file, recording, form
+        self.end_ms: dict[Kind, float] = {"video": 0.0, "audio": 0.0}
+        self._held: dict[Kind, tuple[int, Frame]] = {}
+        self._step: dict[Kind, int] = {"video": VIDEO_HZ // 30, "audio": 960}
+
+    def write(self, kind: Kind, frame: Frame, place_ms: float) -> bool:
+        """False: the frame belongs before what is written and is left out."""
+        pts = round(place_ms * RATE[kind] / 1000)
+        if kind == "audio" and kind not in self._held and pts > 0:
+            # A track begins with its first packet, wherever that says it is: silence leads in from 0.
+            self._held[kind] = (0, Frame(0, OPUS_SILENCE, key=True))
+        if kind in self._held:
+            last, before = self._held[kind]
+            if kind == "audio" and pts <= last:
+                return False
+            # The picture's order is its coding order; without B-frames, which WebRTC doesn't send, that of showing too.
+            pts = max(pts, last + 1)
+            self._step[kind] = pts - last
+            self.file.write(kind, before, pts=last, ticks=pts - last)
+        elif pts < 0:
+            return False
+        self._held[kind] = (pts, frame)
+        self.end_ms[kind] = (pts + (frame.ticks or min(self._step[kind], VIDEO_HZ))) * 1000 / RATE[kind]
+        return True
+
+    def close(self) -> None:
+        for kind, (pts, frame) in self._held.items():
+            self.file.write(kind, frame, pts=pts, ticks=round(self.end_ms[kind] * RATE[kind] / 1000) - pts)
+        self._held.clear()
+        self.file.close()
 
 
 class _AsDiskFull:

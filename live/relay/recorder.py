@@ -24,7 +24,6 @@ from live.clock import Clock, SystemClock
 from live.ids import new_id
 from live.relay.depacketise import (
     RATE,
-    VIDEO_HZ,
     Frame,
     Frames,
     H264Frames,
@@ -36,7 +35,7 @@ from live.relay.depacketise import (
     VP8Frames,
     parse,
 )
-from live.relay.fragments import OPUS_SILENCE, DiskFull, FragmentFile, Unreadable, suffix
+from live.relay.fragments import DiskFull, FragmentFile, Reel, Unreadable, suffix
 from live.relay.lipsync import Lips
 
 log = structlog.get_logger(__name__)
@@ -242,7 +241,7 @@ class _Writer:
         self._order: dict[Kind, Reorder] = {kind: Reorder(rate) for kind, rate in RATE.items()}
         self._frames: dict[Kind, Frames] = {}
         self._plan: tuple[VideoCodec | None, bool] = (None, False)
-        self._file: _Open | None = None
+        self._file: Reel | None = None
         self._at_ms = 0.0
         self._asked_ms = float("-inf")
         self._checked_ms = float("-inf")
@@ -364,7 +363,7 @@ class _Writer:
         starts_at_ms = round(frame.ts * 1000 / RATE[kind] + self._lips.readings[kind].offset_ms(reported=False))
         first = frame if kind == "video" else None
         file = FragmentFile(self._data_dir / path, video=video, first=first, audio=audio)
-        self._file = _Open(file, recording, frame.format)
+        self._file = Reel(file, recording, frame.format)
         self.tell(RecordingStarted(recording, self._show, path.as_posix(), starts_at_ms, now_ms))
 
     def _end_file(self) -> None:
@@ -398,43 +397,3 @@ class _Writer:
             self._file = None
         log.error("recording stopped", show=self._show, why=why, recording=recording, bytes=size)
         self.tell(RecordingFailed(recording, self._show, why, self._clock.now_ms(), size))
-
-
-class _Open:
-    """The file being written and how far each kind is in it.
-
-    One frame a kind is held back until the next is there: only then is it known how long it lasts, and FFmpeg's muxer
-    puts a frame that opens a fragment where the one before it was said to end.
-    """
-
-    def __init__(self, file: FragmentFile, recording: str, form: bytes) -> None:
-        self.file, self.recording, self.format = file, recording, form
-        self.end_ms: dict[Kind, float] = {"video": 0.0, "audio": 0.0}
-        self._held: dict[Kind, tuple[int, Frame]] = {}
-        self._step: dict[Kind, int] = {"video": VIDEO_HZ // 30, "audio": 960}
-
-    def write(self, kind: Kind, frame: Frame, place_ms: float) -> bool:
-        """False: the frame belongs before what is written and is left out."""
-        pts = round(place_ms * RATE[kind] / 1000)
-        if kind == "audio" and kind not in self._held and pts > 0:
-            # A track begins with its first packet, wherever that says it is: silence leads in from 0.
-            self._held[kind] = (0, Frame(0, OPUS_SILENCE, key=True))
-        if kind in self._held:
-            last, before = self._held[kind]
-            if kind == "audio" and pts <= last:
-                return False
-            # The picture's order is its coding order; without B-frames, which WebRTC doesn't send, that of showing too.
-            pts = max(pts, last + 1)
-            self._step[kind] = pts - last
-            self.file.write(kind, before, pts=last, ticks=pts - last)
-        elif pts < 0:
-            return False
-        self._held[kind] = (pts, frame)
-        self.end_ms[kind] = (pts + (frame.ticks or min(self._step[kind], VIDEO_HZ))) * 1000 / RATE[kind]
-        return True
-
-    def close(self) -> None:
-        for kind, (pts, frame) in self._held.items():
-            self.file.write(kind, frame, pts=pts, ticks=round(self.end_ms[kind] * RATE[kind] / 1000) - pts)
-        self._held.clear()
-        self.file.close()
