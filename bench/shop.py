@@ -23,8 +23,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # the worlds that tests build are the ones measured
 
 from processes import ShowServer
@@ -250,9 +248,9 @@ async def _over_http(data_dir: Path, options: argparse.Namespace) -> float:
     from shopping import Buyer, go_on_air
 
     with ShowServer(data_dir) as server:
-        async with server.services() as parts, httpx.AsyncClient(timeout=30) as client:
+        async with server.services() as parts:
             await go_on_air(parts, {"COAT-38": PLENTY})
-            buyers = [await Buyer.arrive(parts, client, server.url) for _ in range(400)]
+            buyers = [await Buyer.arrive(parts, server.url) for _ in range(400)]
 
             async def act(n: int) -> None:
                 # A buyer may hold a few: each takes one and gives it back by coming again as the next.
@@ -261,7 +259,11 @@ async def _over_http(data_dir: Path, options: argparse.Namespace) -> float:
                 )
                 assert status in (200, 409), answer
 
-            return await _rate(act, options.seconds, at_once=32)
+            try:
+                return await _rate(act, options.seconds, at_once=32)
+            finally:
+                for buyer in buyers:
+                    await buyer.leave()
 
 
 MEASURES: dict[str, Callable[..., Awaitable[float]]] = {

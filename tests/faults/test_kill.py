@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import httpx
 from processes import ShowServer, until
 from shopping import Buyer, go_on_air
 from sqlalchemy import select
@@ -15,15 +14,16 @@ from live.store.tables import ledger, outbox
 
 async def test_a_payment_whose_web_process_was_killed_is_settled_by_the_worker_once(tmp_path: Path) -> None:
     with ShowServer(tmp_path) as server:
-        async with server.services() as parts, httpx.AsyncClient(timeout=30) as client:
+        async with server.services() as parts:
             show = await go_on_air(parts, {"COAT-38": 1})
-            buyer = await Buyer.arrive(parts, client, server.url)
+            buyer = await Buyer.arrive(parts, server.url)
             assert (await buyer.hold("COAT-38"))[0] == 200
             status, order = await buyer.place("key-1")
             assert status == 201, order
             # Captured at the provider, its answer never arrives and its event is late.
             status, choice = await buyer.pay(str(order["pay_url"]), "timeout_after_success")
             assert (status, choice["status"], choice["step"]) == (200, "captured", "silent"), choice
+            await buyer.leave()
             server.kill("web")
             assert (await parts.orders.by_token(str(order["token"]))).status == "pending", "the premise"
 
@@ -51,9 +51,9 @@ async def test_a_payment_whose_web_process_was_killed_is_settled_by_the_worker_o
 
 async def test_a_store_that_is_killed_comes_back_with_every_hold(tmp_path: Path) -> None:
     with ShowServer(tmp_path) as server:
-        async with server.services() as parts, httpx.AsyncClient(timeout=30) as client:
+        async with server.services() as parts:
             show = await go_on_air(parts, {"COAT-38": 5})
-            buyers = [await Buyer.arrive(parts, client, server.url) for _ in range(3)]
+            buyers = [await Buyer.arrive(parts, server.url) for _ in range(3)]
             for buyer in buyers:
                 assert (await buyer.hold("COAT-38"))[0] == 200
             server.kill("store")
@@ -66,4 +66,6 @@ async def test_a_store_that_is_killed_comes_back_with_every_hold(tmp_path: Path)
                 return (await buyers[0].hold("COAT-38"))[0] == 200
 
             await until(holds_again)
+            for buyer in buyers:
+                await buyer.leave()
             assert await invariants.check(parts.db, parts.redis, show) == []

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from pathlib import Path
 
-import httpx
 from processes import ShowServer, until
 from shopping import Buyer, go_on_air
 
@@ -18,12 +17,9 @@ UNITS = 100
 
 async def test_a_thousand_buyers_race_for_a_hundred_units_and_exactly_a_hundred_own_one(tmp_path: Path) -> None:
     with ShowServer(tmp_path, worker=True) as server:
-        async with (
-            server.services() as parts,
-            httpx.AsyncClient(limits=httpx.Limits(max_connections=200), timeout=60) as client,
-        ):
+        async with server.services() as parts:
             show = await go_on_air(parts, {"COAT-38": UNITS})
-            buyers = [await Buyer.arrive(parts, client, server.url) for _ in range(BUYERS)]
+            buyers = [await Buyer.arrive(parts, server.url) for _ in range(BUYERS)]
 
             async def race(buyer: Buyer) -> str:
                 status, answer = await buyer.hold("COAT-38")
@@ -35,7 +31,10 @@ async def test_a_thousand_buyers_race_for_a_hundred_units_and_exactly_a_hundred_
                 assert (status, paid["status"]) == (200, "captured"), paid
                 return "bought"
 
-            outcomes = Counter(await asyncio.gather(*(race(buyer) for buyer in buyers)))
+            try:
+                outcomes = Counter(await asyncio.gather(*(race(buyer) for buyer in buyers)))
+            finally:
+                await asyncio.gather(*(buyer.leave() for buyer in buyers))
             assert outcomes == {"bought": UNITS, "409 sold_out": BUYERS - UNITS}
 
             async def all_settled() -> bool:
