@@ -78,8 +78,11 @@ class StaffBook:
         return await self._db.read(lambda sql: _one(sql, staff_rows.c.email == email.strip().lower()))
 
     async def list(self) -> builtins.list[Staff]:
+        """Everyone who was not dismissed, by address."""
+
         def read(sql: Connection) -> builtins.list[Staff]:
-            return [_staff(row) for row in sql.execute(select(staff_rows).order_by(staff_rows.c.email))]
+            query = select(staff_rows).where(staff_rows.c.disabled.is_(False)).order_by(staff_rows.c.email)
+            return [_staff(row) for row in sql.execute(query)]
 
         return await self._db.read(read)
 
@@ -99,7 +102,8 @@ class StaffBook:
     async def grant(
         self, staff_id: str, role: Role, *, brand_id: str | None = None, show_id: str | None = None
     ) -> None:
-        """Give a role over a brand or over one show; giving it twice is giving it once. Raises: Invalid, NotFound."""
+        """Give a role over a brand or over one show; giving it twice is giving it once. Someone who was dismissed is
+        taken back by it, with this role alone. Raises: Invalid, NotFound."""
         if role not in GRANTABLE:
             raise Invalid("role", "unknown")
         if (brand_id is None) == (show_id is None):
@@ -108,6 +112,7 @@ class StaffBook:
         def write(sql: Connection) -> None:
             if _one(sql, staff_rows.c.id == staff_id) is None:
                 raise NotFound("staff", staff_id)
+            _change(sql, staff_id, disabled=False)
             # UNIQUE takes two NULLs for different, so the store alone would let the same grant in twice.
             if Grant(role, brand_id, show_id) not in _grants(sql, staff_id):
                 sql.execute(insert(grant_rows).values(staff_id=staff_id, role=role, brand_id=brand_id, show_id=show_id))

@@ -79,6 +79,15 @@ async def test_the_dismissed_hold_nothing(s):
     await s.people.dismiss(house.host.id)
     assert await s.staff.grants(house.host.id) == []
     assert (await s.staff.by_id(house.host.id)).disabled
+    assert house.host.email not in [person.email for person in await s.staff.list()]
+
+
+async def test_a_role_takes_the_dismissed_back_with_that_role_alone(s):
+    house = await House(s).seed()
+    await s.people.dismiss(house.host.id)
+    await s.people.grant(house.host.id, "moderator", show_id=house.show.id)
+    assert await s.staff.grants(house.host.id) == [Grant("moderator", show_id=house.show.id)]
+    assert not (await s.staff.by_id(house.host.id)).disabled
 
 
 async def test_a_session_is_found_by_its_token_and_ends_at_once(s):
