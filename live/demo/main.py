@@ -64,9 +64,12 @@ async def run(settings: Settings, *, video: Path | None, viewers: int, verbose: 
         async with embedded_store(settings) as url:
             settings = settings.model_copy(update={"redis_url": url})
             say("  ✓ store" + ("" if url.startswith("redis") else ", embedded"))
-            await _on_air(settings, supervisor, video, viewers, say, began, log)
+            try:
+                await _on_air(settings, supervisor, video, viewers, say, began, log)
+            finally:
+                # Before the store goes: what drains still needs it.
+                await supervisor.close()
     finally:
-        await supervisor.close()
         log.close()
     if supervisor.returncode:
         say("\n".join(log.last))

@@ -68,7 +68,7 @@ class Runway:
         for _, number, shade, _ in programme.walks_at(wall_ms + int(programme.WALK_EVERY_S * 1000), len(LOOKS)):
             self._sprites.get(LOOKS[number - 1], shade)
         look = LOOKS[programme.look_at(wall_ms, len(LOOKS)) - 1]
-        _lay(luma, _title(look.number, look.title), 640, 44)
+        _lay(luma, _title(look.number, look.title), 640, 76)
         _write_time(luma, wall_ms)
         _write_strip(luma, blue, red, wall_ms)
         return picture
@@ -323,7 +323,7 @@ def _text(words: str, size: int, spaced: int = 0) -> Bytes:
 
 @lru_cache(maxsize=16)
 def _title(number: int, title: str) -> Bytes:
-    one, other = _text(f"LOOK {number:02d}", 34, 6), _text(title.upper(), 15, 5)
+    one, other = _text(f"LOOK {number:02d}", 26, 6), _text(title.upper(), 12, 4)
     both = np.zeros((one.shape[0] + other.shape[0], max(one.shape[1], other.shape[1])), dtype=np.uint8)
     for part, y in ((one, 0), (other, one.shape[0])):
         x = (both.shape[1] - part.shape[1]) // 2
@@ -334,10 +334,10 @@ def _title(number: int, title: str) -> Bytes:
 def _write_time(luma: Bytes, wall_ms: int) -> None:
     moment = datetime.datetime.fromtimestamp(wall_ms / 1000, datetime.UTC)
     words = f"{moment:%H:%M:%S}.{wall_ms % 1000:03d}"
-    x = 640 - len(words) * 6
+    x = 640 - len(words) * 5
     for letter in words:
-        _lay(luma, _text(letter, 19), x + 6, 128)
-        x += 12
+        _lay(luma, _text(letter, 15), x + 5, 132)
+        x += 10
 
 
 def _lay(luma: Bytes, text: Bytes, middle: int, top: int) -> None:

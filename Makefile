@@ -1,0 +1,67 @@
+# Frontrow. `make` alone lists what there is; a line's words are after its `##`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+BIN := .venv/bin
+VIDEO ?=
+BOTS ?= 5
+PORT ?= 8000
+ARGS ?=
+export PORT
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help install dev demo serve test check bench packages lock clean
+
+help: ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/run.stamp ## Make .venv with what running needs
+
+dev: .venv/dev.stamp ## … and what testing needs
+
+demo: .venv/run.stamp ## A show on air with its people: VIDEO=show.mp4, BOTS=0, PORT=8000
+	@exec $(BIN)/python -m live.cli demo --bots $(BOTS) $(if $(VIDEO),--video "$(VIDEO)")
+
+serve: .venv/run.stamp ## Everything for real: stores, web, relay, worker
+	@exec $(BIN)/python -m live.cli serve
+
+test: packages .venv/dev.stamp ## System packages (as root), checks, then every test; ARGS="-k hold"
+	@$(MAKE) --no-print-directory check
+	$(BIN)/pytest -q $(ARGS)
+
+check: .venv/dev.stamp ## ruff, mypy, import arrows, tsc
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports > .venv/imports.log || { cat .venv/imports.log; exit 1; }
+	@if command -v tsc >/dev/null && [ -f jsconfig.json ]; then echo "tsc -p jsconfig.json"; tsc -p jsconfig.json; \
+	 else echo "tsc or jsconfig.json is missing: the browser code's types are not checked here"; fi
+
+bench: .venv/dev.stamp ## The three harnesses; results as JSON and a table
+	@for one in relay room shop; do \
+	  if [ -f bench/$$one.py ]; then $(BIN)/python bench/$$one.py $(ARGS) || exit 1; fi; done
+
+packages: ## What the tests need from Debian; installed when root
+	@./scripts/packages
+
+PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+  --no-emit-find-links --quiet
+
+lock: ## Pin requirements*.txt again, with hashes
+	printf 'uv\nsetuptools>=77\n' | $(PIN) - -o requirements-build.txt
+	$(PIN) pyproject.toml -o requirements.txt
+	$(PIN) pyproject.toml --extra dev -c requirements.txt -o requirements-dev.txt
+
+clean: ## Remove .venv, caches and test results; data/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache bench/results *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make the second run quick: nothing is looked at again until what they stand for changes.
+.venv/run.stamp: requirements.txt requirements-build.txt pyproject.toml scripts/environment
+	@PYTHON="$(PYTHON)" ./scripts/environment requirements.txt
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt requirements-build.txt pyproject.toml scripts/environment
+	@PYTHON="$(PYTHON)" ./scripts/environment requirements-dev.txt
+	@touch $@ .venv/run.stamp
