@@ -15,7 +15,7 @@ import time
 import msgspec
 import uvicorn
 import uvloop
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.applications import Starlette
@@ -55,7 +55,9 @@ class OpenDoor:
 
 
 async def serve(redis_url: str) -> None:
-    redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0))
+    # As live.store.redis.connect makes it.
+    pool = BlockingConnectionPool.from_url(redis_url, max_connections=64, timeout=5, retry=Retry(NoBackoff(), 0))
+    redis: Redis = Redis.from_pool(pool)
     door = OpenDoor()
 
     def now_ms() -> int:

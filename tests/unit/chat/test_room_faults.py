@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import uvloop
 from room_process import QUICK, until, web_process
 
 from chat.client import RoomClient
@@ -182,6 +183,20 @@ async def test_presence_is_right_within_10_s_of_a_killed_process(store_server, r
             process.kill()
             process.wait()
             process.stdout.close()
+
+
+def test_the_room_runs_on_uvloop_as_the_web_process_does(store_server, redis_url, house, archive) -> None:
+    async def run() -> None:
+        async with web_process(redis_url, house, archive) as web:
+            clients = [await web.join(house.person(f"p{n}", device=f"d{n}")) for n in range(40)]
+            for number in range(300):
+                kind = "card.dropped" if number % 10 == 0 else "line.posted"
+                await web.bus.publish(ROOM, kind, {"line": {"n": number}})
+            for client in clients:
+                await until(lambda client=client: client.seq == 300)
+                assert [e["seq"] for e in client.envelopes if "seq" in e] == list(range(1, 301))
+
+    uvloop.run(run())
 
 
 async def test_a_quiet_room_does_not_wait_and_a_storm_is_gathered(web, house) -> None:
