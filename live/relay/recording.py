@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -23,8 +24,10 @@ _TOLD = {"RecordingStarted": "info", "RecordingFinished": "info"}
 class ShowRecording:
     """Starts with the first key frame, so that it knows the codecs; other codecs are not recorded, and say so once."""
 
-    def __init__(self, data_dir: Path, clock: Clock) -> None:
+    def __init__(self, data_dir: Path, clock: Clock, note: Callable[[RecordingEvent], None]) -> None:
+        """`note` writes an event down; it is called on the recorder's thread and may block."""
         self._data_dir = data_dir
+        self._note = note
         self._clock = clock
         self._recorder: Recorder | None = None
         self._codec: str | None = None
@@ -36,8 +39,9 @@ class ShowRecording:
             if show.first_wall_ms is None or not self._can(codec):
                 return
             self._codec = codec
+            video = _CODECS[codec] if codec else None
             self._recorder = Recorder(
-                self._data_dir, show.name, video=_CODECS[codec] if codec else None, on_event=_log, clock=self._clock
+                self._data_dir, show.name, video=video, on_event=self._told, clock=self._clock
             )
         elif codec != self._codec and self._can(codec):
             self._codec = codec
@@ -50,6 +54,10 @@ class ShowRecording:
         if self._recorder is not None:
             threading.Thread(target=self._recorder.close, name="recorder-close").start()
             self._recorder = None
+
+    def _told(self, event: RecordingEvent) -> None:
+        _log(event)
+        self._note(event)
 
     def _can(self, codec: str | None) -> bool:
         if codec is None or codec in _CODECS:

@@ -7,6 +7,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
@@ -26,10 +27,15 @@ from live.relay.udp import UdpPort, open_sockets
 from live.settings import Settings
 from live.store.embedded import embedded_store
 from live.store.redis import connect
+from live.store.sql import Database
+
+if TYPE_CHECKING:  # PyAV is only loaded by those who record
+    from live.relay.recorder import RecordingEvent
 
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 1.0  # between "no new sessions" and the end of those that are there
+NOTED_WITHIN_S = 5.0  # what a recorder's thread waits for its row; its queue holds three times that
 _QUEUED_CHANGES = 256
 
 
@@ -37,9 +43,12 @@ async def run(settings: Settings) -> None:
     """Relay until SIGTERM or SIGINT. Raises StoreDown, OSError (the UDP port is taken)."""
     async with embedded_store(settings) as redis_url:
         redis = await connect(settings, url=redis_url)
+        db = await Database.open(settings) if settings.record else None
         try:
-            await RelayProcess(settings, redis).run()
+            await RelayProcess(settings, redis, db).run()
         finally:
+            if db is not None:
+                await db.close()
             await redis.aclose()
 
 
@@ -54,8 +63,11 @@ class _Uvicorn(uvicorn.Server):
 class RelayProcess:
     """The parts of the process, and who runs when."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: Redis, db: Database | None = None) -> None:
+        """`db` takes the rows of recordings; without one the files are made all the same."""
         self._settings = settings
+        self._db = db
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._clock = SystemClock()
         self._bus = RedisBus(redis, now_ms=self._clock.now_ms)
         port = UdpPort(
@@ -78,7 +90,7 @@ class RelayProcess:
 
     async def run(self) -> None:
         """Until `stop()` or a signal."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         token = sign(self._settings.key, "relay-control", "v1")
@@ -131,7 +143,20 @@ class RelayProcess:
     def _record(self, show: RelayedShow) -> None:
         from live.relay.recording import ShowRecording
 
-        show.recorder = ShowRecording(self._settings.data_dir, self._clock)
+        show.recorder = ShowRecording(self._settings.data_dir, self._clock, self._note)
+
+    def _note(self, event: RecordingEvent) -> None:
+        """Writes a recording's row, on the recorder's thread. Fails open: the file counts, and the worker ends the rows
+        that nobody ended."""
+        from live.relay.recording_rows import note
+
+        db, loop = self._db, self._loop
+        if db is None or loop is None or not loop.is_running():
+            return
+        try:
+            asyncio.run_coroutine_threadsafe(db.write(lambda c: note(c, event)), loop).result(NOTED_WITHIN_S)
+        except Exception as error:
+            log.warning("relay.recording_unnoted", show=event.show, error=type(error).__name__)
 
     def _changed(self, show: RelayedShow) -> None:
         wall_ms = self._clock.now_ms()
