@@ -238,28 +238,25 @@ class Desk:
 
         Raises: NotFound, NotLive, WrongState (its card was withdrawn), SoldOut, OverLimit, Invalid, StoreDown.
         """
-        programme = await self._programmes.of(show_id)
-        look = programme.buyable(sku)
+        programme, picture = await asyncio.gather(self._programmes.of(show_id), self._media.picture(show_id))
         cart, moved = await self._carts.add(
             show_id,
             person,
             sku,
             qty,
             op=op,
-            look=look,
-            at_ms=await self._media_now(show_id),
+            look=programme.buyable(sku),
+            at_ms=media_at(picture, self._clock.now_ms()),
             ttl_s=programme.show.hold_ttl_s,
             limit=programme.show.max_per_buyer,
         )
-        await self._stock_moved(show_id, moved)
-        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+        await self._cart_moved(show_id, person, cart, moved)
         return cart
 
     async def remove_from_cart(self, show_id: str, person: str, sku: str, *, op: str) -> Cart:
         """Give a line back to stock; possible whatever became of the show. Raises: Invalid, StoreDown."""
         cart, moved = await self._carts.remove(show_id, person, sku, op=op)
-        await self._stock_moved(show_id, moved)
-        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+        await self._cart_moved(show_id, person, cart, moved)
         return cart
 
     async def name_person(self, session_id: str, name: str) -> str:
@@ -407,6 +404,13 @@ class Desk:
     async def _stock_moved(self, show_id: str, levels: dict[str, Level]) -> None:
         if levels:
             await self._bus.publish(show_id, "stock.changed", StockChanged(levels))
+
+    async def _cart_moved(self, show_id: str, person: str, cart: Cart, moved: dict[str, Level]) -> None:
+        """Tell of a bag that changed. When that fails the buyer hears store_down; the same `op` again is the same hold."""
+        await asyncio.gather(
+            self._stock_moved(show_id, moved),
+            self._bus.tell(show_id, person, "cart.changed", CartChanged(cart)),
+        )
 
     async def _tell_cart(self, show_id: str, person: str) -> None:
         await self._bus.tell(show_id, person, "cart.changed", CartChanged(await self._carts.view(show_id, person)))

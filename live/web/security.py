@@ -220,8 +220,10 @@ async def _rate(request: Request, door: Door) -> None:
     services: Services = request.app.state.services
     session: Session = request.state.session
     network = network_of(request, services.settings.key)
-    await _hit(services, "net", network, NETWORK_A_MINUTE)
-    await _hit(services, door.name, session.id or network, door.a_minute)
+    await asyncio.gather(
+        _hit(services, "net", network, NETWORK_A_MINUTE),
+        _hit(services, door.name, session.id or network, door.a_minute),
+    )
 
 
 async def _hit(services: Services, what: str, who: str, limit: int) -> None:
