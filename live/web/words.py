@@ -162,7 +162,7 @@ def order_view(order: Order) -> dict[str, Any]:
 
 def countries(accept_language: str) -> list[tuple[str, str, bool]]:
     """(code, name, chosen) for the form, by name. Chosen is the region of the browser's language, if it says one."""
-    names = Locale("en").territories
+    names = {str(code): str(name) for code, name in Locale("en").territories.items()}
     codes = [code for code in names if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU", "UN", "QO")]
     _, _, region = accept_language.partition(",")[0].partition(";")[0].strip().partition("-")
     region = region.upper()

@@ -96,6 +96,8 @@ export class BagView {
     const sum = money(bag.total(cart, leaving, now));
     say(byId("bag-total"), sum);
     for (const place of document.querySelectorAll('[data-field="checkout-total"]')) say(place, sum);
+    // A hold outlives its show: what is set aside can be paid until its time is over.
+    byId("cover-bag").hidden = show.status !== "ended" || held === 0;
     const checkout = /** @type {HTMLButtonElement} */ (find(byId("bag-foot"), '[data-act="checkout"]'));
     checkout.disabled = held === 0;
   }

@@ -41,6 +41,7 @@ const checkout = new Checkout({ slug, store, sheet });
 document.addEventListener("click", (event) => {
   const act = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-act]"));
   if (act?.dataset.act === "looks" && !act.closest(".card")) sheet.open("looks");
+  if (act?.dataset.act === "open-bag") sheet.open("bag");
   if (act?.dataset.act === "look") {
     inSheet.show(store.state.live.cards.find((one) => one.look === act.dataset.look) ?? null);
     sheet.open("look");

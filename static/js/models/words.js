@@ -84,6 +84,8 @@ const FOREVER_MS = 253_402_300_000_000; // a ban's end, as chat/ports.py sets it
 export function silenced(silence, now_ms) {
   const why = silence.reason ? ` Reason: ${silence.reason}` : "";
   if (silence.kind === "ban" || silence.until_ms >= FOREVER_MS) return `You can no longer post in this room.${why}`;
+  const left_ms = silence.until_ms - now_ms;
+  if (left_ms < 120_000) return `You can post again in ${Math.max(1, Math.ceil(left_ms / 1000))} s.${why}`;
   const soon = silence.until_ms - now_ms < 86_400_000;
   return `You can post again ${soon ? `at ${clock(silence.until_ms)}` : moment(silence.until_ms)}.${why}`;
 }

@@ -11,9 +11,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
 from live.accounts.sessions import Session
+from live.money import Money
 from live.settings import Settings
 from live.shop.orders import Order, OrderLine
-from live.money import Money
 from live.web import errors, words
 from live.web.app import Versioned
 from live.web.templating import STATIC, Pages, page
@@ -76,8 +76,9 @@ async def order(request: Request) -> Response:
     ]
     found = Order(
         id="ord_1", number="FR-7K3M-Q2XV", token="t", show="shw_1", show_slug="winter", show_title="Winter, Unbuttoned",
-        brand="Maison Aurel", buyer="per_1", status="paid", total=Money(128000, "EUR"), lines=sold, name="Ines Albrecht",
-        email="ines@example.org", address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
+        name="Ines Albrecht", brand="Maison Aurel", buyer="per_1", status="paid", total=Money(128000, "EUR"), lines=sold,
+        email="ines@example.org",
+        address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
         created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
     )  # fmt: skip
     return page(request, "pages/order.html", house="Maison Aurel", order=words.order_view(found))

@@ -79,7 +79,7 @@ def card(number: int) -> Card:
 
 
 def stock() -> dict[str, Level]:
-    seeded = random.Random(7)  # noqa: S311 - a picture, not a secret
+    seeded = random.Random(7)
     levels = {one.sku: Level(seeded.randint(2, 18), 1) for n in range(1, 9) for one in piece(n).variants}
     levels["L3-BL-XS"] = Level(0, 1)
     levels["L3-BL-S"] = Level(12, 1)
@@ -284,7 +284,8 @@ export class Wire {
         if (one.sku !== body.sku) continue;
         live.cart.lines = live.cart.lines.filter((line) => line.sku !== one.sku);
         live.cart.lines.push({ sku: one.sku, qty: 1, look: card.look, piece: piece.title, picture: piece.picture,
-          size: one.size, colour: one.colour, price: one.price, state: "held", held_until_ms: this.welcome.now_ms + 299500 });
+          size: one.size, colour: one.colour, price: one.price, state: "held",
+          held_until_ms: this.welcome.now_ms + 299500 });
         live.cart.rev += 1;
         live.cart.total.minor += one.price.minor;
       }

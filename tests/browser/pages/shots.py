@@ -161,7 +161,7 @@ async def main(names: list[str]) -> None:
     app.router.routes.append(Mount("/fixture/paid", paid))
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.05)
     base = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     async with async_playwright() as playwright:
