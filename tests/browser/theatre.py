@@ -13,7 +13,7 @@ from typing import Any
 
 import imageio_ffmpeg
 from house import House
-from processes import ShowServer
+from processes import ShowServer, until
 from sqlalchemy import Row, Select
 
 from live.accounts.staff import Staff
@@ -65,16 +65,31 @@ class Theatre:
         await self._done(ffmpeg, "-v", "error", "-y", *MAKE_FILE, str(file))
         key = await self.services.shows.set_publish_key(self.show.id)
         whip = ["-f", "whip", "-whip_flags", "dtls_active", "-authorization", key, f"{self.url}/whip/{self.slug}"]
-        return await self._child(ffmpeg, "-v", "error", "-re", "-i", str(file), "-c", "copy", *whip)
+        child = await self._child(ffmpeg, "-v", "error", "-re", "-i", str(file), "-c", "copy", *whip)
+        await self._on_air()
+        return child
 
     async def publish_runway(self) -> asyncio.subprocess.Process:
         """The demo's own publisher sends the generated runway."""
         key = await self.services.shows.set_publish_key(self.show.id)
-        return await self._child(
+        child = await self._child(
             sys.executable,
             *("-m", "live.cli", "publish", "--to", f"{self.url}/whip/{self.slug}"),
             environment={"FRONTROW_PUBLISH_KEY": key},
         )
+        await self._on_air()
+        return child
+
+    async def _on_air(self) -> None:
+        """Until the relay has a key frame of the publisher."""
+
+        async def live() -> bool:
+            return (await self.services.media.picture(self.show.id)).state == "live"
+
+        try:
+            await until(live, within_s=60)
+        except AssertionError:
+            raise AssertionError(f"no picture: {(self._folder / 'publisher.log').read_text()}") from None
 
     async def kill(self, child: asyncio.subprocess.Process) -> None:
         child.send_signal(signal.SIGKILL)
