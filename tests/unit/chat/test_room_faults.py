@@ -75,9 +75,9 @@ async def test_a_reader_who_lagged_is_told_which_numbers_she_misses(web, house) 
     cookie = house.person("lagging")
     lagging = await web.join(cookie)
     lagging._ws.transport.pause_reading()
-    for number in range(2500):
-        await web.bus.publish(ROOM, "line.posted", {"line": {"n": number, "filler": "x" * 2000}})
-    await ann.wait("line.posted", lambda body: body["line"]["n"] == 2499)
+    for number in range(1500):
+        await web.bus.publish(ROOM, "line.posted", {"line": {"n": number, "filler": "x" * 12_000}})
+    await ann.wait("line.posted", lambda body: body["line"]["n"] == 1499, timeout=20)
     assert web.hub.stats()["slow_sockets"] == 1
     await web.bus.publish(ROOM, "card.dropped", {"card": 1})
     lagging._ws.transport.resume_reading()
@@ -86,7 +86,7 @@ async def test_a_reader_who_lagged_is_told_which_numbers_she_misses(web, house) 
     assert had == sorted(set(had))
     skipped = {n for body in lagging.seen("events.skipped") for n in range(body["from_seq"], body["to_seq"] + 1)}
     assert skipped
-    assert skipped | set(had) == set(range(1, 2502))
+    assert skipped | set(had) == set(range(1, 1502))
     assert not skipped & set(had)
 
 
@@ -207,11 +207,12 @@ async def test_a_quiet_room_does_not_wait_and_a_storm_is_gathered(web, house) ->
         await web.bus.publish(ROOM, "line.posted", {"line": {"n": number}})
         await clients[-1].wait("line.posted", lambda body, number=number: body["line"]["n"] == number)
         waits.append(time.monotonic() - started)
-    assert sorted(waits)[2] < 0.1
+    assert sorted(waits)[2] < 0.2, "a quiet room waits for nothing"
     frames = clients[0].frames
-    for number in range(1000):
-        await web.bus.publish(ROOM, "line.posted", {"line": {"n": 100 + number}})
+    async with asyncio.TaskGroup() as storm:
+        for number in range(1000):
+            storm.create_task(web.bus.publish(ROOM, "line.posted", {"line": {"n": 100 + number}}))
     for client in clients:
-        await client.wait("line.posted", lambda body: body["line"]["n"] == 1099)
+        await until(lambda client=client: client.seq == 1005, 20)
         assert [e["seq"] for e in client.envelopes if "seq" in e] == list(range(1, 1006))
     assert clients[0].frames - frames < 300
