@@ -32,6 +32,8 @@ class ShowRecording:
         self._recorder: Recorder | None = None
         self._codec: str | None = None
         self._refused = False
+        self._source: object = None
+        self._reported: dict[Kind, tuple[float, int]] = {}
 
     def packet(self, show: RelayedShow, kind: Kind, packet: Packet) -> None:
         codec = show.tracks["video"].format.codec if "video" in show.tracks else None
@@ -43,11 +45,25 @@ class ShowRecording:
             self._recorder = Recorder(
                 self._data_dir, show.name, video=video, on_event=self._told, clock=self._clock
             )
-        elif codec != self._codec and self._can(codec):
-            self._codec = codec
+            self._source = show.ingest
+        elif (codec != self._codec or show.ingest is not self._source) and self._can(codec):
+            # Also for the same codec: another publisher's sender reports are read on another clock.
+            self._codec, self._source, self._reported = codec, show.ingest, {}
             self._recorder.source(video=_CODECS[codec] if codec else None)
+        self._report(show, kind)
         wire = build(packet, payload_type=96, ssrc=1, seq=packet.seq, timestamp=packet.timestamp)
         self._recorder.packet(kind, wire, at_ms=show.media_ms(self._clock.now_ms()))
+
+    def _report(self, show: RelayedShow, kind: Kind) -> None:
+        """Hand on the publisher's newest sender report, its timestamp as the relay forwards it."""
+        layer = show.ingest.forwarded(kind) if show.ingest is not None else None
+        if self._recorder is None or layer is None or layer.sender_clock is None:
+            return
+        if self._reported.get(kind) != layer.sender_clock:
+            self._reported[kind] = layer.sender_clock
+            ntp_ms, timestamp = layer.sender_clock
+            forwarded = (timestamp + show.tracks[kind].numbering.timestamp_offset) & 0xFFFFFFFF
+            self._recorder.report(kind, forwarded, ntp_ms)
 
     def close(self) -> None:
         """Ends the file on a thread of its own: the loop must not wait for a disk."""

@@ -392,7 +392,10 @@ def test_garbage_is_counted(make: Callable[..., Made], h264: list[bytes]) -> Non
 def test_what_ffmpeg_sends_as_rtp_is_recorded(make: Callable[..., Made]) -> None:
     """Packets of another maker's packetiser and its sender reports, by way of real sockets."""
     with UdpPair() as video, UdpPair() as audio:
-        source = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=30", "-f", "lavfi", "-i", "sine=f=440:r=48000"]
+        # A white flash and a beep at each whole second, as in rtp_made.py.
+        flash = "color=black:s=320x240:r=30,drawbox=color=white:t=fill:enable='lt(mod(t,1),0.1)'"
+        beep = "aevalsrc='0.5*sin(2000*PI*t)*lt(mod(t,1),0.1)':s=48000"
+        source = ["-f", "lavfi", "-i", flash, "-f", "lavfi", "-i", beep]
         x264 = ["-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-g", "30", "-pix_fmt", "yuv420p"]
         command = [get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-readrate", "2", *source]
         command += ["-t", "4", "-map", "0:v", *x264, "-f", "rtp", video.url]
@@ -418,6 +421,9 @@ def test_what_ffmpeg_sends_as_rtp_is_recorded(make: Callable[..., Made]) -> None
     assert len(played.video_s) == 120
     assert len(played.audio_s) >= 185  # sound from before the first picture is left out
     assert played.size == (320, 240)
+    # The first beep may lie before the first picture: compare those that follow a flash.
+    beeps = [at for at in played.beeps_s if at > 0.5]
+    assert in_step(played.flashes_s[1:], beeps, at_least=2), (played.flashes_s, played.beeps_s)
 
 
 class UdpPair:
