@@ -39,7 +39,8 @@ def after(status: str, act: Act) -> OrderStatus:
 
 def new_number() -> str:
     """`FR-7K3M-Q2XV`: 40 random bits that people can read out over a telephone."""
-    letters = "".join(secrets.choice(_READ_OUT) for _ in range(8))
+    drawn = secrets.randbits(40)
+    letters = "".join(_READ_OUT[drawn >> shift & 31] for shift in range(0, 40, 5))
     return f"FR-{letters[:4]}-{letters[4:]}"
 
 

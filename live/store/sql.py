@@ -2,6 +2,7 @@
 
 SQLite has one writer thread a process. It takes every job that is waiting, runs each inside its own SAVEPOINT,
 commits them together and answers only then: one fsync serves the whole group, and a failing job hurts no neighbour.
+A few reader threads take what waits in small groups too, each group with one view of the store.
 PostgreSQL runs one transaction a job on a small pool; the server groups commits by itself.
 
 Fails closed: a store that does not answer raises StoreDown, nothing is guessed.
@@ -31,6 +32,7 @@ Job = Callable[[Connection], Any]
 READERS = 4
 PG_WORKERS = 12
 GROUP_LIMIT = 256  # jobs one commit carries: bounds how long the first of them waits
+READ_GROUP_LIMIT = 8  # fewer: a long read holds its group up, and there is no commit to share
 WAITING_LIMIT = 10_000  # jobs that may wait; beyond, callers are told Overloaded
 BUSY_TIMEOUT_S = 10.0
 PG_TRIES = 5  # a deadlock or a serialisation failure is run again, jobs being pure SQL
@@ -91,11 +93,17 @@ class Database:
         self.dialect = "sqlite" if self.url.startswith("sqlite") else "postgresql"
         self._write_engine = new_engine(self.url)
         self._read_engine: Engine = self._write_engine.execution_options(postgresql_readonly=True)
-        self._writer: _GroupWriter | None = None
+        self._writer: _Groups | None = None
+        self._readers: _Groups | None = None
+        self._pool: ThreadPoolExecutor | None = None
         if self.dialect == "sqlite":
             self._read_engine = new_engine(self.url, readers=True)
-            self._writer = _GroupWriter(self._write_engine)
-        self._pool = ThreadPoolExecutor(READERS if self._writer else PG_WORKERS, thread_name_prefix="sql")
+            self._writer = _Groups(self._write_engine, "sql-writer", threads=1, limit=GROUP_LIMIT, run=_commit_group)
+            self._readers = _Groups(
+                self._read_engine, "sql-reader", threads=READERS, limit=READ_GROUP_LIMIT, run=_read_group
+            )
+        else:
+            self._pool = ThreadPoolExecutor(PG_WORKERS, thread_name_prefix="sql")
         self._waiting = 0
 
     @classmethod
@@ -110,7 +118,9 @@ class Database:
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` in a read-only transaction with one view of the store. Raises StoreDown, Overloaded."""
-        return await self._on_pool(self._read_now, fn)
+        if self._readers is None:
+            return await self._on_pool(self._read_now, fn)
+        return await self._readers.run(fn)  # type: ignore[no-any-return]
 
     async def write(self, fn: Callable[[Connection], T]) -> T:
         """Run `fn` in a transaction; what it returned is on disk. Raises StoreDown, Overloaded, what `fn` raises."""
@@ -120,15 +130,18 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is waiting, then let go of the files and sockets."""
-        if self._writer is not None:
-            await asyncio.to_thread(self._writer.close)
-        await asyncio.to_thread(self._pool.shutdown)
+        for part in (self._writer, self._readers):
+            if part is not None:
+                await asyncio.to_thread(part.close)
+        if self._pool is not None:
+            await asyncio.to_thread(self._pool.shutdown)
         self._read_engine.dispose()
         self._write_engine.dispose()
 
     async def _on_pool(self, run: Callable[[Callable[[Connection], T]], T], fn: Callable[[Connection], T]) -> T:
         if self._waiting >= WAITING_LIMIT:
             raise Overloaded()
+        assert self._pool is not None
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, run, fn)
@@ -169,15 +182,28 @@ class _Waiting:
         self.failure: BaseException | None = None
 
 
-class _GroupWriter:
-    """SQLite's one writer thread of a process (other processes' writers queue on the file's lock)."""
+class _Groups:
+    """Threads that take waiting jobs in groups, each thread with a connection of its own (SQLite)."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        *,
+        threads: int,
+        limit: int,
+        run: Callable[[Connection, list[_Waiting]], None],
+    ) -> None:
         self._engine = engine
+        self._name = name
+        self._limit = limit
+        self._run = run
         self._queue: deque[_Waiting] = deque()
         self._some = threading.Condition()
         self._closing = False
-        self._thread: threading.Thread | None = None
+        self._wanted = threads
+        self._idle = 0
+        self._threads: list[threading.Thread] = []
 
     async def run(self, fn: Job) -> Any:
         job = _Waiting(fn, asyncio.get_running_loop())
@@ -186,34 +212,29 @@ class _GroupWriter:
                 raise StoreDown("sql")
             if len(self._queue) >= WAITING_LIMIT:
                 raise Overloaded()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write_groups, name="sql-writer", daemon=True)
-                self._thread.start()
             self._queue.append(job)
-            if len(self._queue) == 1:
+            if self._idle:
                 self._some.notify()
+            elif len(self._threads) < self._wanted:
+                thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
         return await job.future
 
     def close(self) -> None:
         with self._some:
             self._closing = True
-            self._some.notify()
-        if self._thread is not None:
-            self._thread.join()
+            self._some.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _write_groups(self) -> None:
+    def _work(self) -> None:
         connection: Connection | None = None
-        while True:
-            with self._some:
-                while not self._queue and not self._closing:
-                    self._some.wait()
-                if not self._queue:
-                    break
-                group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_LIMIT))]
+        while group := self._next_group():
             try:
                 if connection is None:
                     connection = self._engine.connect()
-                self._commit_group(connection, group)
+                self._run(connection, group)
             except Exception as why:  # the commit, or the connection itself: nobody's work is on disk
                 for job in group:
                     job.failure = _store_down(why)
@@ -222,32 +243,50 @@ class _GroupWriter:
                         connection.invalidate()
                         connection.close()
                     connection = None
-            self._answer(group)
+            _answer(group)
         if connection is not None:
             connection.close()
 
-    @staticmethod
-    def _commit_group(connection: Connection, group: list[_Waiting]) -> None:
-        with connection.begin():
-            for job in group:
-                connection.exec_driver_sql("SAVEPOINT job")
-                try:
-                    job.answer = job.fn(connection)
-                except BaseException as why:
-                    if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-                        raise  # a full disk made SQLite undo the whole group, not just this job
-                    connection.exec_driver_sql("ROLLBACK TO job")
-                    job.failure = _store_down(why) if isinstance(why, OperationalError) else why
-                connection.exec_driver_sql("RELEASE job")
+    def _next_group(self) -> list[_Waiting]:
+        """What waits, up to the limit; waits for some. Nothing when it is time to end."""
+        with self._some:
+            self._idle += 1
+            while not self._queue and not self._closing:
+                self._some.wait()
+            self._idle -= 1
+            return [self._queue.popleft() for _ in range(min(len(self._queue), self._limit))]
 
-    @staticmethod
-    def _answer(group: list[_Waiting]) -> None:
-        by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+
+def _commit_group(connection: Connection, group: list[_Waiting]) -> None:
+    with connection.begin():
         for job in group:
-            by_loop.setdefault(job.loop, []).append(job)
-        for loop, jobs in by_loop.items():
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever asked
-                loop.call_soon_threadsafe(_resolve, jobs)
+            connection.exec_driver_sql("SAVEPOINT job")
+            try:
+                job.answer = job.fn(connection)
+            except BaseException as why:
+                if not connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+                    raise  # a full disk made SQLite undo the whole group, not just this job
+                connection.exec_driver_sql("ROLLBACK TO job")
+                job.failure = _store_down(why) if isinstance(why, OperationalError) else why
+            connection.exec_driver_sql("RELEASE job")
+
+
+def _read_group(connection: Connection, group: list[_Waiting]) -> None:
+    with connection.begin():
+        for job in group:
+            try:
+                job.answer = job.fn(connection)
+            except BaseException as why:
+                job.failure = _store_down(why) if isinstance(why, OperationalError) else why
+
+
+def _answer(group: list[_Waiting]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    for job in group:
+        by_loop.setdefault(job.loop, []).append(job)
+    for loop, jobs in by_loop.items():
+        with contextlib.suppress(RuntimeError):  # the loop is gone, and with it whoever asked
+            loop.call_soon_threadsafe(_resolve, jobs)
 
 
 def _resolve(jobs: list[_Waiting]) -> None:

@@ -235,25 +235,28 @@ class SandboxProvider:
             values = change(row)
             if not values:
                 return self._charge(row)
-            connection.execute(update(sandbox_charges).where(sandbox_charges.c.ref == ref).values(values))
-            status = values.get("status", row.status)
+            after = row._asdict() | values
+            connection.execute(_CHANGE, {"of": ref} | {name: after[name] for name in _CHANGING})
+            status = after["status"]
             if status != row.status and status != "authorising":
                 self._tell(connection, ref, status, late=late)
-            return self._charge(connection.execute(_BY_REF, {"ref": ref}).one())
+            return self._charge_of(after)
 
         return await self._db.write(write)
 
     def _charge(self, row: Row[Any]) -> Charge:
-        reason = _facts.decode(row.facts).reason
+        return self._charge_of(row._asdict())
+
+    def _charge_of(self, row: Mapping[str, Any]) -> Charge:
         return Charge(
-            row.ref,
-            row.status,
-            row.amount_minor,
-            row.currency,
-            row.captured_minor,
-            row.refunded_minor,
-            self.pay_url(row.ref),
-            reason,
+            ref=row["ref"],
+            status=row["status"],
+            amount_minor=row["amount_minor"],
+            currency=row["currency"],
+            captured_minor=row["captured_minor"],
+            refunded_minor=row["refunded_minor"],
+            pay_url=self.pay_url(row["ref"]),
+            reason=_facts.decode(row["facts"]).reason,
         )
 
 
@@ -261,6 +264,12 @@ _INSERT = insert(sandbox_charges)
 _INSERT_OUTBOX = insert(outbox)
 _BY_REF = select(sandbox_charges).where(sandbox_charges.c.ref == bindparam("ref"))
 _BY_REF_LOCKED = _BY_REF.with_for_update()
+_CHANGING = ("status", "captured_minor", "refunded_minor", "facts")
+_CHANGE = (
+    update(sandbox_charges)
+    .where(sandbox_charges.c.ref == bindparam("of"))
+    .values({name: bindparam(name) for name in _CHANGING})
+)
 _OPEN = ("created", "authorising", "authorised")
 
 
