@@ -76,7 +76,8 @@ async def order(request: Request) -> Response:
     ]
     found = Order(
         id="ord_1", number="FR-7K3M-Q2XV", token="t", show="shw_1", show_slug="winter", show_title="Winter, Unbuttoned",
-        name="Ines Albrecht", brand="Maison Aurel", buyer="per_1", status="paid", total=Money(128000, "EUR"), lines=sold,
+        name="Ines Albrecht", brand="Maison Aurel", buyer="per_1", status="paid",
+        total=Money(128000, "EUR"), lines=sold,
         email="ines@example.org",
         address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
         created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
