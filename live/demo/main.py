@@ -9,16 +9,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
-from live.demo import bots, pictures
-from live.demo.feed import prepare
-from live.demo.seed import Seeded, seed
-from live.desk.wiring import services
 from live.settings import Settings
 from live.store.embedded import embedded_store
 from live.supervisor import Child, Supervisor, of_procfile, stop_on_signals
+
+if TYPE_CHECKING:
+    from live.demo.seed import Seeded
 
 READY_WITHIN_S = 40.0
 ON_AIR_WITHIN_S = 30.0
@@ -55,6 +55,8 @@ async def run(settings: Settings, *, video: Path | None, viewers: int, verbose: 
     began = time.monotonic()
     say("Frontrow demo")
     if video is not None:
+        from live.demo.feed import prepare
+
         # Before anything runs: a long film takes its time, and one that can't be played ends here.
         await asyncio.to_thread(prepare, video, settings.data_dir / "publish", say)
     log = Log(settings.data_dir / "demo.log", say, verbose=verbose)
@@ -82,14 +84,22 @@ async def run(settings: Settings, *, video: Path | None, viewers: int, verbose: 
 async def _on_air(
     settings: Settings, supervisor: Supervisor, video: Path | None, viewers: int, say: Say, began: float, log: Log
 ) -> None:
+    # The processes first: they load while this one does, and starting is mostly loading.
+    for child in of_procfile({"REDIS_URL": settings.redis_url or ""}):
+        supervisor.start(child)
+    await asyncio.sleep(0.02)  # until they are started: the imports below hold this thread
+    from live.demo import bots, pictures
+    from live.demo.seed import seed
+    from live.desk.wiring import services
+
     drawing = asyncio.create_task(asyncio.to_thread(pictures.draw_all, settings.data_dir / "pictures"))
     try:
         async with services(settings) as parts:
             say("  ✓ database")
-            for child in of_procfile({"REDIS_URL": settings.redis_url or ""}):
-                supervisor.start(child)
             seeded = await seed(parts)
             say(f"  ✓ {seeded.show.title}: 10 looks on the rail")
+            # It warms up while web does, and knocks until somebody opens.
+            supervisor.start(_publisher(settings, seeded, video))
             await drawing
             say("  ✓ pictures drawn")
             if not await _until(supervisor, lambda: _answers(settings, "/readyz"), READY_WITHIN_S):
@@ -98,7 +108,6 @@ async def _on_air(
                     supervisor.stop(1)
                 return
             say("  ✓ web, relay, worker")
-            supervisor.start(_publisher(settings, seeded, video))
             await bots.open_show(settings.base_url, seeded.show.slug, seeded.bot_link)
 
             async def picture() -> bool:

@@ -24,7 +24,7 @@ from cryptography.x509.oid import NameOID
 from live.demo.feed import Feed
 from live.errors import Error
 
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.4, 8.0
 # On air for this long: the next trouble is a new one and the wait starts small again.
 SETTLED_S = 10.0
 CERTIFICATE_DAYS = 30
@@ -59,9 +59,9 @@ def publish(
             except (FFmpegError, OSError) as error:
                 if time.monotonic() - began > SETTLED_S:
                     wait_s = FIRST_WAIT_S
-                say(f"not on air: {error.strerror or error}. Trying again in {wait_s:g} s.")
+                say(f"not on air: {error.strerror or error}. Trying again in {wait_s:.1f} s.")
                 stop.wait(wait_s)
-                wait_s = min(wait_s * 2, LONGEST_WAIT_S)
+                wait_s = min(wait_s * 1.6, LONGEST_WAIT_S)
 
 
 def _session(

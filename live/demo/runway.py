@@ -42,7 +42,7 @@ class Runway:
 
     def __init__(self, folder: Path) -> None:
         self._sprites = _Sprites(folder)
-        self._hall = _hall()
+        self._hall = _kept_hall(folder)
         self._flash = _flash()
         self._chance = np.random.default_rng(11)
         self._flashes: list[tuple[int, int, int]] = []
@@ -198,6 +198,20 @@ def _blend(plane: Bytes, sprite: Bytes, channel: tuple[int], left: int, top: int
 
 
 # ---- the hall ----------------------------------------------------------------------------------
+
+
+def _kept_hall(folder: Path) -> Bytes:
+    """The hall from the folder; drawn on the first run."""
+    path = folder / f"hall-{SPRITES_VERSION}.npy"
+    if path.exists():
+        kept: Bytes = np.load(path)
+        return kept
+    hall = _hall()
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / "hall.part.npy"
+    np.save(draft, hall)
+    draft.replace(path)
+    return hall
 
 
 def _hall() -> Bytes:
