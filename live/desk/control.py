@@ -406,7 +406,7 @@ class Desk:
             await self._bus.publish(show_id, "stock.changed", StockChanged(levels))
 
     async def _cart_moved(self, show_id: str, person: str, cart: Cart, moved: dict[str, Level]) -> None:
-        """Tell of a bag that changed. When that fails the buyer hears store_down; the same `op` again is the same hold."""
+        """Tell of a bag that changed. Should that fail, the buyer hears store_down; the same `op` is the same hold."""
         await asyncio.gather(
             self._stock_moved(show_id, moved),
             self._bus.tell(show_id, person, "cart.changed", CartChanged(cart)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from chat.hub import Hub
 from chat.socket import room_endpoint
 from live.clock import Clock
 from live.desk.control import coalesce
-from live.desk.wiring import Services, services
+from live.desk.wiring import services
 from live.settings import Settings
 from live.web import errors
 from live.web.access import AccessLog, Figures
@@ -32,23 +32,23 @@ from live.web.templating import STATIC, Pages
 log = structlog.get_logger()
 
 
-def create_app(
-    settings: Settings, *, clock: Clock | None = None, on_crash: Callable[[], None] | None = None
-) -> Starlette:
+def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
     """The application: pages, API, WHIP/WHEP, the room's sockets. Its lifespan owns the stores and the hub.
 
-    `on_crash` is called when a task that must run for ever ends: a process without a hub is better started again.
+    `app.state.on_crash` is called when a task that must run for ever ends: a process without a hub is better started
+    again.
     """
     figures = Figures()
     app = Starlette(
         routes=[],
         middleware=[Middleware(AccessLog, figures=figures), Middleware(SecurityHeaders, settings=settings)],
         exception_handlers=dict.fromkeys(errors.EXCEPTIONS, errors.respond),
-        lifespan=lambda app: _life(app, settings, clock, on_crash),
+        lifespan=lambda app: _life(app, settings, clock),
     )
     app.state.figures = figures
     app.state.pages = Pages(settings)
     app.state.draining = False
+    app.state.on_crash = lambda: None
     app.router.routes.extend(_routes(settings))
     return app
 
@@ -64,9 +64,7 @@ def _routes(settings: Settings) -> list[BaseRoute]:
 
 
 @asynccontextmanager
-async def _life(
-    app: Starlette, settings: Settings, clock: Clock | None, on_crash: Callable[[], None] | None
-) -> AsyncIterator[None]:
+async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         s = await stack.enter_async_context(services(settings, clock=clock))
         hub = Hub(
@@ -82,7 +80,7 @@ async def _life(
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
         app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(_for_ever(run, on_crash)) for run in (hub.run, s.desk.run)]
+            owned = [tasks.create_task(_for_ever(run, app)) for run in (hub.run, s.desk.run)]
             try:
                 yield
             finally:
@@ -91,13 +89,12 @@ async def _life(
                 app.router.routes.pop()
 
 
-async def _for_ever(run: Callable[[], object], on_crash: Callable[[], None] | None) -> None:
+async def _for_ever(run: Callable[[], Awaitable[None]], app: Starlette) -> None:
     try:
-        await run()  # type: ignore[misc]
+        await run()
     except Exception:
         log.error("owned_task.ended", task=getattr(run, "__qualname__", "?"), exc_info=True)
-        if on_crash is not None:
-            on_crash()
+        app.state.on_crash()
 
 
 class Versioned(StaticFiles):
@@ -125,9 +122,3 @@ class Kept(StaticFiles):
         response = await super().get_response(path, scope)
         response.headers["Cache-Control"] = "public, max-age=86400"
         return response
-
-
-def services_of(app: Starlette) -> Services:
-    """The parts of a running application, typed."""
-    found: Services = app.state.services
-    return found

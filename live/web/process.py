@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import socket as sockets
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -32,6 +33,12 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
         super().__init__(config)
         self._app = app
+        self.crashed = False
+
+    def crash(self) -> None:
+        """A task that must run for ever ended: go, and be started again."""
+        self.crashed = True
+        self.should_exit = True
 
     async def shutdown(self, sockets: list[sockets.socket] | None = None) -> None:
         # First the listener, or a drained socket comes straight back to us.
@@ -60,12 +67,7 @@ class Server(uvicorn.Server):
 
 def new_server(settings: Settings, app: Starlette | None = None) -> Server:
     """The server for `settings`, not started. Tests start it on port 0."""
-    held: list[Server] = []
-
-    def stop() -> None:
-        held[0].should_exit = True
-
-    app = app or create_app(settings, on_crash=stop)
+    app = app or create_app(settings)
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -87,12 +89,15 @@ def new_server(settings: Settings, app: Starlette | None = None) -> Server:
         h11_max_incomplete_event_size=32 * 1024,
     )
     server = Server(config, app)
-    held.append(server)
+    app.state.on_crash = server.crash
     return server
 
 
 def run(settings: Settings) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop. Exits with 1 when it had to stop by itself."""
     logs.configure(settings)
     log.info("web.starting", url=settings.base_url)
-    new_server(settings).run()
+    server = new_server(settings)
+    server.run()
+    if server.crashed:
+        sys.exit(1)

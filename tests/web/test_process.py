@@ -10,9 +10,12 @@ import sys
 
 import httpx
 import pytest
-from house import Browser, until
+import structlog
+from house import Browser, settings_for, until
 
 from chat.client import RoomClient
+from chat.hub import Hub
+from live.web.process import new_server
 
 START = "from live.settings import Settings; from live.web.process import run; run(Settings(_env_file=None))"
 
@@ -20,9 +23,7 @@ START = "from live.settings import Settings; from live.web.process import run; r
 @pytest.fixture
 async def process(tmp_path, redis_url):
     """The process, its address, and its end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     environment = {
         **os.environ,
         "REDIS_URL": redis_url,
@@ -43,7 +44,7 @@ async def process(tmp_path, redis_url):
             except httpx.TransportError:
                 return False
 
-        await until(answers, within_s=20)
+        await until(answers, within_s=60)
         yield child, origin, client
     if child.returncode is None:
         child.kill()
@@ -91,9 +92,28 @@ async def test_a_request_in_flight_finishes_before_the_process_goes(process):
         assert await child.wait() == 0
 
 
+async def test_a_process_whose_hub_ended_goes_so_that_it_is_started_again(tmp_path, redis_url, monkeypatch):
+    async def ends(_hub: Hub) -> None:
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(Hub, "run", ends)
+    with structlog.testing.capture_logs() as lines:
+        server = new_server(settings_for(tmp_path, redis_url, port=_free_port()))
+        async with asyncio.timeout(15):
+            await server.serve()
+    assert server.crashed
+    assert [line["task"] for line in lines if line["event"] == "owned_task.ended"] != []
+
+
 async def test_it_does_not_say_what_it_runs_on(process):
     _, _, client = process
     assert "server" not in (await client.get("/healthz")).headers
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 async def _closed(room: RoomClient) -> bool:
