@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import resource
 import secrets
 import socket
@@ -64,16 +65,15 @@ class RelayUnderTest:
             "FRONTROW_DATA_DIR": str(folder), "FRONTROW_RELAY_UDP_HOST": "127.0.0.1", "FRONTROW_RELAY_UDP_PORT": "0",
             "FRONTROW_RELAY_CAPACITY": str(capacity), "FRONTROW_LOG_FORMAT": "text",
         }  # fmt: skip
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RELAY], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if "relay.ready" in line:
-                self.control = line.partition("control=")[2].split()[0]
-                break
-        else:
-            raise SystemExit("the relay did not start")
+        log = folder / "relay.log"
+        with log.open("wb") as out:  # not a pipe: one that nobody drains would stop the relay
+            self.process = subprocess.Popen([sys.executable, "-c", RELAY], env=environment, stdout=out, stderr=out)
+        deadline = time.monotonic() + 30
+        while not (ready := re.search(r"relay.ready.*control=(\S+)", log.read_text())):
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the relay did not start:\n{log.read_text()}")
+            time.sleep(0.05)
+        self.control = ready[1]
         os.sched_setaffinity(self.process.pid, {core})
         token = sign(Settings(_env_file=None, data_dir=folder).key, "relay-control", "v1")
         self.http = httpx.AsyncClient(

@@ -229,6 +229,12 @@ class Relay:
             log.info("relay.handshake_failed", kind=session.kind, show=session.show, why=failed.why)
             self._end(session)
             return
+        except Exception:
+            # A peer that finds a fault of ours ends her own session, never the others'.
+            self.handshakes_failed += 1
+            log.exception("relay.handshake_broke", kind=session.kind, show=session.show)
+            self._end(session)
+            return
         if session.id in self.sessions:
             connected()
             log.info("relay.connected", kind=session.kind, show=session.show)
@@ -252,7 +258,10 @@ class Relay:
             await asyncio.sleep(TICK_S)
             count += 1
             for show in list(self.shows.values()):
-                show.tick(count)
+                try:
+                    show.tick(count)
+                except Exception:
+                    log.exception("relay.tick_broke", show=show.name)  # the other shows go on
             if count % 50 == 0:
                 self._sweep(self._now_ms())
 
