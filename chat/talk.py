@@ -1,6 +1,7 @@
 """What people say and what moderators do: the handlers of chat's own intents.
 
 Rules decide on the text (`moderation.rules`); what must not race is decided again inside the script that posts.
+It is one file because each handler is a few lines over the same stores and the same way of writing an act down.
 """
 
 from __future__ import annotations
