@@ -313,7 +313,7 @@ def doctor() -> None:
 
 @app.command()
 def version() -> None:
-    """Print the version."""
+    """Print the version that is installed."""
     from importlib.metadata import version as installed
 
     typer.echo(installed("frontrow"))

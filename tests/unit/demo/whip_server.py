@@ -37,7 +37,10 @@ class WhipServer:
         self._peers: list[RTCPeerConnection] = []
         self._tasks: list[asyncio.Task[None]] = []
         self.app = Starlette(
-            routes=[Route("/whip/show", self._post, methods=["POST"]), Route("/whip/show/1", self._delete, methods=["DELETE"])]
+            routes=[
+                Route("/whip/show", self._post, methods=["POST"]),
+                Route("/whip/show/1", self._delete, methods=["DELETE"]),
+            ]
         )
 
     async def _post(self, request: Request) -> Response:
@@ -51,9 +54,7 @@ class WhipServer:
         peer.on("track", self._track)
         await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         await peer.setLocalDescription(await peer.createAnswer())
-        return Response(
-            peer.localDescription.sdp, 201, {"Location": "/whip/show/1"}, media_type="application/sdp"
-        )
+        return Response(peer.localDescription.sdp, 201, {"Location": "/whip/show/1"}, media_type="application/sdp")
 
     async def _delete(self, request: Request) -> Response:
         self.received.deleted += 1

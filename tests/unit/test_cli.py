@@ -1,0 +1,244 @@
+"""The command line: every expected failure is a sentence and an exit code, nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from live import cli, supervisor
+from live.errors import Error
+from live.store import embedded
+from live.supervisor import Child, Supervisor
+
+ROOT = Path(__file__).parents[2]
+
+
+def frontrow(*arguments: str, data: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL", "PORT")}
+    return subprocess.run(
+        [sys.executable, "-m", "live.cli", *arguments],
+        env={**clean, "FRONTROW_DATA_DIR": str(data), **env},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+
+
+@contextmanager
+def taken(kind: socket.SocketKind) -> Iterator[int]:
+    with socket.socket(socket.AF_INET, kind) as holder:
+        holder.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        yield holder.getsockname()[1]
+
+
+COMMANDS = ["serve", "web", "relay", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
+            "staff remove", "staff link"]  # fmt: skip
+
+
+def test_every_command_has_help() -> None:
+    from typer.testing import CliRunner
+
+    for command in COMMANDS:
+        answer = CliRunner().invoke(cli.app, [*command.split(), "--help"])
+        assert answer.exit_code == 0, command
+        assert len(answer.output.split("\n")[2].strip()) > 20, command
+
+
+def test_a_taken_port_is_said_with_the_way_out(tmp_path: Path) -> None:
+    with taken(socket.SOCK_STREAM) as port:
+        said = frontrow("web", data=tmp_path, PORT=str(port))
+    assert said.returncode == 2
+    assert f"Port {port} is taken" in said.stderr
+    assert f"PORT={port + 1}" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_taken_udp_port_is_said_with_the_way_out(tmp_path: Path) -> None:
+    with taken(socket.SOCK_DGRAM) as port:
+        said = frontrow("relay", data=tmp_path, FRONTROW_RELAY_UDP_PORT=str(port), FRONTROW_RELAY_UDP_HOST="127.0.0.1")
+    assert said.returncode == 2
+    assert f"UDP port {port} is taken" in said.stderr
+    assert "FRONTROW_RELAY_UDP_PORT" in said.stderr
+
+
+def test_a_data_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = frontrow("staff", "list", data=tmp_path / "file" / "data")
+    assert said.returncode == 2
+    assert "FRONTROW_DATA_DIR" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_a_wrong_setting_is_named(tmp_path: Path) -> None:
+    said = frontrow("staff", "list", data=tmp_path, PORT="eighty")
+    assert said.returncode == 2
+    assert "PORT" in said.stderr
+    assert "eighty" in said.stderr
+    said = frontrow("staff", "list", data=tmp_path, FRONTROW_HOLD_TTL_S="3")
+    assert "FRONTROW_HOLD_TTL_S" in said.stderr
+
+
+def test_a_store_that_is_away_is_said(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        said = frontrow("staff", "list", data=tmp_path, REDIS_URL=f"redis://127.0.0.1:{nobody.getsockname()[1]}")
+    assert said.returncode == 1
+    assert "REDIS_URL" in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_publishing_without_a_key_says_where_it_is(tmp_path: Path) -> None:
+    said = frontrow("publish", "--to", "http://127.0.0.1:1/whip/x", data=tmp_path)
+    assert said.returncode == 2
+    assert "FRONTROW_PUBLISH_KEY" in said.stderr
+
+
+def test_doctor_finds_a_fresh_folder_well_and_a_taken_port_not(tmp_path: Path) -> None:
+    with taken(socket.SOCK_STREAM) as port:
+        said = frontrow("doctor", data=tmp_path, PORT=str(port), FRONTROW_RELAY_UDP_PORT="0")
+    assert said.returncode == 1
+    assert [line.split()[1] for line in said.stdout.splitlines() if line.startswith("✗")] == ["web"]
+    assert "I1–I5 hold" in said.stdout
+
+
+def all_of(kind: type[Error]) -> Iterator[type[Error]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from all_of(one)
+
+
+def test_every_failure_of_the_embedded_store_has_its_words() -> None:
+    failures = [
+        embedded.NoServer(["valkey-server"], "why"),
+        embedded.FolderNotWritable(Path("/x"), "why"),
+        embedded.StoreCorrupt(Path("/x"), "redis-check-aof --fix /x", "log"),
+        embedded.StoreTooOld(Path("/x"), "7.0.1", "log"),
+        embedded.StoreWontStart(Path("/x"), "log"),
+    ]
+    assert {type(failure) for failure in failures} == set(all_of(embedded.StoreError))
+    for failure in failures:
+        sentence, code = cli.words(failure)
+        assert code in (1, 2)
+        assert sentence[0].isupper()
+        assert not sentence.lower().startswith(failure.code.replace("_", " ")), "it fell through to the general words"
+
+
+# ---- the supervisor ----------------------------------------------------------------------------
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", program]
+
+
+READY = "import signal, sys, time\nprint('ready', flush=True)\n"
+
+
+async def test_stopping_stops_all_and_leaves_no_process() -> None:
+    lines: list[tuple[str, str]] = []
+    ready = asyncio.Event()
+
+    def sink(name: str, line: str) -> None:
+        lines.append((name, line))
+        if sum(text.startswith("ready") for _, text in lines) == 2:
+            ready.set()
+
+    runs = Supervisor(sink)
+    for name in ("one", "two"):
+        runs.start(Child(name, python(READY + "import os; print('pid', os.getpid(), flush=True)\ntime.sleep(60)")))
+    async with asyncio.timeout(20):
+        await ready.wait()
+        while sum(text.startswith("pid") for _, text in lines) < 2:
+            await asyncio.sleep(0.01)
+        await runs.close()
+    for pid in [int(text.split()[1]) for _, text in lines if text.startswith("pid")]:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    assert runs.returncode == 0
+
+
+async def test_a_process_that_ends_is_started_again(tmp_path: Path) -> None:
+    again = asyncio.Event()
+    lines: list[str] = []
+
+    def sink(_name: str, line: str) -> None:
+        lines.append(line)
+        if line == "second":
+            again.set()
+
+    mark = tmp_path / "ran"
+    program = f"""
+import pathlib, time
+mark = pathlib.Path({str(mark)!r})
+if mark.exists():
+    print("second", flush=True); time.sleep(60)
+mark.touch()
+"""
+    runs = Supervisor(sink)
+    runs.start(Child("web", python(program)))
+    async with asyncio.timeout(20):
+        await again.wait()
+        await runs.close()
+    assert any("exit code 0" in line for line in lines)
+
+
+async def test_a_process_that_was_started_wrongly_stops_everything_with_its_code() -> None:
+    runs = Supervisor(lambda _name, _line: None)
+    runs.start(Child("worker", python("import time; time.sleep(60)")))
+    runs.start(Child("web", python("import sys; sys.exit(2)")))
+    async with asyncio.timeout(20):
+        await runs.wait()
+        await runs.close()
+    assert runs.returncode == 2
+
+
+async def test_a_process_that_will_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "DRAIN_S", 0.3)
+    ready = asyncio.Event()
+    runs = Supervisor(lambda _name, line: ready.set() if line == "ready" else None)
+    runs.start(
+        Child(
+            "web", python("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "time.sleep(60)")
+        )
+    )
+    async with asyncio.timeout(20):
+        await ready.wait()
+        await runs.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux's")
+async def test_a_supervisor_that_is_killed_takes_its_children_along() -> None:
+    program = """
+import asyncio, sys
+from live.supervisor import Child, Supervisor
+async def main():
+    runs = Supervisor(lambda name, line: print(line, flush=True))
+    runs.start(Child("web", [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"]))
+    await runs.wait()
+asyncio.run(main())
+"""
+    parent = await asyncio.create_subprocess_exec(*python(program), cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    async with asyncio.timeout(30):
+        child = int(await parent.stdout.readline())
+        os.kill(child, 0)
+        parent.send_signal(signal.SIGKILL)
+        await parent.wait()
+        while Path(f"/proc/{child}").exists() and " Z " not in Path(f"/proc/{child}/stat").read_text():
+            await asyncio.sleep(0.02)
+
+
+def test_an_installed_wheel_runs_the_same_processes_as_the_procfile() -> None:
+    assert (ROOT / "Procfile").read_text() == supervisor._LINES
+    assert [child.name for child in supervisor.of_procfile({})] == ["web", "relay", "worker"]
