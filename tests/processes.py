@@ -34,14 +34,7 @@ START_WITHIN_S = 40.0  # two busy cores import everything three times
 STOP_WITHIN_S = 25.0
 LOOK_EVERY_S = 0.02
 
-# What `frontrow web`, `frontrow work` and `frontrow relay` run.
-COMMANDS = {
-    "web": "from live.web.process import run; run(Settings())",
-    "worker": "import asyncio; from live import logs; from live.worker.main import run;"
-    " logs.configure(Settings()); asyncio.run(run(Settings()))",
-    "relay": "import asyncio; from live import logs; from live.relay.server import run;"
-    " logs.configure(Settings()); asyncio.run(run(Settings()))",
-}
+COMMANDS = {"web": "web", "worker": "work", "relay": "relay"}  # process of the Procfile -> frontrow's command
 
 
 class ShowServer:
@@ -99,8 +92,9 @@ class ShowServer:
 
     def start(self, name: str) -> int:
         """Start a process ("store", "web", "worker", "relay") and wait until it serves; its pid."""
-        command = [sys.executable, "-c", f"from live.settings import Settings; {COMMANDS.get(name)}"]
-        if name == "store":
+        if name != "store":
+            command = [sys.executable, "-m", "live.cli", COMMANDS[name]]
+        else:
             command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self._socket)]
             command += ["--unixsocketperm", "700", "--dir", str(self.data_dir), "--save", ""]
             command += ["--appendonly", "yes", "--appendfsync", "always"]
