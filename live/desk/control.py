@@ -117,6 +117,7 @@ class Desk:
         self._told: dict[str, Tally] = {}
         self._pictures: dict[str, Picture] = {}
         gate.on_rebuilt = self.stock_rebuilt
+        checkout.on_settled = self.announce
 
     # ---- the room's side -----------------------------------------------------------------------
 
