@@ -145,9 +145,9 @@ async def live(running: Stage, **camera: Any) -> Camera:
 
 async def test_a_joiner_gets_the_key_frame_at_once_and_everything_after_it_in_order(running: Stage) -> None:
     camera = await live(running)
-    for _ in range(30):
+    for count in range(6, 94, 3):  # one by one: a burst would overflow a small machine's socket buffer
         camera.frame()
-    await until(lambda: running.show.tracks["video"].packets == 93)
+        await until(lambda count=count: running.show.tracks["video"].packets == count)
     viewer = Viewer()
     await viewer.on(running)
     await until(lambda: len(viewer.order) == 93)  # the publisher sends nothing meanwhile: all of it is the cache
@@ -371,6 +371,7 @@ async def test_garbage_disturbs_nobody_and_is_not_answered(running: Stage) -> No
     to = running.relay.port.candidates[0]
     sessions = len(running.relay.sessions)
     for size in range(1, 1400, 7):
+        await asyncio.sleep(0)  # the relay shares this loop: let it read, or only the kernel's buffer is tested
         for first in (0, 1, 22, 128, 200, 255):
             stranger.sendto(bytes((first,)) + secrets.token_bytes(size), to)
             viewer.caller.socket.sendto(bytes((first,)) + secrets.token_bytes(size), to)  # even from a known address
