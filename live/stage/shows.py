@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import builtins
+import re
 
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
-from live.errors import Conflict, NotFound
+from live.errors import Conflict, Invalid, NotFound
 from live.ids import digest, new_id, new_secret
 from live.stage import show as rules
 from live.stage import timeline
 from live.stage.show import Act, Ended, Opened, Show
 from live.store.sql import Database
 from live.store.tables import brands, shows
+
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")  # part of addresses, of WHIP's too
 
 
 class Shows:
@@ -66,7 +69,9 @@ class Shows:
         hold_ttl_s: int = 300,
         max_per_buyer: int = 4,
     ) -> Show:
-        """A show to come. Raises: Conflict when the slug is taken."""
+        """A show to come. Raises: Invalid (slug: small letters, digits and hyphens), Conflict when it is taken."""
+        if not SLUG.fullmatch(slug):
+            raise Invalid("slug", "takes 1 to 64 small letters, digits and hyphens")
         show_id = new_id("shw")
 
         def write(sql: Connection) -> Show:

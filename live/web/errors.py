@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import quote
 
 import jinja2
 import msgspec
@@ -126,7 +127,7 @@ def _as_json(problem: Problem) -> Response:
 
 def _as_page(request: Request, error: Exception, problem: Problem) -> Response:
     if isinstance(error, SignInNeeded) and request.method == "GET":
-        return RedirectResponse(f"/sign-in?next={request.url.path}", 303)
+        return RedirectResponse(f"/sign-in?next={quote(request.scope['path'])}", 303)
     try:
         pages: Pages = request.app.state.pages
         return pages.response(request, "pages/error.html", {"problem": problem}, status=problem.status)
