@@ -216,7 +216,8 @@ def prepare(path: Path, cache: Path, say: Say) -> Ready:
     """
     try:
         with av.open(str(path)) as source:
-            if not source.streams.video:
+            # FFmpeg takes any text for a terminal's recording and would film it.
+            if not source.streams.video or source.format.name == "tty":
                 raise Unplayable(path, "it has no picture")
             found = _look_at(source)
         video = path if found.why is None else _encoded(path, cache, found, say)

@@ -28,7 +28,8 @@ def film(path: Path, codec: str, *, sound: str | None = "aac", b_frames: int = 0
         video = output.add_stream(codec, rate=25)
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
         if codec == "libx264":
-            video.options = {"g": "25", "bf": str(b_frames), "preset": "veryfast"}
+            profile = "main" if b_frames else "baseline"  # aiortc takes no other offer
+            video.options = {"g": "25", "bf": str(b_frames), "preset": "veryfast", "profile": profile}
         audio = output.add_stream(sound, rate=44_100, layout="stereo") if sound else None
         for number in range(int(seconds * 25)):
             picture = np.random.default_rng(number).integers(40, 200, (270, 320), dtype=np.uint8)

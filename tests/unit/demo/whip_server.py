@@ -1,4 +1,4 @@
-"""A WHIP server for tests of the publisher: aiortc receives and decodes, so that what arrives is what a browser shows."""
+"""A WHIP server for tests of the publisher: aiortc receives and decodes what arrives, as a browser would."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def whip_server(key: str = "a-key") -> AsyncIterator[tuple[str, WhipServer
     whip = WhipServer(key)
     server = uvicorn.Server(uvicorn.Config(whip.app, port=0, log_level="warning", lifespan="off", ws="none"))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
