@@ -114,7 +114,8 @@ export function flag(element, name, on) {
  * @param {string} [alt]
  */
 export function picture(image, src, alt = "") {
-  if (src && image.getAttribute("src") !== src) image.src = src;
+  if (!src) image.removeAttribute("src");
+  else if (image.getAttribute("src") !== src) image.src = src;
   if (image.alt !== alt) image.alt = alt;
 }
 
