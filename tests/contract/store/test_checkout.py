@@ -20,7 +20,8 @@ from live.errors import (
     PriceChanged,
     SoldOut,
 )
-from live.shop.checkout import PAYING_MS
+from live.shop.checkout import PAYING_MS, Checkout
+from live.shop.payments.port import Charge
 from live.shop.payments.sandbox import SandboxProvider
 from live.store import keys
 from live.store.tables import ledger, outbox
@@ -493,6 +494,75 @@ async def test_the_last_unit_raced_by_a_hundred_is_sold_once(world: World) -> No
     assert sorted(answers) == ["paid", *["told 0 left"] * 99]
     assert await world.sold("COAT-38") == 1
     assert await world.wrong() == []
+
+
+async def test_a_process_that_is_a_moment_late_claims_nothing_anew(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 3})
+    await world.add("per_ada", "COAT-38")
+    placed = await world.place("per_ada")
+    await world.provider.choose(placed.payment_ref, "success")
+    late = _Late(world)
+    slow = asyncio.ensure_future(late.checkout.settle(placed.payment_ref))
+    await late.has_asked.wait()
+    first = await world.checkout.settle(placed.payment_ref)
+    assert first is not None
+    assert first.status == "paid"
+    late.may_go_on.set()
+    second = await slow
+    assert second is not None
+    assert (second.status, second.changed) == ("paid", False)
+    assert await world.left("COAT-38") == 2
+    assert await world.wrong() == []
+
+
+async def test_a_late_process_does_not_sell_what_another_has_decided_to_refund(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 1})
+    await world.add("per_ada", "COAT-38")
+    placed = await world.place("per_ada")
+    await _lapse_all(world)
+    await world.buy("per_bea", "COAT-38")
+    await world.provider.choose(placed.payment_ref, "success")
+    late = _Late(world)
+    slow = asyncio.ensure_future(late.checkout.settle(placed.payment_ref))
+    await late.has_asked.wait()
+
+    async def dies(*_args, **_kwargs):  # type: ignore[no-untyped-def]
+        raise ConnectionError
+
+    world.provider.refund = dies  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        await world.checkout.settle(placed.payment_ref)
+    del world.provider.refund
+    await world.db.write(lambda c: c.execute(text("update variants set on_hand = 5")).rowcount)
+    await world.gate.reconcile(world.show)
+    assert await world.left("COAT-38") == 4, "the premise: a claim would find a piece now"
+    late.may_go_on.set()
+    await slow
+    assert (await world.orders.by_id(placed.order_id)).status == "pending", "decided, not yet done"
+    assert await world.left("COAT-38") == 4
+    settled = await world.checkout.settle(placed.payment_ref)
+    assert settled is not None
+    assert settled.status == "refunded"
+    assert await world.wrong() == []
+
+
+class _Late:
+    """Another process's checkout, which has read the payment and waits for the provider's answer."""
+
+    def __init__(self, world: World) -> None:
+        self.has_asked = asyncio.Event()
+        self.may_go_on = asyncio.Event()
+        late = self
+
+        class Slow(SandboxProvider):
+            async def fetch(self, ref: str) -> Charge:
+                answer = await super().fetch(ref)
+                late.has_asked.set()
+                await late.may_go_on.wait()
+                return answer
+
+        provider = Slow(world.db, world.settings, world.clock)
+        self.checkout = Checkout(world.db, world.gate, world.carts, provider, world.clock, world.settings)
 
 
 async def _lapse_all(world: World) -> None:
