@@ -7,23 +7,18 @@ anybody told. A process that dies in between has told too little, never too much
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError
 
 from chat.bus import RedisBus
-from chat.envelope import decode_envelope
 from chat.errors import Blocked
 from chat.errors import Error as RoomError
-from chat.hub import Hub
-from chat.intent import Intent
 from chat.message import display_name
 from chat.moderation.rules import Terms, has_link
-from chat.outbox import Item
 from chat.ports import Member
 from live.accounts.sessions import Sessions
 from live.clock import Clock
@@ -33,19 +28,13 @@ from live.desk.programme import Programme, Programmes
 from live.desk.relays import Relays
 from live.errors import Error, HoldLapsed, Overloaded, PriceChanged
 from live.events import (
-    INTENTS,
-    PLAY_INTENTS,
-    PRIVATE,
     Card,
     CardDropped,
     CardWithdrawn,
     Cart,
-    CartAdd,
     CartChanged,
-    CartRemove,
     Level,
     LiveSnapshot,
-    LookIntent,
     OrderChanged,
     Picture,
     PictureChanged,
@@ -120,24 +109,6 @@ class Desk:
         checkout.on_settled = self.announce
 
     # ---- the room's side -----------------------------------------------------------------------
-
-    def attend(self, hub: Hub) -> None:
-        """Take the intents of live.events.INTENTS from the room's sockets, each for its least role."""
-        acts: dict[str, Callable[[Intent], Awaitable[object]]] = {
-            "cart.add": self._on_cart_add,
-            "cart.remove": self._on_cart_remove,
-            "card.drop": self._on_drop,
-            "card.withdraw": self._on_withdraw,
-            "look.next": self._on_next,
-            "show.open": self._on_open,
-            "show.end": self._on_end,
-        }
-        # The games' intents are taken by live.desk.play.
-        mine = INTENTS.keys() - PLAY_INTENTS.keys()
-        assert acts.keys() == mine, "every intent of the catalogue has its handler, and no other"
-        for kind, handler in acts.items():
-            hub.on(kind, handler, role=INTENTS[kind][1])
-        self._play.register(hub)
 
     def media_ms(self, room: str) -> int | None:
         """Media time to stamp a line with, by the clock as read a second ago; None without a picture."""
@@ -375,31 +346,6 @@ class Desk:
             self._told[show_id] = tally
             await self._bus.tell_role(show_id, "host", "tally.changed", TallyChanged(tally))
 
-    # ---- intents -------------------------------------------------------------------------------
-
-    async def _on_cart_add(self, intent: Intent) -> object:
-        body = intent.read(CartAdd)
-        return {"cart": await self.add_to_cart(intent.room, intent.member.person, body.sku, body.qty, op=intent.op)}
-
-    async def _on_cart_remove(self, intent: Intent) -> object:
-        body = intent.read(CartRemove)
-        return {"cart": await self.remove_from_cart(intent.room, intent.member.person, body.sku, op=intent.op)}
-
-    async def _on_drop(self, intent: Intent) -> object:
-        return {"look": await self.drop(intent.room, intent.read(LookIntent).look, intent.member.person)}
-
-    async def _on_withdraw(self, intent: Intent) -> object:
-        return {"look": await self.withdraw(intent.room, intent.read(LookIntent).look, intent.member.person)}
-
-    async def _on_next(self, intent: Intent) -> object:
-        return {"look": await self.next_look(intent.room, intent.member.person)}
-
-    async def _on_open(self, intent: Intent) -> object:
-        return {"show": await self.open_show(intent.room, intent.member.person)}
-
-    async def _on_end(self, intent: Intent) -> object:
-        return {"show": await self.end_show(intent.room, intent.member.person)}
-
     # ---- telling -------------------------------------------------------------------------------
 
     async def _stock_moved(self, show_id: str, levels: dict[str, Level]) -> None:
@@ -438,21 +384,6 @@ class Desk:
 
     async def _media_now(self, show_id: str) -> int:
         return media_at(await self._media.picture(show_id), self._clock.now_ms())
-
-
-def coalesce(item: Item) -> str | None:
-    """For a slow reader: events with the same name here replace one another, because each says all of its thing."""
-    if item.kind in PRIVATE and item.kind != "order.changed":
-        return item.kind
-    if item.kind == "stock.changed":
-        # Only of the very same SKUs: another set would lose those that it doesn't name.
-        stock = msgspec.json.decode(decode_envelope(item.data).body, type=_Skus).stock
-        return "stock.changed " + " ".join(sorted(stock))
-    return None
-
-
-class _Skus(msgspec.Struct):
-    stock: dict[str, msgspec.Raw]
 
 
 def _card_as_dropped(programme: Programme, look: runsheet.Look) -> Card:

@@ -18,7 +18,8 @@ from starlette.types import Scope
 from chat.hub import Hub
 from chat.socket import room_endpoint
 from live.clock import Clock
-from live.desk.control import coalesce
+from live.desk.coalesce import coalesce
+from live.desk.intents import attend
 from live.desk.wiring import services
 from live.settings import Settings
 from live.web import errors
@@ -75,7 +76,7 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
             media_ms=s.desk.media_ms,
             coalesce=coalesce,
         )
-        s.desk.attend(hub)
+        attend(hub, s.desk, s.play)
         app.state.services, app.state.hub = s, hub
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
         app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))

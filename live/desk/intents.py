@@ -1,0 +1,61 @@
+"""The desk's ear in the room: each intent of live.events.INTENTS, its least role, and what the desk does of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from chat.hub import Hub
+from chat.intent import Intent
+from live.desk.control import Desk
+from live.desk.play import PlayDesk
+from live.events import INTENTS, PLAY_INTENTS, CartAdd, CartRemove, LookIntent
+
+
+def attend(hub: Hub, desk: Desk, play: PlayDesk) -> None:
+    """Take the intents from the room's sockets. The games' are taken by live.desk.play."""
+    ear = _Ear(desk)
+    acts: dict[str, Callable[[Intent], Awaitable[object]]] = {
+        "cart.add": ear.cart_add,
+        "cart.remove": ear.cart_remove,
+        "card.drop": ear.drop,
+        "card.withdraw": ear.withdraw,
+        "look.next": ear.next_look,
+        "show.open": ear.open_show,
+        "show.end": ear.end_show,
+    }
+    mine = INTENTS.keys() - PLAY_INTENTS.keys()
+    assert acts.keys() == mine, "every intent of the catalogue has its handler, and no other"
+    for kind, handler in acts.items():
+        hub.on(kind, handler, role=INTENTS[kind][1])
+    play.register(hub)
+
+
+class _Ear:
+    """Reads an intent's body and says what came of it."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def cart_add(self, intent: Intent) -> object:
+        ask = intent.read(CartAdd)
+        cart = await self._desk.add_to_cart(intent.room, intent.member.person, ask.sku, ask.qty, op=intent.op)
+        return {"cart": cart}
+
+    async def cart_remove(self, intent: Intent) -> object:
+        ask = intent.read(CartRemove)
+        return {"cart": await self._desk.remove_from_cart(intent.room, intent.member.person, ask.sku, op=intent.op)}
+
+    async def drop(self, intent: Intent) -> object:
+        return {"look": await self._desk.drop(intent.room, intent.read(LookIntent).look, intent.member.person)}
+
+    async def withdraw(self, intent: Intent) -> object:
+        return {"look": await self._desk.withdraw(intent.room, intent.read(LookIntent).look, intent.member.person)}
+
+    async def next_look(self, intent: Intent) -> object:
+        return {"look": await self._desk.next_look(intent.room, intent.member.person)}
+
+    async def open_show(self, intent: Intent) -> object:
+        return {"show": await self._desk.open_show(intent.room, intent.member.person)}
+
+    async def end_show(self, intent: Intent) -> object:
+        return {"show": await self._desk.end_show(intent.room, intent.member.person)}
