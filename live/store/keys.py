@@ -22,7 +22,7 @@ relay:<id>                 hash    10 s from the beat  relay.server     control 
 relays                     set     -                   relay.server     ids of relays, pruned by readers
 relay:show:<show>          string  10 s from the beat  relay.server     id of the relay with the publisher
 session:<digest>           hash    30 days from use    accounts         person, device, staff id, name, csrf
-staff-sessions:<staff>     set     30 days from use    accounts         digests of the sessions someone is signed in with
+staff-sessions:<staff>     set     30 days from use    accounts         digests of the sessions of one signed in
 signin:<digest>            hash    as issued           accounts         one-click link: staff id or guest
 throttle:<what>:<who>      string  the window          accounts, web    count of tries in the window
 lock:<name>                string  as taken            store            one process at a time
