@@ -18,9 +18,7 @@ class Settings(BaseSettings):
     """One process's settings. Field `hold_ttl_s` is the environment's `FRONTROW_HOLD_TTL_S`; three keep the
     names that hosting platforms give them: `REDIS_URL`, `DATABASE_URL`, `PORT`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="FRONTROW_", env_file=".env", extra="ignore", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="FRONTROW_", env_file=".env", extra="ignore", populate_by_name=True)
 
     # where things are
     data_dir: Path = Field(Path("data"), description="Folder of the embedded stores, pictures and recordings.")

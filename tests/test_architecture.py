@@ -84,7 +84,11 @@ def test_private_names_of_aiortc_are_kept_in_one_file() -> None:
         if path.name == "peer.py":
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ("aiortc", "aioice", "pylibsrtp"):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in (
+                "aiortc",
+                "aioice",
+                "pylibsrtp",
+            ):
                 private = [alias.name for alias in node.names if alias.name.startswith("_")]
                 assert not private, f"{path.name} imports {private}: only peer.py may"
 

@@ -223,9 +223,7 @@ def prepare(path: Path, cache: Path, say: Say) -> Ready:
         video = path if found.why is None else _encoded(path, cache, found, say)
         heard = _sound_of(path, cache, say)
         if found.why is None and found.gop_s > LONG_GOP_S:
-            say(
-                f"{path.name} has a key frame every {found.gop_s:.0f} s only: who joins waits up to that long."
-            )
+            say(f"{path.name} has a key frame every {found.gop_s:.0f} s only: who joins waits up to that long.")
         return Ready(video, heard, _length_of(video))
     except (FFmpegError, OSError) as error:
         raise Unplayable(path, error.strerror or str(error)) from error

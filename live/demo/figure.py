@@ -93,7 +93,9 @@ def _legs(sheet: Sheet, who: Dressed, pose: Pose, *, bare_from: float = 480) -> 
             sheet.shape(limb([calf, ankle], [30, 17]), dim)
         shoe = who.shoe if index == pose.front_leg else shaded(who.shoe, 0.3)
         sheet.shape(limb([(ankle[0], ankle[1] - 6), (toe[0], toe[1] - 26), toe], [19, 25, 14]), dim)
-        sheet.shape(limb([(ankle[0], ankle[1] + 20), (toe[0], toe[1] - 20), (toe[0], toe[1] + 6)], [17, 29, 9]), cloth(shoe))
+        sheet.shape(
+            limb([(ankle[0], ankle[1] + 20), (toe[0], toe[1] - 20), (toe[0], toe[1] + 6)], [17, 29, 9]), cloth(shoe)
+        )
 
 
 def _arm(sheet: Sheet, who: Dressed, pose: Pose, side: int, sleeve: Colour | None, width: float = 1.0) -> None:
@@ -128,7 +130,9 @@ def _torso(sheet: Sheet, who: Dressed, pose: Pose) -> list[Point]:
     sheet.shape(outline, skin(who.skin))
     # collar bones
     for side in (-1, 1):
-        sheet.line([(x + side * 8, 178), (x + side * 34, 171), (x + side * 62, 172)], shaded(who.skin, 0.4), 4, opacity=0.4)
+        sheet.line(
+            [(x + side * 8, 178), (x + side * 34, 171), (x + side * 62, 172)], shaded(who.skin, 0.4), 4, opacity=0.4
+        )
     return outline
 
 
@@ -149,7 +153,9 @@ def _head(sheet: Sheet, who: Dressed, pose: Pose) -> None:
         sheet.line([(x + side * 6, 49), (x + side * 15, 44), (x + side * 25, 49)], ink, 3.0, opacity=0.75)
         sheet.shape(ellipse(x + side * 20, 78, 9, 6), (206, 92, 84), inside=face, blur=5, opacity=0.35)
     sheet.line([(x + 2, 62), (x + 5, 76), (x + 1, 81)], shaded(who.skin, 0.5), 3.0, opacity=0.55)
-    lips = smooth([(x - 11, 93), (x - 4, 90), (x, 91.5), (x + 4, 90), (x + 11, 93), (x + 5, 98.5), (x, 100), (x - 5, 98.5)], 6)
+    lips = smooth(
+        [(x - 11, 93), (x - 4, 90), (x, 91.5), (x + 4, 90), (x + 11, 93), (x + 5, 98.5), (x, 100), (x - 5, 98.5)], 6
+    )
     sheet.shape(lips, mix((168, 38, 52), who.skin, 0.18))
     _front_hair(sheet, who, x, face)
 
@@ -188,7 +194,9 @@ def _back_hair(sheet: Sheet, who: Dressed, pose: Pose) -> None:
                     (x + 54 + late, 206), (x + 48, 120), (x + 42, 40)]), hair)  # fmt: skip
     elif who.hair == "tail":
         late = pose.sway * 0.5
-        sheet.shape(limb([(x + 16, 20), (x + 50, 60), (x + 54 + late, 150), (x + 44 + late * 1.4, 230)], [20, 30, 26, 5]), hair)
+        sheet.shape(
+            limb([(x + 16, 20), (x + 50, 60), (x + 54 + late, 150), (x + 44 + late * 1.4, 230)], [20, 30, 26, 5]), hair
+        )
 
 
 # ---- cloth -------------------------------------------------------------------------------------
@@ -214,32 +222,69 @@ def _skirt(
     # The hem is a soft wave, lower in the middle: we look down on it a little.
     waves = max(2, folds // 2)
     edge = [
-        (middle(hem) + half(hem) * (-1 + 2 * step / (waves * 2)), hem + 12 + (7 if step % 2 else -3) + 10 * sin(pi * step / (waves * 2)))
+        (
+            middle(hem) + half(hem) * (-1 + 2 * step / (waves * 2)),
+            hem + 12 + (7 if step % 2 else -3) + 10 * sin(pi * step / (waves * 2)),
+        )
         for step in range(1, waves * 2)
     ]
     outline = smooth([*left, *edge, *right], 6)
     sheet.shape(outline, cloth(colour))
     for fold in range(folds):
         place = -1 + 2 * (fold + 0.5) / folds
-        line = [(middle(y) + half(y) * place * (0.82 + 0.12 * (y - top) / (hem - top)), y) for y in (top + (hem - top) * s for s in (0.04, 0.35, 0.7, 1.04))]
+        line = [
+            (middle(y) + half(y) * place * (0.82 + 0.12 * (y - top) / (hem - top)), y)
+            for y in (top + (hem - top) * s for s in (0.04, 0.35, 0.7, 1.04))
+        ]
         wide = width * 1.5 / folds
-        sheet.shape(limb(line, [2, wide * 0.3, wide * 0.62, wide]), shaded(colour, depth), inside=outline, blur=wide * 0.14 + 1.5, opacity=0.62)
+        sheet.shape(
+            limb(line, [2, wide * 0.3, wide * 0.62, wide]),
+            shaded(colour, depth),
+            inside=outline,
+            blur=wide * 0.14 + 1.5,
+            opacity=0.62,
+        )
         bright = [(px - wide * 0.72, py) for px, py in line]
-        sheet.shape(limb(bright, [1, wide * 0.16, wide * 0.3, wide * 0.42]), lit(colour, 0.42), inside=outline, blur=wide * 0.10 + 1, opacity=0.34)
+        sheet.shape(
+            limb(bright, [1, wide * 0.16, wide * 0.3, wide * 0.42]),
+            lit(colour, 0.42),
+            inside=outline,
+            blur=wide * 0.10 + 1,
+            opacity=0.34,
+        )
     return outline
 
 
-def _bodice(sheet: Sheet, pose: Pose, colour: Colour, *, neckline: Literal["strapless", "v", "straps", "high"], bottom: float = 392) -> None:
+def _bodice(
+    sheet: Sheet,
+    pose: Pose,
+    colour: Colour,
+    *,
+    neckline: Literal["strapless", "v", "straps", "high"],
+    bottom: float = 392,
+) -> None:
     x, w = pose.shoulder, pose.at(365)
     if neckline == "strapless":
         top = [(-73 + x, 226), (-40 + x, 206), (x, 224), (40 + x, 206), (73 + x, 226)]
     elif neckline == "v":
-        top = [(-84 + x, 176), (-56 + x, 160), (-36 + x, 158), (-18 + x, 200), (x, 262), (18 + x, 200), (36 + x, 158), (56 + x, 160), (84 + x, 176)]
+        top = [
+            (-84 + x, 176),
+            (-56 + x, 160),
+            (-36 + x, 158),
+            (-18 + x, 200),
+            (x, 262),
+            (18 + x, 200),
+            (36 + x, 158),
+            (56 + x, 160),
+            (84 + x, 176),
+        ]
     elif neckline == "straps":
         top = [(-71 + x, 232), (-46 + x, 200), (-24 + x, 214), (x, 236), (24 + x, 214), (46 + x, 200), (71 + x, 232)]
     else:
         top = [(-88 + x, 178), (-56 + x, 160), (-24 + x, 146), (x, 150), (24 + x, 146), (56 + x, 160), (88 + x, 178)]
-    outline = smooth([*top, (70 + x, 268), (54 + w, 350), (54 + w, bottom), (-54 + w, bottom), (-54 + w, 350), (-70 + x, 268)])
+    outline = smooth(
+        [*top, (70 + x, 268), (54 + w, 350), (54 + w, bottom), (-54 + w, bottom), (-54 + w, 350), (-70 + x, 268)]
+    )
     sheet.shape(outline, cloth(colour))
     for side in (-1, 1):
         sheet.shape(ellipse(x + side * 34, 280, 30, 16), shaded(colour, 0.5), inside=outline, blur=10, opacity=0.38)
@@ -255,14 +300,35 @@ def _trousers(sheet: Sheet, who: Dressed, pose: Pose, colour: Colour, *, wide: f
         hip, knee, ankle, toe = pose.legs[index]
         cut = colour if index == pose.front_leg else shaded(colour, 0.28)
         side = -1 if index == 0 else 1
-        middle = [(hip[0] + side * 4, 400), (hip[0] + side * 5, 500), (knee[0] + side * 9, knee[1]), (ankle[0] + side * 14 + pose.sway * 0.3, min(toe[1] - 12, 972))]
+        middle = [
+            (hip[0] + side * 4, 400),
+            (hip[0] + side * 5, 500),
+            (knee[0] + side * 9, knee[1]),
+            (ankle[0] + side * 14 + pose.sway * 0.3, min(toe[1] - 12, 972)),
+        ]
         outline = limb(middle, [66, 92, 78 * wide, 96 * wide])
         sheet.shape(outline, cloth(cut))
         crease = [(px - 5, py) for px, py in middle[1:]]
         sheet.shape(limb(crease, [1, 5, 8]), lit(cut, 0.35), inside=outline, blur=2.5, opacity=0.5)
-        sheet.shape(limb([(px + 24 * wide, py) for px, py in middle[1:]], [8, 20, 36]), shaded(cut, 0.5), inside=outline, blur=8, opacity=0.5)
+        sheet.shape(
+            limb([(px + 24 * wide, py) for px, py in middle[1:]], [8, 20, 36]),
+            shaded(cut, 0.5),
+            inside=outline,
+            blur=8,
+            opacity=0.5,
+        )
     w = pose.at(400)
-    yoke = smooth([(-54 + w, 368), (54 + w, 368), (80 + pose.hip, 470), (70 + pose.hip, 516), (pose.hip, 530), (-70 + pose.hip, 516), (-80 + pose.hip, 470)])
+    yoke = smooth(
+        [
+            (-54 + w, 368),
+            (54 + w, 368),
+            (80 + pose.hip, 470),
+            (70 + pose.hip, 516),
+            (pose.hip, 530),
+            (-70 + pose.hip, 516),
+            (-80 + pose.hip, 470),
+        ]
+    )
     sheet.shape(yoke, cloth(colour))
     sheet.line([(w, 380), (pose.hip, 470), (pose.hip, 528)], shaded(colour, 0.5), 3, opacity=0.6)
 
@@ -280,15 +346,40 @@ def _jacket(
     left = [(-half + pose.at(y), y) for half, y in rows]
     right = [(half + pose.at(y), y) for half, y in reversed(rows)]
     bottom = [(pose.at(hem) - flare * 0.5, hem + 9), (pose.at(hem), hem + 13), (pose.at(hem) + flare * 0.5, hem + 9)]
-    outline = smooth([(-58 + x, 158), (-92 + x, 170), *left, *bottom, *right, (92 + x, 170), (58 + x, 158), (24 + x, 146), (-24 + x, 146)], 8)
+    outline = smooth(
+        [
+            (-58 + x, 158),
+            (-92 + x, 170),
+            *left,
+            *bottom,
+            *right,
+            (92 + x, 170),
+            (58 + x, 158),
+            (24 + x, 146),
+            (-24 + x, 146),
+        ],
+        8,
+    )
     sheet.shape(outline, cloth(colour))
     deep = pose.at(closing)
-    sheet.shape(smooth([(-34 + x, 148), (-14 + x, 250), (deep, closing), (14 + x, 250), (34 + x, 148), (x, 152)]), cloth(inner), inside=outline)
+    sheet.shape(
+        smooth([(-34 + x, 148), (-14 + x, 250), (deep, closing), (14 + x, 250), (34 + x, 148), (x, 152)]),
+        cloth(inner),
+        inside=outline,
+    )
     for fold in range(folds):
         place = -0.78 + 1.56 * (fold + 0.5) / folds
-        line = [(pose.at(y) + place * (waist + (flare - waist) * max(0, (y - 380) / (hem - 380))), y) for y in (400, 400 + (hem - 400) * 0.5, hem + 12)]
+        line = [
+            (pose.at(y) + place * (waist + (flare - waist) * max(0, (y - 380) / (hem - 380))), y)
+            for y in (400, 400 + (hem - 400) * 0.5, hem + 12)
+        ]
         sheet.shape(limb(line, [2, 9, 20]), shaded(colour, 0.5), inside=outline, blur=6, opacity=0.5)
-    sheet.line([(deep, closing), (pose.at((closing + hem) / 2) + 3, (closing + hem) / 2), (pose.at(hem) + 6, hem + 10)], shaded(colour, 0.55), 4, opacity=0.8)
+    sheet.line(
+        [(deep, closing), (pose.at((closing + hem) / 2) + 3, (closing + hem) / 2), (pose.at(hem) + 6, hem + 10)],
+        shaded(colour, 0.55),
+        4,
+        opacity=0.8,
+    )
     cut = lapel or lit(colour, 0.08)
     for side in (-1, 1):
         panel = smooth([(side * 30 + x, 146), (side * 60 + x, 164), (side * 64 + x, 208), (side * 46 + x, 214), (side * 52 + x, 238),
@@ -305,7 +396,17 @@ def _belt(sheet: Sheet, pose: Pose, colour: Colour, y: float, half: float) -> No
     sheet.shape(band, cloth(colour))
     sheet.shape(smooth([(x - 12, y - 9), (x + 12, y - 9), (x + 12, y + 14), (x - 12, y + 14)], 3), lit(colour, 0.3))
     for end in (-1, 1):
-        sheet.shape(limb([(x + 4, y + 8), (x + end * 10 + pose.sway * 0.2 + 8, y + 60), (x + end * 8 + pose.sway * 0.4 + 10, y + 112)], [9, 13, 15]), cloth(colour))
+        sheet.shape(
+            limb(
+                [
+                    (x + 4, y + 8),
+                    (x + end * 10 + pose.sway * 0.2 + 8, y + 60),
+                    (x + end * 8 + pose.sway * 0.4 + 10, y + 112),
+                ],
+                [9, 13, 15],
+            ),
+            cloth(colour),
+        )
 
 
 # ---- the looks ---------------------------------------------------------------------------------
@@ -332,13 +433,29 @@ def _column(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     # the slit
     front = pose.legs[pose.front_leg]
     side = -1 if pose.front_leg == 0 else 1
-    slit = smooth([(front[1][0] - side * 8, 640), (front[1][0] + 24, 800), (front[2][0] + 34, 984), (front[2][0] - 26, 984), (front[1][0] - 20, 800)])
+    slit = smooth(
+        [
+            (front[1][0] - side * 8, 640),
+            (front[1][0] + 24, 800),
+            (front[2][0] + 34, 984),
+            (front[2][0] - 26, 984),
+            (front[1][0] - 20, 800),
+        ]
+    )
     sheet.shape(slit, shaded(who.colour, 0.62), opacity=0.95)
     _, knee, ankle, toe = front
-    sheet.shape(limb([(knee[0], 650), knee, (knee[0] * 0.6 + ankle[0] * 0.4, 800), ankle], [20, 35, 34, 17]), skin(who.skin), inside=slit)
-    sheet.shape(limb([(ankle[0], ankle[1] - 6), (toe[0], toe[1] - 24), (toe[0], toe[1] + 6)], [18, 28, 10]), cloth(who.shoe))
+    sheet.shape(
+        limb([(knee[0], 650), knee, (knee[0] * 0.6 + ankle[0] * 0.4, 800), ankle], [20, 35, 34, 17]),
+        skin(who.skin),
+        inside=slit,
+    )
+    sheet.shape(
+        limb([(ankle[0], ankle[1] - 6), (toe[0], toe[1] - 24), (toe[0], toe[1] + 6)], [18, 28, 10]), cloth(who.shoe)
+    )
     _bodice(sheet, pose, who.colour, neckline="v")
-    sheet.shape(limb([(pose.at(378) - 54, 378), (pose.at(378), 386), (pose.at(378) + 54, 378)], [12, 14, 12]), cloth(who.second))
+    sheet.shape(
+        limb([(pose.at(378) - 54, 378), (pose.at(378), 386), (pose.at(378) + 54, 378)], [12, 14, 12]), cloth(who.second)
+    )
 
 
 def _suit(sheet: Sheet, who: Dressed, pose: Pose) -> None:
@@ -349,7 +466,9 @@ def _suit(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     _arm(sheet, who, pose, -1, who.colour)
     sheet.shape(ellipse(pose.at(398) + 2, 402, 6, 6), lit(who.colour, 0.5))
     for side in (-1, 1):
-        sheet.line([(pose.at(470) + side * 38, 468), (pose.at(470) + side * 78, 474)], shaded(who.colour, 0.6), 6, opacity=0.8)
+        sheet.line(
+            [(pose.at(470) + side * 38, 468), (pose.at(470) + side * 78, 474)], shaded(who.colour, 0.6), 6, opacity=0.8
+        )
 
 
 def _pleats(sheet: Sheet, who: Dressed, pose: Pose) -> None:
@@ -378,8 +497,25 @@ def _cape(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     for place in (-0.82, -0.55, -0.3, 0.34, 0.6, 0.86):
         line = [(x + place * 96, 190), (x + place * 140 + sway * 0.2, 420), (place * 178 + sway * 0.7, hem + 18)]
         sheet.shape(limb(line, [2, 16, 40]), shaded(who.colour, 0.42), inside=outline, blur=8, opacity=0.55)
-        sheet.shape(limb([(px - 20, py) for px, py in line], [1, 8, 18]), lit(who.colour, 0.5), inside=outline, blur=6, opacity=0.4)
-    collar = smooth([(-30 + x, 132), (-52 + x, 160), (-34 + x, 196), (x, 214), (34 + x, 196), (52 + x, 160), (30 + x, 132), (x, 152)])
+        sheet.shape(
+            limb([(px - 20, py) for px, py in line], [1, 8, 18]),
+            lit(who.colour, 0.5),
+            inside=outline,
+            blur=6,
+            opacity=0.4,
+        )
+    collar = smooth(
+        [
+            (-30 + x, 132),
+            (-52 + x, 160),
+            (-34 + x, 196),
+            (x, 214),
+            (34 + x, 196),
+            (52 + x, 160),
+            (30 + x, 132),
+            (x, 152),
+        ]
+    )
     sheet.shape([(px + 2, py + 6) for px, py in collar], shaded(who.colour, 0.6), inside=outline, blur=5, opacity=0.5)
     sheet.shape(collar, cloth(lit(who.colour, 0.1)))
     sheet.shape(ellipse(x, 208, 8, 8), (196, 160, 92))
@@ -399,7 +535,18 @@ def _slip(sheet: Sheet, who: Dressed, pose: Pose) -> None:
         ])  # fmt: skip
         sheet.shape([(px - side * 5, py + 6) for px, py in panel], shaded(who.colour, 0.6), blur=6, opacity=0.35)
         sheet.shape(panel, cloth(who.second if side < 0 else shaded(who.second, 0.1)))
-        lapel = smooth([(side * 26 + x, 148), (side * 60 + x, 168), (side * 70 + x, 230), (side * 58 + x, 236), (side * 62 + x, 258), (side * 44 + x, 350), (side * 32 + x, 230)], 4)
+        lapel = smooth(
+            [
+                (side * 26 + x, 148),
+                (side * 60 + x, 168),
+                (side * 70 + x, 230),
+                (side * 58 + x, 236),
+                (side * 62 + x, 258),
+                (side * 44 + x, 350),
+                (side * 32 + x, 230),
+            ],
+            4,
+        )
         sheet.shape(lapel, cloth(lit(who.second, 0.14)))
     _arm(sheet, who, pose, -1, who.second, 1.22)
 
@@ -417,7 +564,16 @@ def _knit(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     for rib in range(-9, 10):
         line = [(x + rib * 10.2, 168), (pose.at(310) + rib * 9.8, 310), (pose.hip + rib * 9.2, 452)]
         sheet.shape(limb(line, [2, 3.4, 3]), shaded(who.colour, 0.45), inside=body, blur=1.2, opacity=0.5)
-    band = smooth([(-86 + pose.hip, 426), (pose.hip, 436), (86 + pose.hip, 426), (84 + pose.hip, 462), (pose.hip, 472), (-84 + pose.hip, 462)])
+    band = smooth(
+        [
+            (-86 + pose.hip, 426),
+            (pose.hip, 436),
+            (86 + pose.hip, 426),
+            (84 + pose.hip, 462),
+            (pose.hip, 472),
+            (-84 + pose.hip, 462),
+        ]
+    )
     sheet.shape(band, cloth(shaded(who.colour, 0.12)))
     _arm(sheet, who, pose, -1, who.colour, 1.3)
     roll = smooth([(-29 + x, 112), (-32 + x, 150), (x, 166), (32 + x, 150), (29 + x, 112), (x, 122)])
@@ -439,25 +595,68 @@ def _ballgown(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     _torso(sheet, who, pose)
     for side in (1, -1):
         _arm(sheet, who, pose, side, None)
-    _skirt(sheet, pose, shaded(who.colour, 0.2), top=366, hem=984, waist=54, hip=150, width=300, folds=9, curve=0.72, depth=0.5)
+    _skirt(
+        sheet,
+        pose,
+        shaded(who.colour, 0.2),
+        top=366,
+        hem=984,
+        waist=54,
+        hip=150,
+        width=300,
+        folds=9,
+        curve=0.72,
+        depth=0.5,
+    )
     _skirt(sheet, pose, who.colour, top=366, hem=900, waist=54, hip=136, width=246, folds=10, curve=0.74, depth=0.46)
     _bodice(sheet, pose, who.colour, neckline="strapless")
-    sheet.shape(limb([(pose.at(376) - 54, 376), (pose.at(376), 384), (pose.at(376) + 54, 376)], [14, 17, 14]), cloth(who.second))
+    sheet.shape(
+        limb([(pose.at(376) - 54, 376), (pose.at(376), 384), (pose.at(376) + 54, 376)], [14, 17, 14]), cloth(who.second)
+    )
 
 
 def _bias(sheet: Sheet, who: Dressed, pose: Pose) -> None:
     _legs(sheet, who, pose, bare_from=900)
     _torso(sheet, who, pose)
     x = pose.shoulder
-    veil = smooth([(-86 + x, 168), (-150 + pose.sway * 0.4, 520), (-230 + pose.sway, 980), (0, 1004), (230 + pose.sway, 980), (150 + pose.sway * 0.4, 520), (86 + x, 168)])
+    veil = smooth(
+        [
+            (-86 + x, 168),
+            (-150 + pose.sway * 0.4, 520),
+            (-230 + pose.sway, 980),
+            (0, 1004),
+            (230 + pose.sway, 980),
+            (150 + pose.sway * 0.4, 520),
+            (86 + x, 168),
+        ]
+    )
     sheet.shape(veil, lit(who.colour, 0.3), opacity=0.30)
     for side in (1, -1):
         _arm(sheet, who, pose, side, None)
-    _skirt(sheet, pose, who.colour, top=366, hem=984, waist=53, hip=88, width=176, folds=7, lean=44, curve=2.1, depth=0.34)
+    _skirt(
+        sheet, pose, who.colour, top=366, hem=984, waist=53, hip=88, width=176, folds=7, lean=44, curve=2.1, depth=0.34
+    )
     _bodice(sheet, pose, who.colour, neckline="straps")
-    swag = smooth([(-88 + x, 172), (-60 + x, 210), (x, 246), (60 + x, 210), (88 + x, 172), (70 + x, 236), (x, 276), (-70 + x, 236)])
+    swag = smooth(
+        [
+            (-88 + x, 172),
+            (-60 + x, 210),
+            (x, 246),
+            (60 + x, 210),
+            (88 + x, 172),
+            (70 + x, 236),
+            (x, 276),
+            (-70 + x, 236),
+        ]
+    )
     sheet.shape(swag, cloth(lit(who.colour, 0.08)))
-    sheet.shape(limb([(-80 + x, 190), (x, 262), (80 + x, 190)], [2, 7, 2]), shaded(who.colour, 0.4), inside=swag, blur=3, opacity=0.6)
+    sheet.shape(
+        limb([(-80 + x, 190), (x, 262), (80 + x, 190)], [2, 7, 2]),
+        shaded(who.colour, 0.4),
+        inside=swag,
+        blur=3,
+        opacity=0.6,
+    )
 
 
 _GARMENTS = {

@@ -131,9 +131,7 @@ class PlayService:
         """Enter a draw, or stand in the rain: once, the rest is the same entry. Raises: NotFound, WrongState."""
         await self._took(show, game_id, person, name, delay_ms, is_choice=False)
 
-    async def _took(
-        self, show: str, game_id: str, person: str, value: str, delay_ms: int, *, is_choice: bool
-    ) -> None:
+    async def _took(self, show: str, game_id: str, person: str, value: str, delay_ms: int, *, is_choice: bool) -> None:
         answer = await self._take(
             [keys.play(show, game_id), keys.play_people(show, game_id)],
             [person, value, self._clock.now_ms(), delay_ms, "1" if is_choice else "0", LIFE_S],

@@ -151,9 +151,7 @@ class Ingest:
             if best is not None and best is not self._chosen.get("video"):
                 self._ask_key(best, now_ms)
             media = [layer.ssrc for layer in self.layers.values()]
-            self._send_rtcp(
-                rtcp.receiver_report(self._ssrc, []) + rtcp.remb(self._ssrc, self._allowed_bps, media)
-            )
+            self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.remb(self._ssrc, self._allowed_bps, media))
 
     def want_key(self, now_ms: int) -> None:
         """Ask for a key frame of what is forwarded, one in 700 ms at most (RFC 4585 section 6.3.1)."""

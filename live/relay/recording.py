@@ -42,9 +42,7 @@ class ShowRecording:
                 return
             self._codec = codec
             video = _CODECS[codec] if codec else None
-            self._recorder = Recorder(
-                self._data_dir, show.name, video=video, on_event=self._told, clock=self._clock
-            )
+            self._recorder = Recorder(self._data_dir, show.name, video=video, on_event=self._told, clock=self._clock)
             self._source = show.ingest
         elif (codec != self._codec or show.ingest is not self._source) and self._can(codec):
             # Also for the same codec: another publisher's sender reports are read on another clock.

@@ -80,9 +80,7 @@ def _reports(compound: bytes, position: int, end: int, count: int, said: Feedbac
             return
         ssrc, loss, highest, jitter, last_sr, delay = struct.unpack_from("!IIIIII", compound, position)
         lost = loss & 0xFFFFFF
-        said.reports.append(
-            Report(ssrc, loss >> 24, lost - (lost >> 23 << 24), highest, jitter, last_sr, delay)
-        )
+        said.reports.append(Report(ssrc, loss >> 24, lost - (lost >> 23 << 24), highest, jitter, last_sr, delay))
         position += 24
 
 

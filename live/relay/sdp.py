@@ -282,9 +282,7 @@ def answer_viewer(offer: Offer, ours: Ours, streams: dict[Kind, Stream]) -> tupl
             sections.append((media, None))
             continue
         resend = _rtx_of(media, codec)
-        outgoing[kind] = Outgoing(
-            codec.payload_type, resend.payload_type if resend else None, "nack" in codec.feedback
-        )
+        outgoing[kind] = Outgoing(codec.payload_type, resend.payload_type if resend else None, "nack" in codec.feedback)
         lines = ["a=sendonly", f"a=msid:{_CNAME} {kind}", *_codec_lines(codec)]
         if resend is not None:
             lines += _codec_lines(resend)
@@ -300,7 +298,7 @@ def answer_viewer(offer: Offer, ours: Ours, streams: dict[Kind, Stream]) -> tupl
 
 
 def role_of_ours(offer: Offer) -> str:
-    """"client" (we say active) when the other side insists on passive, as FFmpeg does by default; else "server"."""
+    """ "client" (we say active) when the other side insists on passive, as FFmpeg does by default; else "server"."""
     return "client" if offer.setup == "passive" else "server"
 
 
@@ -386,9 +384,7 @@ def _h264_rank(codec: Codec) -> int:
 def _matching(media: Media, wanted: Format) -> Codec | None:
     """The offered payload type that can carry a track of this format."""
     same = [
-        codec
-        for codec in media.codecs.values()
-        if codec.name == wanted.codec and codec.clock_rate == wanted.clock_rate
+        codec for codec in media.codecs.values() if codec.name == wanted.codec and codec.clock_rate == wanted.clock_rate
     ]
     if wanted.codec == "H264":
         mode = wanted.fmtp.get("packetization-mode", "0")

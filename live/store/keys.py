@@ -13,7 +13,7 @@ s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `
 s:{show}:op:<cart>:<op>    string  10 minutes          shop.stock       first answer of an operation
 s:{show}:stage             string  7 days from change  desk             version of the show's programme: counts changes
 s:{show}:sold:<order>      string  10 minutes          shop.stock       mark: this order's claim was consumed
-s:{show}:plays             zset    7 days from change  play             ids of games by the ms until which they are shown
+s:{show}:plays             zset    7 days from change  play             ids of games by when they stop being shown
 s:{show}:play:<id>         hash    7 days from change  play             facts, secret, result (JSON), state, counts
 s:{show}:play:<id>:people  hash    7 days from change  play             person -> choice or name
 plays:due                  zset    until closed        play             show|id by the ms at which the worker closes it

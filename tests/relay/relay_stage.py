@@ -96,6 +96,7 @@ class Stage:
 
         both = ["GET", "HEAD", "POST", "OPTIONS"]
         session = ["PATCH", "DELETE", "OPTIONS"]
+
         async def nobody(scope: Any, receive: Any, send: Any) -> None:
             scope.setdefault("state", {})["session"] = NOBODY
             await routes(scope, receive, send)

@@ -1,6 +1,5 @@
 from chat.envelope import encode
 from chat.outbox import Item
-
 from live.desk.coalesce import coalesce
 from live.events import Level, StockChanged
 
