@@ -161,10 +161,17 @@ async def _registered(running: Stage) -> None:
 
 
 @contextlib.asynccontextmanager
-async def ffmpeg(url: str, *arguments: str, key: str = KEY, active: bool = True) -> AsyncIterator[None]:
+async def ffmpeg(
+    url: str,
+    *arguments: str,
+    key: str = KEY,
+    active: bool = True,
+    picture: str = "testsrc2=size=320x240:rate=30",
+    sound: str = "sine=frequency=440",
+) -> AsyncIterator[None]:
     """FFmpeg 9 publishing a test picture by WHIP until the block is left."""
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "warning", "-re"]
-    command += ["-f", "lavfi", "-i", "testsrc2=size=320x240:rate=30", "-f", "lavfi", "-i", "sine=frequency=440"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-loglevel", "warning"]
+    command += ["-re", "-f", "lavfi", "-i", picture, "-re", "-f", "lavfi", "-i", sound]
     command += arguments or (
         "-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-preset", "ultrafast", "-g", "30",
         "-b:v", "600k", "-pix_fmt", "yuv420p",

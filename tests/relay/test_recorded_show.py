@@ -47,5 +47,5 @@ async def test_a_published_show_is_recorded_and_on_the_books(tmp_path: Path, red
     assert played.size == (320, 240)
     assert len(played.video_s) > 75
     assert len(played.audio_s) > 120
-    # FFmpeg stops with less picture sent than sound; lips are measured in test_recorder.py.
+    # FFmpeg stops with less picture sent than sound; lips are measured in test_recorded_lips.py.
     assert abs(played.video_s[-1] - played.audio_s[-1]) < 1
