@@ -204,6 +204,7 @@ async def test_a_vote_can_be_cast_by_keyboard(page: Page) -> None:
 async def test_a_host_asks_and_closes(page: Page) -> None:
     await page.goto(ORIGIN + "/desk")
     await page.wait_for_function("window.ready")
+    await page.get_by_test_id("poll-fold").click()
     await page.get_by_test_id("poll-question").fill("Coat or cape?")
     await page.get_by_test_id("poll-choice-1").fill("coat")
     await page.get_by_test_id("poll-choice-2").fill("cape")
@@ -218,3 +219,25 @@ async def test_a_host_asks_and_closes(page: Page) -> None:
     assert await page.get_by_test_id("choice-0").is_disabled(), "a host takes no part from the desk"
     await page.get_by_test_id("poll-close").click()
     assert (await sent(page))[-1] == ["poll.close", {"poll": "ply_1"}]
+
+
+async def test_a_host_asks_a_quiz_whose_empty_fields_are_no_choices(page: Page) -> None:
+    await page.goto(ORIGIN + "/desk")
+    await page.wait_for_function("window.ready")
+    await page.get_by_test_id("poll-fold").click()
+    await page.get_by_test_id("poll-question").fill("Since when?")
+    for field, text in ((1, "2015"), (2, "2016"), (4, "2017")):
+        await page.get_by_test_id(f"poll-choice-{field}").fill(text)
+    await page.get_by_label("Right answer").select_option("3")
+    await page.get_by_test_id("poll-open").click()
+    asked = {"question": "Since when?", "choices": ["2015", "2016", "2017"], "right": 2, "seconds": 60}
+    assert await sent(page) == [["quiz.open", asked]]
+
+
+async def test_a_host_opens_a_draw(page: Page) -> None:
+    await page.goto(ORIGIN + "/desk")
+    await page.wait_for_function("window.ready")
+    await page.get_by_test_id("draw-fold").click()
+    await page.get_by_test_id("draw-prize").fill("The scarf of look 3")
+    await page.get_by_test_id("draw-open").click()
+    assert await sent(page) == [["draw.open", {"prize": "The scarf of look 3", "places": 1, "seconds": 60}]]

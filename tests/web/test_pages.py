@@ -71,6 +71,17 @@ async def test_a_show_to_come_counts_down_and_one_that_ended_says_so(web: Web):
     assert "Coat 1" in after, "its looks are still there to see"
 
 
+async def test_viewers_and_host_have_a_place_for_games_and_only_the_host_asks(web: Web):
+    await web.house.go_live(1)
+    viewers = (await (await web.stranger()).open("/shows/aw26")).text
+    desk = (await (await web.signed_in(web.house.host)).open("/studio/shows/aw26")).text
+    for text in (viewers, desk):
+        assert 'data-testid="game"' in text
+        assert '<template id="game-choice-template">' in text
+    assert 'data-testid="poll-form"' in desk
+    assert 'data-testid="poll-form"' not in viewers
+
+
 async def test_what_people_typed_is_escaped_in_every_page(web: Web):
     """Premise: the hostile name is really in the page, in its escaped form."""
     person = await web.viewer()

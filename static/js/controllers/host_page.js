@@ -3,6 +3,7 @@
 import { Player } from "../player.js";
 import { Publisher } from "../publisher.js";
 import { byId, clone, field, fill, find, flag, picture, reconcile, say, toast } from "./dom.js";
+import { PollDesk } from "./poll_desk.js";
 import { enter } from "./room.js";
 import { confirmed } from "./confirm.js";
 import { call } from "../http.js";
@@ -18,8 +19,10 @@ const UNDO_MS = 8000;
 const main = byId("main");
 const slug = main.dataset.slug ?? "";
 const video = /** @type {HTMLVideoElement} */ (byId("video"));
-const { wire, store, clock } = enter(slug);
-
+const { wire, store, clock } = enter(slug, {
+  onSnapshot: (welcome) => games.snapshot(welcome.live.play),
+  onEvent: (envelope) => games.event(envelope),
+});
 
 /** @param {string} kind @param {object} [body] */
 async function act(kind, body = {}) {
@@ -132,6 +135,12 @@ function runsheet(state) {
 
 byId("go-live").addEventListener("click", () => void act("show.open"));
 confirmed(/** @type {HTMLButtonElement} */ (byId("end-show")), "End it for everyone?", () => void act("show.end"));
+
+// ---- asked of the room ----------------------------------------------------------------------
+
+const games = new PollDesk({ send: (kind, body) => wire.send(kind, body), clock });
+games.snapshot(store.state.live.play);
+setInterval(() => games.tick(), 1000);
 
 // ---- the picture ---------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** The host's control of games: asks a poll or a quiz and closes a poll. */
+/** The host's control of games: asks a poll or a quiz, closes a poll, opens a draw. */
 import { byId, say } from "./dom.js";
 import { GameView } from "./poll.js";
 import { refused } from "../models/words.js";
@@ -9,13 +9,18 @@ export class PollDesk {
   constructor({ send, clock }) {
     this.send = send;
     this.view = new GameView(byId("games"), { send, clock, watching: true });
-    this.form = /** @type {HTMLFormElement} */ (byId("poll-form"));
-    this.closer = byId("poll-close");
-    this.form.addEventListener("submit", (event) => {
+    this.ask = /** @type {HTMLFormElement} */ (byId("poll-form"));
+    this.draw = /** @type {HTMLFormElement} */ (byId("draw-form"));
+    this.ask.addEventListener("submit", (event) => {
       event.preventDefault();
-      void this.open();
+      void this.open(this.ask, "poll-note", asked(new FormData(this.ask)));
     });
-    this.closer.addEventListener("click", () => void this.close());
+    this.draw.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const form = new FormData(this.draw);
+      void this.open(this.draw, "draw-note", { kind: "draw.open", body: { prize: String(form.get("prize")), places: Number(form.get("places")), seconds: Number(form.get("seconds")) } });
+    });
+    byId("poll-close").addEventListener("click", () => void this.close());
   }
 
   /** @param {import("../models/games.js").Game[]|undefined} games */
@@ -37,24 +42,24 @@ export class PollDesk {
 
   render() {
     const game = this.view.shown();
-    this.closer.hidden = !game || game.closed || game.game !== "poll";
+    byId("poll-close-place").hidden = !game || game.closed || game.game !== "poll";
   }
 
-  async open() {
-    const form = new FormData(this.form);
-    const choices = form.getAll("choice").map((choice) => String(choice).trim()).filter(Boolean);
-    const question = String(form.get("question"));
-    const seconds = Number(form.get("seconds"));
-    const right = String(form.get("right"));
-    const note = byId("poll-note");
-    say(note, "");
+  /**
+   * @param {HTMLFormElement} form folded in once the room is asked: what counts then is how it stands
+   * @param {string} note
+   * @param {{kind: string, body: object}} intent
+   */
+  async open(form, note, { kind, body }) {
+    const words = byId(note);
+    say(words, "");
     try {
-      if (right) await this.send("quiz.open", { question, choices, right: Number(right), seconds });
-      else await this.send("poll.open", { question, choices, seconds });
-      this.form.reset();
+      await this.send(kind, body);
+      form.reset();
+      form.closest("details")?.removeAttribute("open");
     } catch (refusal) {
       const { code, facts } = /** @type {any} */ (refusal);
-      say(note, code === "invalid" && facts?.why ? `Not yet: ${facts.field}, ${facts.why}.` : refused(/** @type {any} */ (refusal)));
+      say(words, code === "invalid" && facts?.why ? `Not yet: ${facts.field}, ${facts.why}.` : refused(/** @type {any} */ (refusal)));
     }
   }
 
@@ -67,4 +72,14 @@ export class PollDesk {
       say(byId("poll-note"), refused(/** @type {any} */ (refusal)));
     }
   }
+}
+
+/** A question with a right answer is a quiz. @param {FormData} form */
+function asked(form) {
+  const typed = form.getAll("choice").map((choice) => String(choice).trim());
+  const body = { question: String(form.get("question")), choices: typed.filter(Boolean), seconds: Number(form.get("seconds")) };
+  if (!form.get("right")) return { kind: "poll.open", body };
+  // A field left empty is no choice: those after it move up. An empty one can't be right, which the server says.
+  const field = Number(form.get("right"));
+  return { kind: "quiz.open", body: { ...body, right: typed[field] ? typed.slice(0, field).filter(Boolean).length : -1 } };
 }

@@ -6,13 +6,19 @@ import { ServerClock } from "../models/clock.js";
 import { applyEvent, applySnapshot } from "../models/show.js";
 import { Store } from "../models/store.js";
 
-/** @typedef {import("../models/show.js").State} State */
+/**
+ * @typedef {import("../models/show.js").State} State
+ * @typedef {import("../models/types.js").Welcome} Welcome
+ * @typedef {import("../models/types.js").Envelope} Envelope
+ */
 
 /**
  * @param {string} slug
+ * @param {{onSnapshot?: (welcome: Welcome) => void, onEvent?: (envelope: Envelope) => void}} [also] who hears the same
+ *   news beside the store, after it
  * @returns {{wire: Wire, store: Store<State>, clock: ServerClock}} the caller starts the wire once it listens
  */
-export function enter(slug) {
+export function enter(slug, also = {}) {
   const clock = new ServerClock();
   const first = embedded();
   clock.sync(first.now_ms);
@@ -20,13 +26,15 @@ export function enter(slug) {
   const store = new Store(applySnapshot(null, first));
   const wire = new Wire({
     url: socketUrl(slug),
-    onSnapshot: (/** @type {import("../models/types.js").Welcome} */ welcome) => {
+    onSnapshot: (/** @type {Welcome} */ welcome) => {
       clock.sync(welcome.now_ms);
       store.set(applySnapshot(store.state, welcome));
+      also.onSnapshot?.(welcome);
     },
-    onEvent: (/** @type {import("../models/types.js").Envelope} */ envelope) => {
+    onEvent: (/** @type {Envelope} */ envelope) => {
       if (envelope.kind === "resumed") clock.sync(envelope.body.now_ms);
       store.set(applyEvent(store.state, envelope));
+      also.onEvent?.(envelope);
     },
     onState: (/** @type {string} */ state) => {
       if (state === "open") say(byId("wire-state"), "");

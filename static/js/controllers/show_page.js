@@ -7,6 +7,7 @@ import { ChatView } from "./chat.js";
 import { Checkout } from "./checkout.js";
 import { count } from "./countdown.js";
 import { byId, clone, fill, picture, reconcile, say, toast } from "./dom.js";
+import { GameView } from "./poll.js";
 import { enter } from "./room.js";
 import { Sheet } from "./sheet.js";
 import { Stage } from "./stage.js";
@@ -17,7 +18,10 @@ import { moment, money, watching } from "../models/words.js";
 
 const page = byId("show");
 const slug = page.dataset.slug ?? "";
-const { wire, store, clock } = enter(slug);
+const { wire, store, clock } = enter(slug, {
+  onSnapshot: (welcome) => games.snapshot(welcome.live.play),
+  onEvent: (envelope) => games.event(envelope),
+});
 
 const sheet = new Sheet();
 const stage = new Stage();
@@ -37,6 +41,7 @@ const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);
 const chat = new ChatView({ store, clock, send: (kind, body) => wire.send(kind, body) });
 const checkout = new Checkout({ slug, store, sheet });
+const games = new GameView(byId("games"), { send: (kind, body) => wire.send(kind, body), clock });
 
 document.addEventListener("click", (event) => {
   const act = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-act]"));
@@ -124,6 +129,7 @@ function lapsed(now, before) {
 
 store.subscribe(render);
 render(store.state, null);
+games.snapshot(store.state.live.play);
 byId("lines").scrollTop = byId("lines").scrollHeight;
 wire.start();
 void checkout.resume();
@@ -133,6 +139,7 @@ setInterval(() => {
   inSheet.tick();
   bag.render();
   chat.tick();
+  games.tick();
   if (store.state.live.show.status === "scheduled") {
     const due = count(byId("countdown"), clock.now());
     if (due) say(byId("cover-when"), "The doors are about to open");

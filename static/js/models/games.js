@@ -9,7 +9,7 @@
  *   mine?: any}} Game
  */
 
-export const SHOWN_MS = 120_000; // how long a closed game stays on the page, as in the server's snapshots
+export const SHOWN_MS = 45_000; // how long a closed game stays over the picture (the server tells it for longer)
 
 /**
  * The games after one envelope. Counts never go back to a game that is closed, and what was told in private (`mine`)

@@ -14,7 +14,7 @@
  * @typedef {{lines: CartLine[], total: Money, rev: number}} Cart
  * @typedef {{look: string, number: number, title: string, state: "waiting"|"dropped"|"withdrawn", pieces: Piece[], at: number|null}} LookRow
  * @typedef {{viewers: number, held: number, orders: number, revenue: Money}} Tally
- * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null}} LiveSnapshot
+ * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null, play: import("./games.js").Game[]}} LiveSnapshot
  * @typedef {{id: string, person: string, name: string, text: string, wall_ms: number, badge: string, at: number|null}} Line
  * @typedef {{until_ms: number, reason: string, kind: "timeout"|"ban"}} Silence
  * @typedef {{person: string, name: string, silence: Silence}} SilencedPerson
