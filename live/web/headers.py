@@ -19,7 +19,7 @@ HSTS = "max-age=31536000; includeSubDomains"
 PERMISSIONS = (
     "camera=(self), microphone=(self), autoplay=(self), fullscreen=(self), picture-in-picture=(self), "
     "clipboard-write=(self), screen-wake-lock=(self), "
-    "geolocation=(), payment=(), usb=(), serial=(), bluetooth=(), midi=(), display-capture=(), interest-cohort=()"
+    "geolocation=(), payment=(), usb=(), serial=(), midi=(), display-capture=(), interest-cohort=()"
 )
 
 
