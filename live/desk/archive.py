@@ -7,14 +7,14 @@ import hashlib
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Executable, Row, delete, insert, select, update
+from sqlalchemy import Connection, Executable, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chat.ports import Act, LineRecord, Member, RoomRecord, SilenceRecord
 from live.accounts.sessions import Sessions
 from live.ids import new_id
 from live.store.sql import Database
-from live.store.tables import audit, blocked_terms, chat_lines, shows, silences
+from live.store.tables import audit, blocked_terms, chat_lines, silences
 
 GENESIS = "0" * 64  # what the first row of a room's log is hashed over
 
@@ -102,8 +102,9 @@ class SqlArchive:
         """Append to the room's audit log."""
 
         def write(sql: Connection) -> None:
-            # Two moderators at once must not hash over the same row. On PostgreSQL the show's row is the lock.
-            sql.execute(select(shows.c.id).where(shows.c.id == act.room).with_for_update()).first()
+            # Two moderators at once must not hash over the same row. SQLite has one writer anyway.
+            if sql.dialect.name == "postgresql":
+                sql.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"audit {act.room}"))))
             last = select(audit.c.hash).where(audit.c.room == act.room).order_by(audit.c.id.desc()).limit(1)
             previous = sql.execute(last).scalar() or GENESIS
             sql.execute(
