@@ -97,11 +97,14 @@ class Carts:
         return await self.view(show_id, cart), {sku: held.level}
 
     async def remove(self, show_id: str, cart: str, sku: str, *, op: str) -> tuple[Cart, dict[str, Level]]:
-        """Take the line out and give its units back. A line that is not there is no error."""
+        """Take the line out and give its units back. A line that is not there is no error, and moves no level: who
+        removes what she does not have must not learn its stock, nor have it told to everyone."""
         if not 1 <= len(op) <= OP_LIMIT:
             raise Invalid("op", f"must have 1 to {OP_LIMIT} characters")
+        if not 1 <= len(sku) <= SKU_LIMIT:
+            raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
         level = await self._gate.release(show_id, sku, cart=cart, op=op)
-        return await self.view(show_id, cart), {sku: level}
+        return await self.view(show_id, cart), {sku: level} if level is not None else {}
 
     async def reprice(self, show_id: str, cart: str, sku: str, price_minor: int) -> None:
         """Show a line at its new price, so that its buyer agrees to that one before paying."""

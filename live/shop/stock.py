@@ -203,7 +203,7 @@ class StockGate:
                     keys.held(show_id),
                     keys.lapsed(show_id),
                     keys.cart(show_id, cart),
-                    keys.op(show_id, cart, op),
+                    keys.op(show_id, cart, "hold", sku, op),
                     keys.owned(show_id),
                 ],
                 [now, cart, sku, qty, now + ttl_s * 1000, limit, line, OP_TTL_S, CART_TTL_S],
@@ -219,8 +219,8 @@ class StockGate:
         units, until_ms, left, rev = map(int, numbers)
         return Hold(sku, units, until_ms, Level(left, rev))
 
-    async def release(self, show_id: str, sku: str, *, cart: str, op: str) -> Level:
-        """Give all that the cart holds of a SKU back, and its line with it. Nothing held is no error."""
+    async def release(self, show_id: str, sku: str, *, cart: str, op: str) -> Level | None:
+        """Give all that the cart holds of a SKU back, and its line with it. Nothing held is no error: None."""
         reply = await self._with_gate(
             show_id,
             lambda: self._release(
@@ -229,13 +229,13 @@ class StockGate:
                     keys.holds(show_id),
                     keys.held(show_id),
                     keys.cart(show_id, cart),
-                    keys.op(show_id, cart, op),
+                    keys.op(show_id, cart, "release", sku, op),
                 ],
                 [self._clock.now_ms(), cart, sku, OP_TTL_S, CART_TTL_S],
             ),
         )
-        _, left, rev = reply.split()
-        return Level(int(left), int(rev))
+        _, units, left, rev = reply.split()
+        return Level(int(left), int(rev)) if int(units) else None
 
     async def lapse(self, show_id: str, now_ms: int | None = None) -> list[Lapsed]:
         """Return expired holds to stock; each hold that lapsed since the last call is reported once."""

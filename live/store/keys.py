@@ -10,7 +10,7 @@ s:{show}:claims            hash    until rebuilt       shop.stock       order ->
 s:{show}:owned             hash    until rebuilt       shop.stock       cart|sku -> units bought
 s:{show}:lapsed            list    last 10,000         shop.stock       lapsed holds whose owners are to be told
 s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `rev`, `paying`
-s:{show}:op:<cart>:<op>    string  10 minutes          shop.stock       first answer of an operation
+s:{show}:op:<cart>:<what>  string  10 minutes          shop.stock       first answer of an operation (act|sku|op)
 s:{show}:stage             string  7 days from change  desk             version of the show's programme: counts changes
 s:{show}:sold:<order>      string  10 minutes          shop.stock       mark: this order's claim was consumed
 s:{show}:plays             zset    7 days from change  play             ids of games by when they stop being shown
@@ -59,8 +59,9 @@ def cart(show: str, cart_id: str) -> str:
     return f"s:{{{show}}}:cart:{cart_id}"
 
 
-def op(show: str, cart_id: str, op_id: str) -> str:
-    return f"s:{{{show}}}:op:{cart_id}:{op_id}"
+def op(show: str, cart_id: str, act: str, sku: str, op_id: str) -> str:
+    """A repeat is the same act on the same SKU: the answer of one piece must never be told as the stock of another."""
+    return f"s:{{{show}}}:op:{cart_id}:{act}|{sku}|{op_id}"
 
 
 def stage(show: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from house import CONTACT, House
 
@@ -62,6 +63,30 @@ async def test_what_one_process_drops_can_be_held_through_the_other_in_the_same_
     await one.desk.end_show(house.show.id, "host")
     with pytest.raises(NotLive):
         await other.desk.add_to_cart(house.show.id, "per_v", "L1-S", 1, op="4")
+
+
+async def test_one_taps_name_on_another_piece_tells_nobody_a_wrong_stock(two: Two, house: House):
+    one, _ = two
+    await one.desk.open_show(house.show.id, "host")
+    await one.desk.drop(house.show.id, house.looks[0], "host")
+    await one.desk.add_to_cart(house.show.id, "per_v", "L1-S", 4, op="tap")
+    await one.desk.add_to_cart(house.show.id, "per_v", "L1-M", 1, op="tap")
+    await one.desk.remove_from_cart(house.show.id, "per_v", "L1-S", op="tap")
+    stock: dict[str, int] = {}
+    for event in await log_of(one, house.show.id):
+        if event.kind == "stock.changed":
+            stock |= {sku: level["left"] for sku, level in msgspec.json.decode(event.body)["stock"].items()}
+    assert stock == {"L1-S": 5, "L1-M": 4}
+    assert {sku: level.left for sku, level in (await one.gate.levels(house.show.id, list(stock))).items()} == stock
+
+
+async def test_giving_back_what_one_does_not_have_is_told_to_nobody(two: Two, house: House):
+    one, _ = two
+    await one.desk.open_show(house.show.id, "host")
+    for sku in ("L2-S", "L1-S", "a made-up name"):  # L2 is still to come: its stock is nobody's business
+        cart = await one.desk.remove_from_cart(house.show.id, "per_v", sku, op=f"op {sku}")
+        assert cart.lines == []
+    assert [event.kind for event in await log_of(one, house.show.id)] == ["show.opened"]
 
 
 async def test_acts_of_two_hosts_on_two_processes_are_told_in_the_order_they_were_done(two: Two, house: House):
