@@ -7,6 +7,7 @@
  *   player.addEventListener("slate", …)    it stands still: the publisher is away, or we are reconnecting
  *   player.addEventListener("failed", …)   detail {status, final}: this try failed; `final` when no other will follow
  *   await player.start(); await player.stop(); await player.stats();
+ *   player.hurry();                        // the page heard that there is a picture now: don't wait any longer
  *
  * It joins in one round trip: the offer leaves before any candidate is gathered, since the relay learns our address
  * from our checks. No STUN server is asked.
@@ -14,10 +15,13 @@
 
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 8_000;
+const LAST_WAIT_MS = 30_000; // while there is no picture: the page hears of it sooner, and hurries us
+const SPREAD_MS = 200; // a thousand players that are told at once don't come in one moment
 const ANSWER_WITHIN_MS = 8_000;
 const CONNECT_WITHIN_MS = 10_000;
 const LOOK_EVERY_MS = 500;
 const STILL_MS = 2_000; // no new frame for so long is a slate
+const SILENT_MS = 2_500; // a relay reports each second, also through a slate: one that says nothing for so long is dead
 const CUT_OFF_MS = 3_000; // "disconnected" may heal by itself for so long
 
 /**
@@ -47,6 +51,7 @@ export class Player extends EventTarget {
     /** @type {string | null} */
     this._session = null;
     this._wanted = false;
+    this._resting = false; // between two tries
     this._generation = 0;
     this._retryMs = FIRST_RETRY_MS;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -57,6 +62,7 @@ export class Player extends EventTarget {
     this._lookTimer = undefined;
     this._frames = 0;
     this._movedAt = 0;
+    this._heard = { packets: 0, at: 0 };
     this._bytes = { at: 0, count: 0, kbps: 0 };
     this._leave = () => void this._end();
     this._online = () => {
@@ -74,9 +80,17 @@ export class Player extends EventTarget {
     await this._join();
   }
 
+  /** Try now what would be tried later. Nothing happens while a try is under way or the picture moves. */
+  hurry() {
+    if (!this._wanted || !this._resting) return;
+    this._retryMs = FIRST_RETRY_MS;
+    this._again(1 + Math.random() * SPREAD_MS);
+  }
+
   /** Stop playing and tell the server. */
   async stop() {
     this._wanted = false;
+    this._resting = false;
     this._generation += 1;
     removeEventListener("pagehide", this._leave);
     removeEventListener("online", this._online);
@@ -113,6 +127,9 @@ export class Player extends EventTarget {
         }
         out.kbps = this._bytes.kbps;
       }
+      if (entry.type === "transport" && (entry.packetsReceived ?? 0) !== this._heard.packets) {
+        this._heard = { packets: entry.packetsReceived, at: performance.now() };
+      }
       if (entry.type === "candidate-pair" && entry.nominated) out.rttMs = Math.round((entry.currentRoundTripTime ?? 0) * 1000);
     });
     return out;
@@ -120,6 +137,7 @@ export class Player extends EventTarget {
 
   async _join() {
     const generation = ++this._generation;
+    this._resting = false;
     const begun = performance.now();
     const mine = () => this._wanted && generation === this._generation;
     this._become("joining");
@@ -170,6 +188,7 @@ export class Player extends EventTarget {
       this.video.playsInline = true;
       void this._play();
       this._frames = 0;
+      this._heard = { packets: 0, at: 0 };
       this._movedAt = performance.now();
       this._firstFrame(begun, generation);
       clearTimeout(this._cutOffTimer);
@@ -227,8 +246,14 @@ export class Player extends EventTarget {
     // 409: not on air yet. 503, 429: full. These are worth another try; a wrong offer (4xx) never will be.
     const final = response.status >= 400 && response.status < 500 && ![404, 408, 409, 425, 429].includes(response.status);
     this._fail({ status: response.status, final });
-    if (final) this._wanted = false;
-    else this._again(retryMs);
+    if (final) {
+      void this.stop();
+      return;
+    }
+    // Not sooner than the server says, and ever more seldom: `409` is the console's business too.
+    const pauseMs = Math.max(retryMs ?? 0, this._retryMs);
+    this._again(pauseMs);
+    if (response.status === 409) this._retryMs = Math.min(LAST_WAIT_MS, pauseMs * 2);
   }
 
   /**
@@ -239,6 +264,7 @@ export class Player extends EventTarget {
   _again(afterMs) {
     if (!this._wanted) return;
     this._generation += 1;
+    this._resting = true;
     clearTimeout(this._retryTimer);
     clearTimeout(this._cutOffTimer);
     const pauseMs = Math.max(afterMs ?? this._retryMs, afterMs === 0 && this.state === "joining" ? this._retryMs : 0);
@@ -249,9 +275,14 @@ export class Player extends EventTarget {
 
   async _look() {
     const peer = this._peer;
-    if (!peer || peer.connectionState !== "connected") return;
+    if (!peer || (peer.connectionState !== "connected" && peer.connectionState !== "disconnected")) return;
     const { framesDecoded } = await this.stats();
     if (peer !== this._peer) return;
+    if (this._heard.packets && performance.now() - this._heard.at > SILENT_MS) {
+      this._become("slate");
+      this._again(0);
+      return;
+    }
     if (framesDecoded > this._frames) {
       this._frames = framesDecoded;
       this._moved();

@@ -16,6 +16,8 @@ import { moment, money, watching } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
 
+const ASK_ANYWAY_MS = 15_000;
+
 const page = byId("show");
 const slug = page.dataset.slug ?? "";
 const { wire, store, clock } = enter(slug, {
@@ -61,6 +63,26 @@ sheet.onChange((view) => {
 /** @type {Player|null} */
 let player = null;
 
+/**
+ * The picture is asked for once there is one. News of it may be lost with a store, so a show on air is asked after a
+ * while all the same.
+ * @param {import("../models/types.js").LiveSnapshot} live
+ */
+function tune(live) {
+  if (live.show.status !== "live") {
+    void player?.stop();
+    player = null;
+    return;
+  }
+  if (!player) {
+    const mine = (player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` }));
+    stage.watch(player, () => store.state);
+    setTimeout(() => player === mine && void mine.start(), ASK_ANYWAY_MS);
+  }
+  if (live.picture.state !== "waiting") void player.start();
+  if (live.picture.state === "live") player.hurry();
+}
+
 /** @param {State} state @param {State|null} before */
 function render(state, before) {
   const { live } = state;
@@ -68,16 +90,8 @@ function render(state, before) {
   if (live.show !== was?.show) {
     page.dataset.status = live.show.status;
     cover(live.show);
-    if (live.show.status === "live" && !player) {
-      player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` });
-      stage.watch(player, () => store.state);
-      void player.start();
-    }
-    if (live.show.status === "ended" && player) {
-      void player.stop();
-      player = null;
-    }
   }
+  if (live.picture !== was?.picture || live.show !== was?.show) tune(live);
   if (live.picture !== was?.picture || live.show !== was?.show) stage.render(state);
   if (live.cards !== was?.cards || live.pinned !== was?.pinned || live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show) {
     const up = pinned(live);

@@ -247,6 +247,8 @@ PLAYER = """
 export class Player {
   constructor(video) { this.video = video; }
   async start() {
+    if (this.begun) return;
+    this.begun = true;
     const image = new Image();
     image.src = `/media/runway-${new URLSearchParams(location.search).get("shape") ?? "wide"}.jpg`;
     await image.decode();
@@ -259,6 +261,7 @@ export class Player {
     await this.video.play().catch(() => {});
   }
   stop() {}
+  hurry() {}
   async stats() { return { state: "live", width: 1280, height: 720, kbps: 2480, fps: 30, lost: 0 }; }
   addEventListener() {}
 }
