@@ -178,6 +178,13 @@ async def test_the_host_sees_the_whole_run_and_the_address_but_never_the_key(web
     assert key not in text
 
 
+async def test_the_desk_knows_whether_a_key_is_out_before_it_makes_another(web: Web):
+    host = await web.signed_in(web.house.host)
+    assert 'data-key="no"' in (await host.open("/studio/shows/aw26")).text
+    await web.services.shows.set_publish_key(web.house.show.id)
+    assert 'data-key="yes"' in (await host.open("/studio/shows/aw26")).text
+
+
 async def test_the_moderators_page_tells_no_run_of_show(web: Web):
     text = (await (await web.signed_in(web.house.moderator)).open("/studio/shows/aw26/room")).text
     assert _state(text)["live"]["runsheet"] is None

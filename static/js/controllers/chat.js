@@ -93,9 +93,11 @@ export class ChatView {
     const locked = Boolean(silence && silence.until_ms > now);
     if (locked !== this.text.disabled) {
       this.text.disabled = locked;
-      this.text.placeholder = locked ? "" : "Say something";
       say(this.note, "");
     }
+    const { slow_s } = this.tools.store.state.mode;
+    const inviting = locked ? "" : slow_s ? `Say something, every ${slow_s} s` : "Say something";
+    if (this.text.placeholder !== inviting) this.text.placeholder = inviting;
     if (locked && silence) {
       this.ask(false);
       say(this.note, silenced(silence, now));

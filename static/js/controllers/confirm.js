@@ -8,8 +8,9 @@ const WITHIN_MS = 4000;
  * @param {HTMLButtonElement} button
  * @param {string} question
  * @param {() => void} act
+ * @param {() => boolean} [needed] whether this press has to be asked about at all
  */
-export function confirmed(button, question, act) {
+export function confirmed(button, question, act, needed = () => true) {
   const words = button.textContent ?? "";
   /** @type {ReturnType<typeof setTimeout>|undefined} */
   let asked;
@@ -20,7 +21,7 @@ export function confirmed(button, question, act) {
     say(button, words);
   };
   button.addEventListener("click", () => {
-    if (asked) {
+    if (asked || !needed()) {
       back();
       act();
       return;

@@ -153,10 +153,12 @@ let publisher = null;
 let camera = null;
 /** The key is known to this page only while it was just made. */
 let key = "";
+let hasKey = main.dataset.key === "yes"; // one was made here or elsewhere: an encoder may be using it
 
 async function newKey() {
   const answer = await call("POST", `/api/shows/${encodeURIComponent(slug)}/publish-key`, {});
   key = String(answer.key ?? answer.publish_key ?? "");
+  hasKey = true;
   showKey(true);
   return key;
 }
@@ -173,12 +175,13 @@ function showKey(shown) {
 byId("key-reveal").addEventListener("click", () => showKey(byId("key-reveal").getAttribute("aria-pressed") !== "true"));
 confirmed(/** @type {HTMLButtonElement} */ (byId("rotate-key")), "Make a new key and cut off the old?", () => {
   newKey().then(() => say(byId("source-note"), "A new key. Copy it now: it is not shown again after you leave."), (refusal) => say(byId("source-note"), refused(refusal)));
-});
+}, () => hasKey);
 document.addEventListener("click", (event) => {
   const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-copy]"));
   if (!button) return;
   const text = button.dataset.copy === "whip-key" ? key : byId(button.dataset.copy ?? "").textContent ?? "";
-  navigator.clipboard?.writeText(text).then(() => toast("Copied.", { ms: 2000 }), () => toast("Copying is not allowed here: select it by hand."));
+  const copied = navigator.clipboard?.writeText(text) ?? Promise.reject(); // a page on plain HTTP has no clipboard
+  copied.then(() => toast("Copied.", { ms: 2000 }), () => toast("Copying is not allowed here: select it by hand."));
 });
 
 async function stopCamera() {
@@ -229,7 +232,16 @@ async function devices(media) {
   }
 }
 
-byId("camera-start").addEventListener("click", () => void startCamera());
+// The camera needs a key this page knows, and takes the picture over: an encoder that is on, or set up, must not be
+// cut off by a stray press.
+const others = () => !publisher && ((hasKey && !key) || store.state.live.picture.state === "live");
+byId("camera-start").addEventListener("click", () => {
+  if (others()) say(byId("source-note"), "The camera takes over: an encoder that sends now is cut off, and its key ends. Press again to go on.");
+}, { capture: true });
+confirmed(/** @type {HTMLButtonElement} */ (byId("camera-start")), "Take over with this camera?", () => {
+  say(byId("source-note"), "");
+  void startCamera();
+}, others);
 byId("camera-stop").addEventListener("click", async () => {
   await stopCamera();
   byId("camera-start").hidden = false;
@@ -263,6 +275,9 @@ function render(state, before) {
     say(byId("status-words"), status === "live" ? `On air since ${opened_ms ? moment(opened_ms) : "now"}` : status === "ended" ? `Ended ${ended_ms ? moment(ended_ms) : ""}` : starts_ms ? `Starts ${moment(starts_ms)}` : "Not yet on air");
   }
   if (live.picture !== was?.picture) {
+    // A picture that nobody sends yet is not asked for.
+    if (live.picture.state !== "waiting") void player.start();
+    if (live.picture.state === "live") player.hurry();
     const words = byId("picture-state");
     words.dataset.state = live.picture.state;
     say(words, PICTURE[live.picture.state]);
@@ -286,5 +301,4 @@ function render(state, before) {
 store.subscribe(render);
 render(store.state, null);
 wire.start();
-void player.start();
 setInterval(() => void health(), STATS_MS);

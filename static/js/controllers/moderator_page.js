@@ -12,7 +12,14 @@ const UNDO_MS = 8000;
 const main = byId("main");
 const slug = main.dataset.slug ?? "";
 const list = byId("lines");
-const { wire, store, clock: serverClock } = enter(slug);
+const { wire, store, clock: serverClock } = enter(slug, {
+  // The page itself was drawn without the room's mode: until the room says it, nobody can change it.
+  onSnapshot: () => {
+    for (const control of [slow, links]) control.disabled = false;
+  },
+});
+const slow = /** @type {HTMLSelectElement} */ (byId("slow"));
+const links = /** @type {HTMLInputElement} */ (byId("links"));
 /** Removed lines stay on this page, struck out: who removed the wrong one wants to know which. @type {Seen[]} */
 let lines = follow([], store.state.lines, new Map());
 /** @type {Map<string, string>} */
@@ -129,7 +136,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
-  if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, .menu")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, .menu")) return;
   const key = event.key.toLowerCase();
   const here = lineOf(document.activeElement);
   if (key === "j" || key === "k") {
@@ -194,6 +201,25 @@ function draw() {
   say(byId("more"), `${unseen} new`);
 }
 
+// ---- the pace ------------------------------------------------------------------------------
+
+slow.addEventListener("change", () => void pace({ slow_s: Number(slow.value) }));
+links.addEventListener("change", () => void pace({ links: links.checked }));
+
+/** @param {{slow_s?: number, links?: boolean}} change what the room refuses goes back to how it was */
+async function pace(change) {
+  const answer = await act("mode.set", change);
+  if (answer?.mode) store.set({ ...store.state, mode: answer.mode });
+  drawPace();
+}
+
+function drawPace() {
+  const { slow_s, links: may } = store.state.mode;
+  if (![...slow.options].some((option) => Number(option.value) === slow_s)) slow.add(new Option(`every ${slow_s} seconds`, String(slow_s)));
+  slow.value = String(slow_s);
+  links.checked = may;
+}
+
 // ---- words and people ----------------------------------------------------------------------
 
 byId("terms-form").addEventListener("submit", async (event) => {
@@ -228,6 +254,7 @@ function render(state, before) {
       draw();
     } else catchUp();
   }
+  if (state.mode !== before?.mode) drawPace();
   if (state.terms !== before?.terms) {
     byId("terms-empty").hidden = state.terms.length > 0;
     reconcile(byId("terms"), state.terms, (term) => term, () => clone("named-template"), (item, term) => {
