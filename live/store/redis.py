@@ -25,7 +25,7 @@ from live.errors import StoreDown
 from live.settings import Settings
 
 LUA = Path(__file__).parent / "lua"
-CONNECTIONS = 64
+CONNECTIONS = 96  # more than a web process works on at once (live/web/turnstile.py), and the room's own
 REPLY_TIMEOUT_S = 10.0
 BATCH_LIMIT = 200  # scripts in one pipeline
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
@@ -20,8 +20,9 @@ from live.errors import Invalid, NotFound
 from live.ids import new_id, sign
 from live.money import Money
 from live.settings import Settings
-from live.shop.payments.port import Charge, ChargeRequest, ProviderEvent
+from live.shop.payments.port import Charge, ChargeRequest, ChargeStatus, ProviderEvent
 from live.store.sql import Database
+from live.store.statements import Statement, insert_into
 from live.store.tables import outbox, sandbox_charges
 
 Outcome = Literal["success", "decline", "insufficient_funds", "three_d_secure", "timeout_after_success", "abandon"]
@@ -69,6 +70,20 @@ class _Facts(msgspec.Struct):
     refunds: list[str] = []
 
 
+class _Books(NamedTuple):
+    """A row of the books."""
+
+    ref: str
+    idempotency_key: str
+    amount_minor: int
+    currency: str
+    status: ChargeStatus
+    captured_minor: int
+    refunded_minor: int
+    facts: str
+    created_ms: int
+
+
 _facts = msgspec.json.Decoder(_Facts)
 
 
@@ -99,20 +114,21 @@ class SandboxProvider:
             "facts": msgspec.json.encode(facts).decode(),
             "created_ms": self._clock.now_ms(),
         }
-        known = select(sandbox_charges).where(sandbox_charges.c.idempotency_key == request.idempotency_key)
 
         def write(connection: Connection) -> Charge:
-            try:
-                with connection.begin_nested():
-                    connection.execute(_INSERT, row)
-            except IntegrityError:
-                charge = self._charge(connection.execute(known).one())
-                if (charge.amount_minor, charge.currency) != (request.amount_minor, request.currency):
-                    raise Invalid("idempotency_key", "was used for another amount") from None
-                return charge
-            return Charge(row["ref"], "created", request.amount_minor, request.currency, 0, 0, self.pay_url(row["ref"]))
+            known = _BY_KEY.first(connection, {"key": request.idempotency_key})
+            if known is None:
+                _INSERT.run(connection, row)
+                return self._charge(_Books(**row))
+            charge = self._charge(_Books(*known))
+            if (charge.amount_minor, charge.currency) != (request.amount_minor, request.currency):
+                raise Invalid("idempotency_key", "was used for another amount")
+            return charge
 
-        return await self._db.write(write)
+        try:
+            return await self._db.write(write)
+        except IntegrityError:  # the same key at the same moment: now it is known
+            return await self._db.write(write)
 
     async def capture(self, ref: str) -> Charge:
         return await self._change(ref, lambda charge: _captured(charge) if charge.status == "authorised" else {})
@@ -121,7 +137,7 @@ class SandboxProvider:
         return await self._change(ref, lambda charge: _closed(charge, "cancelled", "cancelled"))
 
     async def refund(self, ref: str, amount_minor: int, *, idempotency_key: str) -> Charge:
-        def change(charge: Row[Any]) -> dict[str, Any]:
+        def change(charge: _Books) -> dict[str, Any]:
             facts = _facts.decode(charge.facts)
             if idempotency_key in facts.refunds:
                 return {}
@@ -172,7 +188,7 @@ class SandboxProvider:
             raise Invalid("outcome", f"must be one of {', '.join(OUTCOMES)}")
         late = outcome == "timeout_after_success"
 
-        def change(charge: Row[Any]) -> dict[str, Any]:
+        def change(charge: _Books) -> dict[str, Any]:
             if outcome in ("success", "timeout_after_success"):
                 return _captured(charge)
             if outcome == "three_d_secure" and code is None:
@@ -207,8 +223,8 @@ class SandboxProvider:
         event_ids = {kind: new_id("evt") for kind, _ in told}
         for kind, due_ms in told:
             body = msgspec.json.encode(ProviderEvent(event_ids[kind], kind, ref)).decode()
-            connection.execute(
-                _INSERT_OUTBOX,
+            _INSERT_OUTBOX.run(
+                connection,
                 {
                     "event_id": new_id("snd"),
                     "kind": EVENT_KIND,
@@ -221,51 +237,45 @@ class SandboxProvider:
 
     # ---- the books -----------------------------------------------------------------------------
 
-    async def _row(self, ref: str) -> Row[Any]:
-        row = await self._db.read(lambda c: c.execute(_BY_REF, {"ref": ref}).first())
-        if row is None:
-            raise NotFound("charge", ref)
-        return row
+    async def _row(self, ref: str) -> _Books:
+        return await self._db.read(lambda c: _read(c, _BY_REF, ref))
 
-    async def _change(self, ref: str, change: Callable[[Row[Any]], dict[str, Any]], *, late: bool = False) -> Charge:
+    async def _change(self, ref: str, change: Callable[[_Books], dict[str, Any]], *, late: bool = False) -> Charge:
         def write(connection: Connection) -> Charge:
-            row = connection.execute(_BY_REF_LOCKED, {"ref": ref}).first()
-            if row is None:
-                raise NotFound("charge", ref)
-            values = change(row)
+            before = _read(connection, _BY_REF_LOCKED, ref)
+            values = change(before)
             if not values:
-                return self._charge(row)
-            after = row._asdict() | values
-            connection.execute(_CHANGE, {"of": ref} | {name: after[name] for name in _CHANGING})
-            status = after["status"]
-            if status != row.status and status != "authorising":
-                self._tell(connection, ref, status, late=late)
-            return self._charge_of(after)
+                return self._charge(before)
+            now = before._replace(**values)
+            _CHANGE.run(connection, {"of": ref} | {name: getattr(now, name) for name in _CHANGING})
+            if now.status not in (before.status, "authorising"):
+                self._tell(connection, ref, now.status, late=late)
+            return self._charge(now)
 
         return await self._db.write(write)
 
-    def _charge(self, row: Row[Any]) -> Charge:
-        return self._charge_of(row._asdict())
-
-    def _charge_of(self, row: Mapping[str, Any]) -> Charge:
+    def _charge(self, row: _Books) -> Charge:
         return Charge(
-            ref=row["ref"],
-            status=row["status"],
-            amount_minor=row["amount_minor"],
-            currency=row["currency"],
-            captured_minor=row["captured_minor"],
-            refunded_minor=row["refunded_minor"],
-            pay_url=self.pay_url(row["ref"]),
-            reason=_facts.decode(row["facts"]).reason,
+            ref=row.ref,
+            status=row.status,
+            amount_minor=row.amount_minor,
+            currency=row.currency,
+            captured_minor=row.captured_minor,
+            refunded_minor=row.refunded_minor,
+            pay_url=self.pay_url(row.ref),
+            reason=_facts.decode(row.facts).reason,
         )
 
 
-_INSERT = insert(sandbox_charges)
-_INSERT_OUTBOX = insert(outbox)
-_BY_REF = select(sandbox_charges).where(sandbox_charges.c.ref == bindparam("ref"))
-_BY_REF_LOCKED = _BY_REF.with_for_update()
+_INSERT = Statement(insert_into(sandbox_charges))
+_INSERT_OUTBOX = Statement(insert_into(outbox, without=["id", "done_ms"]))
+_SELECT = select(*(sandbox_charges.c[name] for name in _Books._fields))
+_OF_REF = _SELECT.where(sandbox_charges.c.ref == bindparam("ref"))
+_BY_REF = Statement(_OF_REF)
+_BY_REF_LOCKED = Statement(_OF_REF.with_for_update())
+_BY_KEY = Statement(_SELECT.where(sandbox_charges.c.idempotency_key == bindparam("key")))
 _CHANGING = ("status", "captured_minor", "refunded_minor", "facts")
-_CHANGE = (
+_CHANGE = Statement(
     update(sandbox_charges)
     .where(sandbox_charges.c.ref == bindparam("of"))
     .values({name: bindparam(name) for name in _CHANGING})
@@ -273,11 +283,18 @@ _CHANGE = (
 _OPEN = ("created", "authorising", "authorised")
 
 
-def _captured(charge: Row[Any]) -> dict[str, Any]:
+def _read(connection: Connection, by_ref: Statement, ref: str) -> _Books:
+    row = by_ref.first(connection, {"ref": ref})
+    if row is None:
+        raise NotFound("charge", ref)
+    return _Books(*row)
+
+
+def _captured(charge: _Books) -> dict[str, Any]:
     return {"status": "captured", "captured_minor": charge.amount_minor} if charge.status in _OPEN else {}
 
 
-def _closed(charge: Row[Any], status: str, reason: str) -> dict[str, Any]:
+def _closed(charge: _Books, status: str, reason: str) -> dict[str, Any]:
     if charge.status not in _OPEN:
         return {}
     facts = _facts.decode(charge.facts)

@@ -1,0 +1,295 @@
+"""The rows of an order: what checkout reads and writes. Each function is one transaction or a part of one.
+
+Statements that every order runs are compiled once (store/statements.py); the rest are SQLAlchemy's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, Select, bindparam, func, or_, select, update
+
+from live.errors import NotFound, PriceChanged
+from live.events import OrderStatus
+from live.ids import new_id
+from live.money import Money
+from live.shop.cart import KeptLine
+from live.shop.orders import after
+from live.shop.payments.port import Charge
+from live.shop.stock import Line
+from live.store.statements import Statement, insert_into
+from live.store.tables import ledger, order_lines, orders, outbox, payments, variants
+
+FIRST_LOOK_MS = 5_000  # when the worker first asks about a pending payment
+LONGEST_WAIT_MS = 60_000  # between two such looks
+LOOKS_AT_ONCE = 50
+NEVER_MS = 2**53 - 1
+
+
+class Oversold(Exception):
+    """SQL has fewer units than the gate gave out."""
+
+
+class Late(Exception):
+    """Somebody else settled the order meanwhile."""
+
+
+class PaymentRow(NamedTuple):
+    """An order with its payment. `id` is the order's; `lines` are in the order of their SKUs."""
+
+    id: str
+    number: str
+    show_id: str
+    cart: str
+    order_status: OrderStatus
+    total_minor: int
+    currency: str
+    request_digest: str
+    payment_id: str
+    provider_ref: str | None
+    payment_status: str
+    reason: str
+    lines: tuple[Line, ...] = ()
+
+
+_INSERT_ORDER = Statement(insert_into(orders))
+_INSERT_LINE = Statement(insert_into(order_lines))
+_INSERT_PAYMENT = Statement(insert_into(payments))
+_INSERT_LEDGER = Statement(insert_into(ledger, without=["id"]))
+_INSERT_OUTBOX = Statement(insert_into(outbox, without=["id", "done_ms"]))
+
+_PAYMENT: Select[Any] = select(
+    orders.c.id,
+    orders.c.number,
+    orders.c.show_id,
+    orders.c.cart,
+    orders.c.status,
+    orders.c.total_minor,
+    orders.c.currency,
+    orders.c.request_digest,
+    payments.c.id,
+    payments.c.provider_ref,
+    payments.c.status,
+    payments.c.reason,
+).join(payments, payments.c.order_id == orders.c.id)
+_BY_KEY = Statement(_PAYMENT.where(orders.c.buyer == bindparam("buyer"), orders.c.idempotency_key == bindparam("key")))
+_BY_PAYMENT = Statement(_PAYMENT.where(payments.c.id == bindparam("ref")))
+_BY_PROVIDER_REF = Statement(_PAYMENT.where(payments.c.provider_ref == bindparam("ref")))
+_OTHERS = Statement(
+    select(payments.c.id)
+    .join(orders, orders.c.id == payments.c.order_id)
+    .where(orders.c.buyer == bindparam("buyer"), orders.c.show_id == bindparam("show"), orders.c.status == "pending")
+)
+_PRICE = Statement(select(variants.c.price_minor).where(variants.c.sku == bindparam("of")))
+_LINES = Statement(
+    select(order_lines.c.sku, order_lines.c.qty)
+    .where(order_lines.c.order_id == bindparam("order"))
+    .order_by(order_lines.c.sku)
+)
+_NOTE_REF = Statement(
+    update(payments)
+    .where(payments.c.id == bindparam("payment"), payments.c.provider_ref.is_(None))
+    .values(provider_ref=bindparam("ref"), status="authorising")
+)
+_PAY = Statement(
+    update(orders)
+    .where(orders.c.id == bindparam("order"), orders.c.status == "pending")
+    .values(status=after("pending", "pay"), paid_ms=bindparam("now"))
+)
+_CAPTURED = Statement(
+    update(payments)
+    .where(
+        payments.c.id == bindparam("payment"),
+        or_(payments.c.status == "created", payments.c.status == "authorising"),
+    )
+    .values(status="captured", captured_minor=bindparam("captured"), updated_ms=bindparam("now"))
+)
+_TAKE = Statement(  # invariant I2: the order's own transaction decides again
+    update(variants)
+    .where(variants.c.sku == bindparam("of"), variants.c.sold + bindparam("units") <= variants.c.on_hand)
+    .values(sold=variants.c.sold + bindparam("units"))
+)
+
+
+def by_key(connection: Connection, buyer: str, key: str) -> PaymentRow | None:
+    """The order that this buyer placed with this key."""
+    found = _BY_KEY.first(connection, {"buyer": buyer, "key": key})
+    return None if found is None else PaymentRow(*found)
+
+
+def payment(connection: Connection, ref: str) -> PaymentRow | None:
+    """The order of a payment, by our id of it or by the provider's."""
+    found = _BY_PAYMENT.first(connection, {"ref": ref}) or _BY_PROVIDER_REF.first(connection, {"ref": ref})
+    if found is None:
+        return None
+    lines = tuple(Line(sku, qty) for sku, qty in _LINES.all(connection, {"order": found[0]}))
+    return PaymentRow(*found)._replace(lines=lines)
+
+
+def insert_order(
+    connection: Connection, *, order: Mapping[str, Any], lines: Sequence[tuple[KeptLine, int]]
+) -> list[str]:
+    """The order with all that belongs to it; or, with nothing written, the bag's payments that are under way."""
+    if connection.dialect.name == "postgresql":
+        # Two checkouts of one bag wait for each other. SQLite has one writer, so they do already.
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(order["cart"], 0))))
+    others = _OTHERS.all(connection, {"buyer": order["buyer"], "show": order["show_id"]})
+    if others:
+        return [payment_id for (payment_id,) in others]
+    for line, _ in lines:
+        price = _PRICE.first(connection, {"of": line.sku})
+        if price is None:
+            raise NotFound("sku", line.sku)
+        if price[0] != line.price.minor:
+            raise PriceChanged(line.sku, line.price.minor, price[0])
+    _INSERT_ORDER.run(connection, order)
+    for line, qty in lines:
+        _INSERT_LINE.run(
+            connection,
+            {
+                "order_id": order["id"],
+                "sku": line.sku,
+                "qty": qty,
+                "unit_minor": line.price.minor,
+                "title": line.piece,
+                "size": line.size,
+                "colour": line.colour,
+                "picture": line.picture,
+                "look_id": line.look,
+                "at_ms": line.at_ms,
+            },
+        )
+    _INSERT_PAYMENT.run(
+        connection,
+        {
+            "id": order["payment_id"],
+            "order_id": order["id"],
+            "provider": order["provider"],
+            "provider_ref": None,
+            "idempotency_key": order["payment_id"],
+            "status": "created",
+            "amount_minor": order["total_minor"],
+            "captured_minor": 0,
+            "refunded_minor": 0,
+            "reason": "",
+            "created_ms": order["created_ms"],
+            "updated_ms": order["created_ms"],
+        },
+    )
+    _note(connection, order["id"], "order.placed", order["created_ms"], total_minor=order["total_minor"])
+    return []
+
+
+def note_ref(connection: Connection, payment_id: str, ref: str) -> None:
+    """The provider's own id of a payment; the first one stays."""
+    _NOTE_REF.run(connection, {"payment": payment_id, "ref": ref})
+
+
+def sell(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> None:
+    """The sale becomes a fact: paid, captured, sold, noted, told. Raises: Late, Oversold; then nothing is written."""
+    if _PAY.run(connection, {"order": row.id, "now": now}) == 0:
+        raise Late
+    if _CAPTURED.run(connection, {"payment": row.payment_id, "captured": charge.captured_minor, "now": now}) == 0:
+        raise Late  # it is being refunded
+    for line in row.lines:  # in the order of their SKUs, so that two orders never wait for each other in a ring
+        if _TAKE.run(connection, {"of": line.sku, "units": line.qty}) == 0:
+            raise Oversold
+    _note(connection, row.id, "order.paid", now, captured_minor=charge.captured_minor, ref=charge.ref)
+    _tell(connection, row, "order.paid", now)
+
+
+def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reason: str, now: int) -> bool:
+    """From here on nobody sells this order. False: it was sold already."""
+    status = connection.execute(select(orders.c.status).where(orders.c.id == row.id).with_for_update()).scalar_one()
+    if status == "paid":
+        return False
+    decided = connection.execute(
+        update(payments)
+        .where(payments.c.id == row.payment_id, payments.c.status.not_in(("captured", "refunding", "refunded")))
+        .values(status="refunding", captured_minor=charge.captured_minor, reason=reason, updated_ms=now)
+    )
+    if decided.rowcount:
+        _note(connection, row.id, "refund.decided", now, reason=reason)
+        # Cancelled orders are not looked at again, but one that owes money is.
+        connection.execute(update(orders).where(orders.c.id == row.id).values(settle_after_ms=now + FIRST_LOOK_MS))
+    return True
+
+
+def mark_refunded(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> bool:
+    status = connection.execute(select(orders.c.status).where(orders.c.id == row.id).with_for_update()).scalar_one()
+    if status == "refunded":
+        return False
+    connection.execute(
+        update(orders).where(orders.c.id == row.id).values(status=after(status, "refund"), settle_after_ms=NEVER_MS)
+    )
+    connection.execute(
+        update(payments)
+        .where(payments.c.id == row.payment_id)
+        .values(
+            status="refunded",
+            captured_minor=charge.captured_minor,
+            refunded_minor=charge.refunded_minor,
+            updated_ms=now,
+        )
+    )
+    _note(connection, row.id, "order.refunded", now, refunded_minor=charge.refunded_minor, ref=charge.ref)
+    _tell(connection, row, "order.refunded", now)
+    return True
+
+
+def mark_cancelled(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> bool:
+    changed = connection.execute(
+        update(orders)
+        .where(orders.c.id == row.id, orders.c.status == "pending")
+        .values(status=after("pending", "cancel"), settle_after_ms=NEVER_MS)
+    )
+    if changed.rowcount == 0:
+        return False
+    connection.execute(
+        update(payments)
+        .where(payments.c.id == row.payment_id, payments.c.status.in_(("created", "authorising")))
+        .values(status=charge.status, reason=charge.reason, updated_ms=now)
+    )
+    _note(connection, row.id, "order.cancelled", now, reason=charge.reason)
+    return True
+
+
+def claim_due(connection: Connection, now: int) -> list[tuple[str, int]]:
+    """Pending orders whose look is due, and cancelled ones that owe money; each is put off for the others."""
+    due = connection.execute(
+        select(orders.c.id, orders.c.created_ms, payments.c.id.label("payment_id"))
+        .join(payments, payments.c.order_id == orders.c.id)
+        .where(or_(orders.c.status == "pending", orders.c.status == "cancelled"), orders.c.settle_after_ms <= now)
+        .order_by(orders.c.settle_after_ms)
+        .limit(LOOKS_AT_ONCE)
+        .with_for_update(skip_locked=True, of=orders)
+    ).all()
+    for row in due:
+        wait = min(max((now - row.created_ms) // 2, FIRST_LOOK_MS), LONGEST_WAIT_MS)
+        connection.execute(update(orders).where(orders.c.id == row.id).values(settle_after_ms=now + wait))
+    return [(row.payment_id, row.created_ms) for row in due]
+
+
+def _note(connection: Connection, order_id: str, kind: str, now: int, **facts: Any) -> None:
+    noted = {"order_id": order_id, "kind": kind, "wall_ms": now, "facts": msgspec.json.encode(facts).decode()}
+    _INSERT_LEDGER.run(connection, noted)
+
+
+def _tell(connection: Connection, row: PaymentRow, kind: str, now: int) -> None:
+    body = {
+        "order": row.id,
+        "number": row.number,
+        "show": row.show_id,
+        "total": Money(row.total_minor, row.currency),
+    }
+    told = {
+        "event_id": new_id("evt"),
+        "kind": kind,
+        "body": msgspec.json.encode(body).decode(),
+        "created_ms": now,
+        "due_ms": now,
+        "attempts": 0,
+    }
+    _INSERT_OUTBOX.run(connection, told)
