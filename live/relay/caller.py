@@ -58,6 +58,8 @@ class Caller:
         self._reading = False
         self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setblocking(False)
+        # A joiner gets a whole GOP within milliseconds: 93 packets overflow the usual 208 KiB of a reader that is late.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.socket.bind((host, 0))
         self.host = host
         self.peer: Peer | None = None

@@ -3,12 +3,13 @@ processes with the secret key can make.
 
     POST   /publish {show, offer, takes_over?}            201 {session, answer, etag}
     POST   /play {show, offer, viewer}       201 {session, answer, etag} | 409, 503 {error, retry_after_s}
-    PATCH  /sessions/{id}                    204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
-    DELETE /sessions/{id}                    200
+    PATCH  /shows/{show}/sessions/{id}       204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
+    DELETE /shows/{show}/sessions/{id}       200
     POST   /shows/{show}/drop-publisher      204
     POST   /shows/{show}/end                 204
     GET    /stats, /healthz                  200
 
+An order may name the relay it is meant for (header `Relay`): 421 when that is another, whose port this process got.
 Errors: {"error": code, "why"?, "retry_after_s"?} with the status of `errors.py`.
 """
 
@@ -40,7 +41,7 @@ class Order(msgspec.Struct):
     takes_over: bool = True
 
 
-def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
+def control_app(relay: Relay, token: str, first_frame: FirstFrame, relay_id: str) -> ASGIApp:
     """`first_frame(show)`: server time of the show's first frame, if another process relayed it before."""
 
     async def publish(request: Request) -> Response:
@@ -58,13 +59,13 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
     async def patch(request: Request) -> Response:
         tag = request.headers.get("if-match")
         fragment = (await _body(request)).decode("utf-8", "replace")
-        restarted = relay.patch(request.path_params["session"], fragment, tag.strip('"') if tag else None)
+        restarted = relay.patch(*_session(request), fragment, tag.strip('"') if tag else None)
         if restarted is None:
             return Response(status_code=204)
         return JSONResponse({"etag": restarted[0], "body": restarted[1]})
 
     async def delete(request: Request) -> Response:
-        relay.delete(request.path_params["session"])
+        relay.delete(*_session(request))
         return JSONResponse({})
 
     async def drop_publisher(request: Request) -> Response:
@@ -85,8 +86,8 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
         routes=[
             Route("/publish", publish, methods=["POST"]),
             Route("/play", play, methods=["POST"]),
-            Route("/sessions/{session}", patch, methods=["PATCH"]),
-            Route("/sessions/{session}", delete, methods=["DELETE"]),
+            Route("/shows/{show}/sessions/{session}", patch, methods=["PATCH"]),
+            Route("/shows/{show}/sessions/{session}", delete, methods=["DELETE"]),
             Route("/shows/{show}/drop-publisher", drop_publisher, methods=["POST"]),
             Route("/shows/{show}/end", end, methods=["POST"]),
             Route("/stats", stats),
@@ -94,15 +95,16 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame) -> ASGIApp:
         ],
         exception_handlers={RelayError: _refuse},
     )
-    return _Bearer(app, token)
+    return _Bearer(app, token, relay_id)
 
 
 class _Bearer:
-    """Lets only our own processes in."""
+    """Lets only our own processes in, and only with orders for this relay."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, token: str, relay_id: str) -> None:
         self._app = app
         self._expected = f"Bearer {token}".encode()
+        self._id = relay_id.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,7 +113,14 @@ class _Bearer:
         if scope["path"] != "/healthz" and not hmac.compare_digest(given, self._expected):
             await JSONResponse({"error": "unauthorised"}, 401)(scope, receive, send)
             return
+        if next((value for name, value in scope["headers"] if name == b"relay"), self._id) != self._id:
+            await JSONResponse({"error": "another_relay"}, 421)(scope, receive, send)
+            return
         await self._app(scope, receive, send)
+
+
+def _session(request: Request) -> tuple[str, str]:
+    return request.path_params["show"], request.path_params["session"]
 
 
 async def _order(request: Request) -> Order:

@@ -2,7 +2,8 @@
 
 Viewers whose headers are the same (payload type, offsets, socket, tag) share a layout. Packets of a frame are made
 equally long by RTP padding where 255 bytes are enough, so that one `sendto` with UDP_SEGMENT (GSO) carries them all:
-the kernel's path a datagram is what costs most. The first EINVAL or EIO turns GSO off for good.
+the kernel's path a datagram is what costs most. A device that can't do it (EIO) turns GSO off for good; a viewer whose
+path takes smaller packets than ours (EMSGSIZE, EINVAL) gets hers one by one, and nobody else loses by it.
 What a full socket does not take is dropped and counted: a queue would only make late what NACK can heal.
 """
 
@@ -23,6 +24,7 @@ _UDP_SEGMENT = 103
 MAX_SEGMENTS = 44  # 44 x 1450 bytes stay below the 65,507 of one datagram
 _MAX_BURST_BYTES = 64_000
 _MAX_PADDING = 255
+_UNPROVEN = 100  # refusals before the first success: then it is the host and not a viewer's path
 _HEADER = struct.Struct("!BBHII")
 
 
@@ -96,6 +98,8 @@ class Fanout:
     def __init__(self, sockets: list[socket.socket], counters: Counters) -> None:
         self._sockets = sockets
         self.counters = counters
+        self._proven = False  # GSO worked once
+        self._refusals = 0
         self._plain = bytearray(_MAX_BURST_BYTES + 4096)
         self._work = new_buffer("char[]", _MAX_BURST_BYTES + 4096)
         self._view = memoryview(buffer_of(self._work))
@@ -140,6 +144,7 @@ class Fanout:
             try:
                 if one_call:
                     sock.sendto(out, address)
+                    self._proven = self._proven or count > 1
                 else:
                     self._one_by_one(sock, stride, count, total, address)
             except BlockingIOError:
@@ -147,9 +152,12 @@ class Fanout:
                 continue
             except OSError as error:
                 if count > 1 and one_call and error.errno in (errno.EINVAL, errno.EIO, errno.EMSGSIZE):
-                    counters.gso = one_call = False
                     self._segment(sock, 0)
                     self._try_one_by_one(sock, stride, count, total, address)
+                    self._refusals += 1
+                    if error.errno == errno.EIO or (not self._proven and self._refusals >= _UNPROVEN):
+                        counters.gso = False
+                    one_call = counters.gso and self._segment(sock, stride)
                 else:
                     counters.dropped += count  # unreachable, no buffer space: her ICE will time out
                 continue

@@ -15,6 +15,7 @@ from live.ids import new_id
 from live.relay.relay import Relay
 from live.relay.show import RelayedShow
 from live.store import keys
+from live.store.redis import load_script
 
 BEAT_S = 2.0
 _RELAY_TTL_S = 10
@@ -28,6 +29,7 @@ class Registry:
         self.id = new_id("relay")
         self._redis = redis
         self._control = control
+        self._give_up = load_script(redis, "give_up")
 
     async def beat(self, relay: Relay, wall_ms: int) -> None:
         """Say all of it. Raises redis-py's errors."""
@@ -75,8 +77,7 @@ class Registry:
             pipe.srem(keys.RELAYS, self.id)
             await pipe.execute()
         for show in list(relay.shows):
-            if await self._redis.get(keys.relay_of_show(show)) == self.id.encode():
-                await self._redis.delete(keys.relay_of_show(show))
+            await self._give_up([keys.relay_of_show(show)], [self.id])
 
     def _clock(self, pipe: object, show: RelayedShow, wall_ms: int) -> None:
         name = keys.media(show.name)

@@ -120,10 +120,10 @@ class Relay:
         self._start(session, lambda: show.start(watching))
         return session, answer
 
-    def patch(self, session_id: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
+    def patch(self, show_name: str, session_id: str, fragment: str, if_match: str | None) -> tuple[str, str] | None:
         """Trickle (None) or ICE restart ((tag, fragment)). `if_match` is the tag without quotes, "*", or None when
         the client sent none. Raises NoSession, BadOffer, StaleTag. RFC 9725 section 4.3."""
-        session = self._known(session_id)
+        session = self._known(show_name, session_id)
         ufrag, password = sdp.read_fragment(fragment)
         if if_match not in (None, "*", session.tag):
             raise StaleTag()
@@ -139,9 +139,9 @@ class Relay:
         self.port.admit(session)
         return session.tag, sdp.restart_fragment(session.ours())
 
-    def delete(self, session_id: str) -> None:
+    def delete(self, show_name: str, session_id: str) -> None:
         """End at once. Raises NoSession."""
-        self._end(self._known(session_id))
+        self._end(self._known(show_name, session_id))
 
     def drop_publisher(self, show_name: str) -> None:
         """The show's key was rotated: whoever publishes with the old one goes."""
@@ -185,9 +185,9 @@ class Relay:
         if sum(1 for session in self.sessions.values() if not session.peer.connected) >= MAX_HANDSHAKES:
             raise Full(1)
 
-    def _known(self, session_id: str) -> Session:
+    def _known(self, show_name: str, session_id: str) -> Session:
         session = self.sessions.get(session_id)
-        if session is None:
+        if session is None or session.show != show_name:
             raise NoSession()
         return session
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
 _NTP_EPOCH_S = 2_208_988_800
+MAX_NACKS = 256  # read of one compound: 1,500 bytes can name six thousand packets
 _HEAD = struct.Struct("!BBHI")
 
 
@@ -87,6 +88,8 @@ def _reports(compound: bytes, position: int, end: int, count: int, said: Feedbac
 def _nacks(compound: bytes, position: int, end: int, said: Feedback) -> None:
     (media,) = struct.unpack_from("!I", compound, position + 8)
     for at in range(position + 12, end - 3, 4):
+        if len(said.nacks) >= MAX_NACKS:
+            return
         seq, mask = struct.unpack_from("!HH", compound, at)
         said.nacks.append((media, seq))
         step = 1

@@ -96,7 +96,7 @@ class RelayProcess:
         token = sign(self._settings.key, "relay-control", "v1")
         http = _Uvicorn(
             uvicorn.Config(
-                control_app(self.relay, token, self._registry.first_frame),
+                control_app(self.relay, token, self._registry.first_frame, self._registry.id),
                 log_config=None,
                 access_log=False,
                 lifespan="off",

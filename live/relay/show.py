@@ -200,6 +200,8 @@ class RelayedShow:
                 self.ingest.want_key(self._now_ms())
             watching.backlog = packets or []
             first = packets[0].seq if packets else track.numbering.last_seq + 1 & 0xFFFF
+            if packets and track.ring.get(first) is not packets[0]:
+                video.lent = packets[0]
             video.start(first, track.packets, track.octets)
             if packets:
                 self._catching_up.add(session.id)
@@ -306,7 +308,7 @@ class RelayedShow:
                 watching.reports.heard(report, middle)
         if said.keyframe and self.ingest is not None:
             self.ingest.want_key(now_ms)
-        for ssrc, seq in said.nacks[:256]:
+        for ssrc, seq in said.nacks:
             known = watching.by_ssrc.get(ssrc)
             if known is not None and known[1].takes_nack:
                 self._resend(watching, *known, seq, now_ms)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 
 from live.relay.codecs import Vp8Pictures, parameter_sets, stap
 from live.relay.numbering import Numbering
 from live.relay.ring import Ring
 from live.relay.rtp import Header, Packet, newer
 from live.relay.sdp import Format, Kind, Stream
+
+
+_LENT_REMEMBERED = 16  # one a key frame at most
 
 
 class Track:
@@ -27,6 +31,7 @@ class Track:
         self.last_ms = 0
         self.key_ms: int | None = None
         self._sets: dict[int, bytes] = {}
+        self._lent: deque[int] = deque(maxlen=_LENT_REMEMBERED)  # numbers that some joiner got other bytes under
         self._key_timestamp: int | None = None
         self._key_has_sets = False
         self._vp8 = Vp8Pictures()
@@ -57,6 +62,8 @@ class Track:
         packet = Packet(seq, timestamp, 0x80 if header.marker else 0, payload, key)
         if self.ring.get(seq) is not None:
             return None  # came twice; the bytes of a number never change (AES-GCM)
+        if seq in self._lent and self.ring.newest is not None and newer(self.ring.newest, seq):
+            return None  # came late, and a joiner had the parameter sets under its number
         self.ring.put(packet)
         self.packets += 1
         self.octets += len(payload)
@@ -77,7 +84,10 @@ class Track:
             return None
         packets = list(self.ring.since(start))
         if self.format.codec == "H264" and not self._key_has_sets and self._sets:
-            packets.insert(0, Packet(start - 1 & 0xFFFF, packets[0].timestamp, 0, stap(list(self._sets.values()))))
+            before = start - 1 & 0xFFFF
+            if before not in self._lent:
+                self._lent.append(before)
+            packets.insert(0, Packet(before, packets[0].timestamp, 0, stap(list(self._sets.values()))))
         return packets
 
     def _keep_sets(self, payload: bytes, timestamp: int) -> None:

@@ -8,6 +8,8 @@ from live.relay.rtp import Packet
 from live.relay.sdp import Outgoing
 
 MAX_RESENDS = 3
+RESENDS_S = 500  # to one viewer: what a bad line needs; one who asks for everything again does not stop the others
+RESENDS_BURST = 1000  # a line that was away for a second or two
 _MAX_REMEMBERED = 1024
 
 
@@ -30,7 +32,10 @@ class Outlet:
         self.resent = 0
         self.packets_before = 0  # the track's counters when she joined
         self.octets_before = 0
+        self.lent: Packet | None = None  # made for her alone, so not in the ring: parameter sets in front of her start
         self._rtx_seq = 0
+        self._allowance = float(RESENDS_BURST)
+        self._allowed_ms: int | None = None
         self._resends: dict[int, tuple[int, int]] = {}
 
     def start(self, seq: int, packets: int, octets: int) -> None:
@@ -41,11 +46,15 @@ class Outlet:
 
     def resend(self, seq: int, ring: Ring, now_ms: int, rtt_ms: int) -> Packet | None:
         """The packet she misses under her number `seq`: three times at most, and not twice within a round trip."""
-        packet = ring.get(seq - self.seq_offset & 0xFFFF)
+        number = seq - self.seq_offset & 0xFFFF
+        # Her own packet under that number, never the ring's: its bytes under this number are other ones (AES-GCM).
+        packet = self.lent if self.lent is not None and self.lent.seq == number else ring.get(number)
         if packet is None or self.first_seq is None or (packet.seq - self.first_seq & 0xFFFF) >= 0x8000:
             return None  # gone, or from before she came
         times, last_ms = self._resends.get(packet.seq, (0, -(10**9)))
         if times >= MAX_RESENDS or now_ms - last_ms < max(5, rtt_ms):
+            return None
+        if not self._allows(now_ms):
             return None
         if len(self._resends) >= _MAX_REMEMBERED:
             del self._resends[next(iter(self._resends))]
@@ -53,6 +62,16 @@ class Outlet:
         self._resends[packet.seq] = (times + 1, now_ms)
         self.resent += 1
         return packet
+
+    def _allows(self, now_ms: int) -> bool:
+        if self._allowed_ms is not None:
+            passed_ms = now_ms - self._allowed_ms
+            self._allowance = min(RESENDS_BURST, self._allowance + passed_ms * RESENDS_S / 1000)
+        self._allowed_ms = now_ms
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
 
     def next_rtx_seq(self) -> int:
         self._rtx_seq = self._rtx_seq + 1 & 0xFFFF

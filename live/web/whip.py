@@ -12,6 +12,7 @@ that has the publisher (docs/decisions/0023-viewers-go-to-the-publishers-relay.m
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.errors import Conflict, Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
-from live.ids import sign
-from live.store import keys
+from live.errors import Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
 from live.web import errors
+from live.web.relays import RelayGone, Relays
 
 if TYPE_CHECKING:
     from live.desk.wiring import Services
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 MAX_SDP_BYTES = 64 * 1024
-RELAY_ANSWERS_WITHIN_S = 5.0
+TRIES = 3  # relays that may prove dead, one after the other
 _PREVIEWERS = frozenset({"host", "moderator", "staff"})
 _CORS = {
     "Access-Control-Allow-Origin": "*",
@@ -70,11 +70,14 @@ async def publish(request: Request) -> Response:
     if show.status == "ended":
         raise WrongState(show.status, "scheduled or live")
     offer = await _sdp(request, SDP)
-    relay = await _publisher_relay(request, show)
     # `?return=1`: a publisher that was sent away asks to come back, unless another has taken over.
     order = {"show": show.id, "offer": offer, "takes_over": request.query_params.get("return") != "1"}
-    answer = await _ask(request, relay, "POST", "/publish", json=order)
-    return _created(request, show, relay, answer)
+    relays = _relays(request)
+    for _ in range(TRIES):
+        relay_id = await relays.for_publisher(show.id)
+        with contextlib.suppress(RelayGone):
+            return _created(request, relay_id, await relays.ask(relay_id, show.id, "POST", "/publish", json=order))
+    raise Overloaded(retry_after_s=1)
 
 
 @_whip
@@ -82,7 +85,7 @@ async def publish_session(request: Request) -> Response:
     """PATCH trickles or restarts, DELETE ends."""
     show = await _show(request)
     await _check_key(request, show)
-    return await _session(request, tolerant=False)
+    return await _session(request, show, tolerant=False)
 
 
 @_whip
@@ -94,21 +97,24 @@ async def play(request: Request) -> Response:
     if show.status != "live" and not await _previews(request, show):
         raise NotLive(show.status)
     offer = await _sdp(request, SDP)
-    relay = await _services(request).redis.get(keys.relay_of_show(show.id))
-    if relay is None:
+    relays = _relays(request)
+    order = {"show": show.id, "offer": offer, "viewer": _viewer(request)}
+    relay_id = await relays.of_show(show.id)
+    if relay_id is None:
         raise NotLive("waiting", retry_after_s=1)
-    relay_id = _text(relay)
-    answer = await _ask(
-        request, relay_id, "POST", "/play", json={"show": show.id, "offer": offer, "viewer": _viewer(request)}
-    )
-    return _created(request, show, relay_id, answer)
+    while relay_id is not None:
+        with contextlib.suppress(RelayGone):
+            return _created(request, relay_id, await relays.ask(relay_id, show.id, "POST", "/play", json=order))
+        dead, relay_id = relay_id, await relays.of_show(show.id)
+        if relay_id == dead:
+            break  # Redis has it still: not now
+    raise Overloaded(retry_after_s=1)  # the publisher's client comes back within seconds, on another relay
 
 
 @_whip
 async def play_session(request: Request) -> Response:
     """PATCH trickles or restarts, DELETE ends. The address is the viewer's capability."""
-    await _show(request)
-    return await _session(request, tolerant=True)
+    return await _session(request, await _show(request), tolerant=True)
 
 
 # ---- who may -----------------------------------------------------------------------------------
@@ -175,7 +181,7 @@ def _options(request: Request) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-def _created(request: Request, show: Show, relay_id: str, answer: httpx.Response) -> Response:
+def _created(request: Request, relay_id: str, answer: httpx.Response) -> Response:
     facts = answer.json()
     address = f"{request.url.path.rstrip('/')}/{relay_id}.{facts['session']}"
     headers = {
@@ -187,84 +193,33 @@ def _created(request: Request, show: Show, relay_id: str, answer: httpx.Response
     return Response(facts["answer"], 201, headers, SDP)
 
 
-async def _session(request: Request, *, tolerant: bool) -> Response:
+async def _session(request: Request, show: Show, *, tolerant: bool) -> Response:
     relay_id, _, session = request.path_params["session"].rpartition(".")
     if not relay_id or not session:
         raise NotFound("session", "")
+    path = f"/shows/{show.id}/sessions/{session}"
     if request.method == "DELETE":
-        await _ask(request, relay_id, "DELETE", f"/sessions/{session}")
+        await _order(request, relay_id, show, "DELETE", path)
         return Response(status_code=200)
     fragment = await _sdp(request, FRAGMENT)
     tag = request.headers.get("if-match")
     if tag is None and not tolerant:  # whip-whep.js never keeps a WHEP session's ETag: tolerated there
         raise HTTPException(428)
     headers = {"If-Match": tag} if tag is not None else {}
-    answer = await _ask(request, relay_id, "PATCH", f"/sessions/{session}", content=fragment, headers=headers)
+    answer = await _order(request, relay_id, show, "PATCH", path, content=fragment, headers=headers)
     if answer.status_code == 204:
         return Response(status_code=204)
     facts = answer.json()
     return Response(facts["body"], 200, {"ETag": f'"{facts["etag"]}"'}, FRAGMENT)
 
 
-# ---- which relay -------------------------------------------------------------------------------
+async def _order(request: Request, relay_id: str, show: Show, method: str, path: str, **what: Any) -> httpx.Response:
+    try:
+        return await _relays(request).ask(relay_id, show.id, method, path, **what)
+    except RelayGone:
+        raise NotFound("session", "") from None  # sessions end with their relay
 
 
-async def _publisher_relay(request: Request, show: Show) -> str:
-    """The relay that has the show already, so that its viewers stay; else the one with most room."""
-    redis = _services(request).redis
-    known = await redis.get(keys.relay_of_show(show.id))
-    if known is not None and await redis.exists(keys.relay(_text(known))):
-        return _text(known)
-    rooms: list[tuple[float, str]] = []
-    for member in await redis.smembers(keys.RELAYS):
-        relay_id = _text(member)
-        load, capacity = await redis.hmget(keys.relay(relay_id), ["load", "capacity"])
-        if capacity is None:
-            await redis.srem(keys.RELAYS, relay_id)  # it stopped beating
-        elif int(capacity) > 0:
-            rooms.append((int(load or 0) / int(capacity), relay_id))
-    if not rooms:
-        raise Overloaded(retry_after_s=3)
-    return min(rooms)[1]
-
-
-async def _ask(request: Request, relay_id: str, method: str, path: str, **what: Any) -> httpx.Response:
-    """One order to a relay; its refusal in the words of this API. Raises Error and HTTPException."""
+def _relays(request: Request) -> Relays:
     services = _services(request)
-    control = await services.redis.hget(keys.relay(relay_id), "control")
-    if control is None:
-        raise NotFound("session", "") if path.startswith("/sessions") else Overloaded(retry_after_s=2)
-    headers = what.pop("headers", {})
-    headers["Authorization"] = f"Bearer {sign(services.settings.key, 'relay-control', 'v1')}"
-    try:
-        # No TLS context is made for a plain address, so a client a request costs little.
-        async with httpx.AsyncClient(timeout=RELAY_ANSWERS_WITHIN_S, trust_env=False, verify=False) as client:  # noqa: S501
-            answer = await client.request(method, f"{_text(control)}{path}", headers=headers, **what)
-    except httpx.HTTPError:
-        raise Overloaded(retry_after_s=2) from None  # the relay went; another takes over when its beat runs out
-    if answer.is_success:
-        return answer
-    retry_after_s = int(_facts(answer).get("retry_after_s", 2))
-    if answer.status_code == 409 and _facts(answer).get("error") == "taken":
-        raise Conflict("another publisher is on")
-    if answer.status_code == 409:
-        raise NotLive("waiting", retry_after_s=retry_after_s)
-    if answer.status_code == 503:
-        raise Overloaded(retry_after_s=retry_after_s)
-    if answer.status_code == 404:
-        raise NotFound("session", "")
-    if answer.status_code in (400, 412, 422):
-        raise HTTPException(answer.status_code, detail=str(_facts(answer).get("why", "")) or None)
-    raise HTTPException(502)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _facts(answer: httpx.Response) -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = answer.json()
-    except ValueError:
-        return {}
-    return facts
+    return Relays(services.redis, services.settings.key)

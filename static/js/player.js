@@ -279,6 +279,7 @@ export class Player extends EventTarget {
     const { framesDecoded } = await this.stats();
     if (peer !== this._peer) return;
     if (this._heard.packets && performance.now() - this._heard.at > SILENT_MS) {
+      this._heard = { packets: 0, at: 0 }; // said once
       this._become("slate");
       this._again(0);
       return;

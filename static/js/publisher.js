@@ -15,6 +15,8 @@ const LAST_RETRY_MS = 5_000;
 const ANSWER_WITHIN_MS = 8_000;
 const CONNECT_WITHIN_MS = 10_000;
 const CUT_OFF_MS = 2_000;
+const LOOK_EVERY_MS = 500;
+const SILENT_MS = 2_500; // a relay reports twice a second: one that says nothing for so long is dead
 const VIDEO_BPS = 2_500_000;
 
 /**
@@ -54,6 +56,9 @@ export class Publisher extends EventTarget {
     this._retryTimer = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._cutOffTimer = undefined;
+    /** @type {ReturnType<typeof setInterval> | undefined} */
+    this._lookTimer = undefined;
+    this._heard = { packets: 0, at: 0 };
     this._leave = () => void this._end();
   }
 
@@ -75,6 +80,7 @@ export class Publisher extends EventTarget {
       void this.video.play().catch(() => undefined);
     }
     addEventListener("pagehide", this._leave);
+    this._lookTimer = setInterval(() => void this._look(), LOOK_EVERY_MS);
     await this._connect();
   }
 
@@ -84,6 +90,7 @@ export class Publisher extends EventTarget {
     this._generation += 1;
     removeEventListener("pagehide", this._leave);
     clearTimeout(this._retryTimer);
+    clearInterval(this._lookTimer);
     await this._end();
     if (this._ownStream) {
       this.stream?.getTracks().forEach((track) => track.stop());
@@ -137,6 +144,7 @@ export class Publisher extends EventTarget {
           preferCodec(transceiver, this.codec);
         }
       }
+      this._heard = { packets: 0, at: 0 };
       peer.onconnectionstatechange = () => mine() && this._connection(peer);
       const offer = await peer.createOffer();
       await peer.setLocalDescription(offer);
@@ -199,6 +207,23 @@ export class Publisher extends EventTarget {
         if (this._peer === peer && peer.connectionState !== "connected") this._again();
         else if (this._peer === peer) this._become("live");
       }, CUT_OFF_MS);
+    }
+  }
+
+  /** Connect anew when the relay has fallen silent: ICE would take several seconds more to say so. */
+  async _look() {
+    const peer = this._peer;
+    if (!peer || (peer.connectionState !== "connected" && peer.connectionState !== "disconnected")) return;
+    const report = await peer.getStats();
+    if (peer !== this._peer) return;
+    report.forEach((/** @type {any} */ entry) => {
+      if (entry.type === "transport" && (entry.packetsReceived ?? 0) !== this._heard.packets) {
+        this._heard = { packets: entry.packetsReceived, at: performance.now() };
+      }
+    });
+    if (this._heard.packets && performance.now() - this._heard.at > SILENT_MS) {
+      this._heard = { packets: 0, at: 0 }; // said once
+      this._again();
     }
   }
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -65,10 +67,11 @@ class StubShows:
 class Stage:
     """A running relay and its front."""
 
-    def __init__(self, settings: Settings, redis: Any) -> None:
+    def __init__(self, settings: Settings, redis: Any, *, relays: bool = True) -> None:
         self.settings = settings
         self.redis = redis
-        self.process = RelayProcess(settings, redis)
+        if relays:
+            self.process = RelayProcess(settings, redis)
         self.shows = StubShows(
             {
                 "one": SimpleNamespace(id="shw_one", slug="one", brand_id="b", status="live"),
@@ -122,6 +125,61 @@ class Stage:
     async def play(self, offer: str, slug: str = "one") -> httpx.Response:
         headers = {"Content-Type": "application/sdp"}
         return await self.http.post(f"{self.url}/whep/{slug}", content=offer, headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def front(tmp_path: Path, redis_url: str) -> AsyncIterator[Stage]:
+    """The web's part alone; relays are processes of their own (`relay_child`)."""
+    settings = Settings(_env_file=None, data_dir=tmp_path)
+    redis = await connect(settings, url=redis_url)
+    running = Stage(settings, redis, relays=False)
+    sock = socket.create_server(("127.0.0.1", 0))
+    running.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    server = _Uvicorn(uvicorn.Config(running.app(), log_config=None, lifespan="off", ws="none"))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(server.serve(sockets=[sock]))
+            await until(lambda: server.started)
+            try:
+                yield running
+            finally:
+                server.should_exit = True
+    finally:
+        await running.http.aclose()
+        await redis.aclose()
+        sock.close()
+
+
+@contextlib.asynccontextmanager
+async def relay_child(running: Stage, redis_url: str, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A relay in a process of its own, ready; killed at the end if it still runs."""
+    code = "import asyncio; from live.settings import Settings; from live.relay.server import run; "
+    code += "asyncio.run(run(Settings()))"
+    environment = os.environ | {
+        "REDIS_URL": redis_url, "FRONTROW_DATA_DIR": str(running.settings.data_dir), "FRONTROW_RELAY_UDP_PORT": "0",
+        "FRONTROW_RELAY_UDP_HOST": "127.0.0.1", "FRONTROW_RECORD": "0", **settings,
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    told: list[bytes] = []
+    async with asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(_read(process.stdout, told))
+        try:
+            await until(lambda: any(b"relay.ready" in line for line in told) or process.returncode is not None, 30)
+            assert process.returncode is None, b"".join(told)
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+            await reading
+
+
+async def _read(stream: asyncio.StreamReader, told: list[bytes]) -> None:
+    async for line in stream:  # a pipe that nobody reads would stop the relay
+        told.append(line)
 
 
 @contextlib.asynccontextmanager

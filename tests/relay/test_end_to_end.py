@@ -471,6 +471,29 @@ async def test_a_session_can_be_trickled_restarted_and_ended(running: Stage) -> 
     await close(camera, viewer)
 
 
+async def test_a_session_is_only_known_under_the_address_of_its_show(running: Stage) -> None:
+    camera = await live(running)
+    viewer = Viewer()
+    await viewer.on(running)
+    elsewhere = running.url + viewer.session.replace("/whep/one/", "/whep/two/")
+    headers = {"Content-Type": "application/trickle-ice-sdpfrag"}
+    fragment = "a=ice-ufrag:newone\r\na=ice-pwd:newpasswordnewpassword\r\n"
+    assert (await running.http.patch(elsewhere, content=fragment, headers=headers)).status_code == 404
+    assert (await running.http.delete(elsewhere)).status_code == 404
+    assert len(running.show.viewers) == 1
+    assert (await running.http.delete(running.url + viewer.session)).status_code == 200, "the premise"
+    await close(camera, viewer)
+
+
+async def test_an_address_that_names_another_key_of_the_store_touches_nothing(running: Stage) -> None:
+    camera = await live(running)
+    await until(lambda: running.process._changes.empty())
+    claimed = await running.redis.get(keys.relay_of_show("shw_one"))
+    assert (await running.http.delete(f"{running.url}/whep/one/show:shw_one.x")).status_code == 404
+    assert await running.redis.get(keys.relay_of_show("shw_one")) == claimed
+    await close(camera)
+
+
 async def test_a_publishers_patch_needs_its_tag_and_her_key(running: Stage) -> None:
     camera = Camera()
     url = f"{running.url}{await camera.on(running)}"

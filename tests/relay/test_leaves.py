@@ -20,7 +20,7 @@ from live.relay.ring import SIZE, Ring
 from live.relay.rtp import Packet
 from live.relay.sdp import Format, Outgoing
 from live.relay.track import Track
-from live.relay.viewer import MAX_RESENDS, Outlet, Reports
+from live.relay.viewer import MAX_RESENDS, RESENDS_BURST, RESENDS_S, Outlet, Reports
 
 H264 = Format("H264", 90000, {"packetization-mode": "1", "profile-level-id": "42e01f"})
 SPS, PPS, IDR, P_SLICE = b"\x67\x42\xe0\x1f", b"\x68\xce\x3c\x80", b"\x65\x88\x84", b"\x41\x9a\x00"
@@ -221,6 +221,36 @@ def test_a_packet_is_resent_three_times_at_most_and_not_twice_in_a_round_trip() 
     assert viewer.resend(99, ring, 0, 50) is None, "from before she came"
     assert viewer.resend(200, ring, 0, 50) is None, "not sent yet"
     assert viewer.resent == MAX_RESENDS
+
+
+def test_a_viewer_who_asks_for_everything_again_gets_a_bounded_part_of_it() -> None:
+    ring, viewer = Ring(), Outlet(Outgoing(102, 103, True), 1, 2)
+    for seq in range(3000):
+        ring.put(Packet(seq, 0, 0, P_SLICE))
+    viewer.start(0, 0, 0)
+    for round_trip in range(50):
+        for seq in range(3000):
+            viewer.resend(seq, ring, 20 * round_trip, 20)
+    assert RESENDS_BURST <= viewer.resent <= RESENDS_BURST + RESENDS_S
+    asked = rtcp.nack(1, 2, list(range(0, 6000)))
+    assert len(rtcp.parse(asked).nacks) < rtcp.MAX_NACKS + 17
+
+
+def test_a_joiners_own_parameter_sets_never_share_a_number_with_another_packet() -> None:
+    track = Track("video", H264)
+    for number, payload in enumerate((SPS, PPS, IDR, P_SLICE)):
+        track.take(header(number, 0, payload), payload != P_SLICE, 0)
+    track.take(header(6, 9000, IDR), True, 100)  # 4 is still on its way, 5 is lost
+    joined = track.join()
+    assert joined is not None
+    lent = joined[0]
+    viewer = Outlet(Outgoing(102, None, True), 1, 2)  # no RTX: a resend has the number of the first sending
+    viewer.start(lent.seq, 0, 0)
+    viewer.lent = lent
+    assert track.take(header(5, 3000, P_SLICE), False, 120) is None, "5 came late, and its number is taken for her"
+    assert track.take(header(4, 3000, P_SLICE), False, 120) is not None
+    assert viewer.resend(lent.seq, track.ring, 130, 20) is lent
+    assert viewer.resend(joined[1].seq, track.ring, 130, 20) is joined[1]
 
 
 def test_round_trip_comes_from_the_report() -> None:

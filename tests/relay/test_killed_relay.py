@@ -1,0 +1,108 @@
+"""A relay that is killed -9: who asked for it is sent on at once, and pages have picture again by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from relay_stage import KEY, Stage, front, relay_child, until
+from test_end_to_end import Camera, Viewer
+from test_in_a_browser import CHROMIUM, frames, page_of, play
+
+from live.store import keys
+
+
+async def registered(running: Stage, count: int) -> None:
+    async with asyncio.timeout(15):
+        while await running.redis.scard(keys.RELAYS) < count:  # noqa: ASYNC110 - Redis tells nobody
+            await asyncio.sleep(0.01)
+
+
+async def on_air(running: Stage, camera: Camera) -> None:
+    """The camera's picture can be watched."""
+    async with asyncio.timeout(15):
+        while True:
+            camera.frame(key=True)
+            probe = Viewer()
+            response = await running.play(probe.caller.offer("recvonly"))
+            await probe.caller.close()
+            if response.status_code == 201:
+                return
+            await asyncio.sleep(0.05)
+
+
+async def test_a_killed_relay_is_forgotten_at_the_first_try_and_another_takes_the_show(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with front(tmp_path, redis_url) as running, relay_child(running, redis_url) as first:
+        await registered(running, 1)
+        camera, viewer = Camera(), Viewer()
+        session = await camera.on(running)
+        await on_air(running, camera)
+        async with relay_child(running, redis_url):
+            await registered(running, 2)
+            (dead,) = [(await running.redis.get(keys.relay_of_show("shw_one"))).decode()]
+            first.kill()
+            await first.wait()
+            refused = await running.play(viewer.caller.offer("recvonly"))
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert not await running.redis.exists(keys.relay(dead), keys.relay_of_show("shw_one"))
+            assert not await running.redis.sismember(keys.RELAYS, dead)
+
+            again = Camera()
+            await again.on(running)
+            await on_air(running, again)
+            await viewer.on(running)
+            again.frame(key=True)
+            await until(lambda: viewer.order)
+            # What is left of the dead one's sessions is not found, and harms nobody.
+            authorised = {"Authorization": f"Bearer {KEY}"}
+            assert (await running.http.delete(running.url + session, headers=authorised)).status_code == 404
+            again.frame()
+            await until(lambda: len(viewer.order) >= 6)
+            for person in (camera, again, viewer):
+                await person.caller.close()
+
+
+async def test_a_relay_that_got_a_dead_ones_port_refuses_its_orders(tmp_path: Path, redis_url: str) -> None:
+    async with front(tmp_path, redis_url) as running, relay_child(running, redis_url):
+        await registered(running, 1)
+        (member,) = await running.redis.smembers(keys.RELAYS)
+        facts: dict[Any, Any] = await running.redis.hgetall(keys.relay(member.decode()))
+        await running.redis.hset(keys.relay("relay_dead"), mapping=facts)
+        await running.redis.set(keys.relay_of_show("shw_one"), "relay_dead")
+        viewer = Viewer()
+        response = await running.play(viewer.caller.offer("recvonly"))
+        await viewer.caller.close()
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+        assert not await running.redis.exists(keys.relay("relay_dead"), keys.relay_of_show("shw_one"))
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Debian's chromium is not installed")
+async def test_pages_have_picture_again_without_reload_when_the_relay_was_killed(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with front(tmp_path, redis_url) as running, page_of(running) as page:
+        async with relay_child(running, redis_url) as first:
+            await registered(running, 1)
+            await play(page)
+            await page.evaluate(
+                """async (key) => {
+                    const { Publisher } = await import('/js/publisher.js');
+                    window.publisher = new Publisher(null, { url: '/whip/one', key });
+                    await publisher.start();
+                }""",
+                KEY,
+            )
+            await frames(page, 30)
+            first.kill()
+            await first.wait()
+        killed = time.monotonic()
+        async with relay_child(running, redis_url):  # as the supervisor does after half a second
+            await page.wait_for_function("player.state === 'slate' || player.joins > 1")
+            await page.wait_for_function("player.joins > 1 && player.state === 'live'", timeout=20_000)
+            assert time.monotonic() - killed < 12
+            await page.evaluate("Promise.all([player.stop(), publisher.stop()])")
