@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from live.errors import StoreDown
@@ -30,6 +33,9 @@ REPLY_TIMEOUT_S = 10.0
 BATCH_LIMIT = 200  # scripts in one pipeline
 
 Arg = str | bytes | int
+_Call = tuple[tuple[Arg, ...], asyncio.Future[Any]]
+_YOUR_TURN = object()
+_pack: Callable[[tuple[Arg, ...]], bytes] = pack_command  # type: ignore[assignment]  # its stub says one argument
 
 
 async def connect(settings: Settings, *, url: str | None = None) -> Redis:
@@ -75,31 +81,34 @@ class Script:
         self._redis = redis
         self._text = text
         self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-        self._waiting: list[tuple[tuple[Arg, ...], asyncio.Future[Any]]] = []
+        self._waiting: deque[_Call] = deque()
         self._under_way = False
 
     async def __call__(self, keys: Sequence[str], args: Sequence[Arg] = ()) -> Any:
-        command: tuple[Arg, ...] = (self._sha, len(keys), *keys, *args)
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, answer))
-        while not answer.done():
-            if self._under_way:
-                # Somebody else's pipeline is out. It answers us, or wakes us to send the next one.
-                await self._turn(answer)
-            else:
-                await self._send()
-        return answer.result()
+        call: _Call = ((self._sha, len(keys), *keys, *args), asyncio.get_running_loop().create_future())
+        if not self._under_way:
+            self._under_way = True
+            return await self._carry(call)
+        self._waiting.append(call)
+        try:
+            reply = await call[1]
+        except asyncio.CancelledError:
+            if call[1].done() and not call[1].cancelled() and call[1].result() is _YOUR_TURN:
+                self._hand_over()  # cancelled between being asked to carry and doing it
+            raise
+        if reply is _YOUR_TURN:
+            return await self._carry((call[0], asyncio.get_running_loop().create_future()))
+        return reply
 
-    async def _turn(self, answer: asyncio.Future[Any]) -> None:
-        await asyncio.wait((answer, self._round), return_when=asyncio.FIRST_COMPLETED)
-
-    async def _send(self) -> None:
-        self._under_way = True
-        self._round: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        batch: list[tuple[tuple[Arg, ...], asyncio.Future[Any]]] = []
+    async def _carry(self, mine: _Call) -> Any:
+        """Send my call and those that wait, as one pipeline."""
+        batch = [mine]
         try:
             await asyncio.sleep(0)  # let those who are about to ask come along
-            batch, self._waiting = self._waiting[:BATCH_LIMIT], self._waiting[BATCH_LIMIT:]
+            while self._waiting and len(batch) < BATCH_LIMIT:
+                call = self._waiting.popleft()
+                if not call[1].done():  # else its caller gave up before it was sent
+                    batch.append(call)
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 replies = await self._pipeline([command for command, _ in batch])
             for (_, answer), reply in zip(batch, replies, strict=True):
@@ -115,8 +124,17 @@ class Script:
                 down.__cause__ = why
                 _answer(answer, down)
         finally:
-            self._under_way = False
-            self._round.set_result(None)
+            self._hand_over()
+        return mine[1].result()
+
+    def _hand_over(self) -> None:
+        """The first who still waits carries the next batch."""
+        while self._waiting:
+            _, answer = self._waiting.popleft()
+            if not answer.done():
+                answer.set_result(_YOUR_TURN)
+                return
+        self._under_way = False
 
     async def _pipeline(self, commands: list[tuple[Arg, ...]]) -> list[Any]:
         replies = await self._once(commands)
@@ -128,10 +146,26 @@ class Script:
         return replies
 
     async def _once(self, commands: list[tuple[Arg, ...]]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command("EVALSHA", *command)
-            return list(await pipe.execute(raise_on_error=False))
+        # A pipeline of redis-py's packs each command in Python; hiredis does it in C.
+        pool = self._redis.connection_pool
+        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            packed = b"".join([_pack(("EVALSHA", *command)) for command in commands])
+            await connection.send_packed_command([packed])
+            return [await _read(connection) for _ in commands]
+        except BaseException:
+            # Replies that nobody reads any more would be taken for those of the next call.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+
+
+async def _read(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as refused:  # the script's own error, one of many replies
+        return refused
 
 
 def _answer(future: asyncio.Future[Any], reply: Any) -> None:

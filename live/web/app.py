@@ -29,6 +29,7 @@ from live.web.headers import SecurityHeaders
 from live.web.routes import DOORS
 from live.web.security import guarded
 from live.web.templating import STATIC, Pages
+from live.web.turnstile import Turnstile
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
     )
     app.state.figures = figures
     app.state.pages = Pages(settings)
+    app.state.turnstile = Turnstile()
     app.state.draining = False
     app.state.on_crash = lambda: None
     app.router.routes.extend(_routes(settings))

@@ -56,16 +56,11 @@ def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
             request.state.frame_ancestors = "'self'"
         try:
             _declared_size(request, door.body_max)
-            # A store that hangs (a stopped process, a lost host) answers no differently from one that is slow: at some
-            # point it counts as down.
-            async with asyncio.timeout(ANSWERS_WITHIN_S):
-                if door.kind != "house":  # health must answer when every store is down
-                    request.state.session = await _session(request, door)
-                    await _rate(request, door)
-                    await _role(request, door)
-                if door.guard == "csrf":
-                    await _meant(request)
-                response = await door.endpoint(request)
+            if door.kind == "house":  # health must answer when every store is down and every place is taken
+                response = await _answered(request, door)
+            else:
+                async with request.app.state.turnstile.inside():
+                    response = await _answered(request, door)
         except ClientDisconnect:
             response = Response(status_code=499)  # nobody reads it; the log does
         except Exception as error:
@@ -75,6 +70,19 @@ def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
 
     endpoint.__name__ = door.name
     return endpoint
+
+
+async def _answered(request: Request, door: Door) -> Response:
+    # A store that hangs (a stopped process, a lost host) answers no differently from one that is slow: at some point
+    # it counts as down.
+    async with asyncio.timeout(ANSWERS_WITHIN_S):
+        if door.kind != "house":
+            request.state.session = await _session(request, door)
+            await _rate(request, door)
+            await _role(request, door)
+        if door.guard == "csrf":
+            await _meant(request)
+        return await door.endpoint(request)
 
 
 # ---- for endpoints -----------------------------------------------------------------------------
