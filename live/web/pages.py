@@ -78,8 +78,9 @@ async def show(request: Request) -> Response:
 
 async def order(request: Request) -> Response:
     """GET /orders/{token}: whoever has the link may read it. Raises: NotFound."""
-    found = await _services(request).orders.by_token(request.path_params["token"])
-    return page(request, "pages/order.html", house=found.brand, order=words.order_view(found))
+    token = request.path_params["token"]
+    found = await _services(request).orders.by_token(token)
+    return page(request, "pages/order.html", house=found.brand, token=token, order=words.order_view(found))
 
 
 async def sign_in(request: Request) -> Response:

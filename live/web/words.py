@@ -66,8 +66,20 @@ def row_view(show: Show, now_ms: int) -> dict[str, Any]:
         "starts_ms": show.starts_ms,
         "when": show_when(show),
         "countdown": show.status == "scheduled" and show.starts_ms is not None,
+        **_moment_of(show),
         "invitation": invitations[show.status],
     }
+
+
+def _moment_of(show: Show) -> dict[str, Any]:
+    """`when` as a moment that the page puts into the reader's zone; `moment_ms` is None where it is none."""
+    if show.status == "ended" and show.ended_ms:
+        day = when(show.ended_ms).partition(",")[0]
+        return {"moment_ms": show.ended_ms, "moment_prefix": "Ended ", "moment_words": day, "moment_how": "day"}
+    if show.status == "scheduled" and show.starts_ms:
+        words = when(show.starts_ms)
+        return {"moment_ms": show.starts_ms, "moment_prefix": "", "moment_words": words, "moment_how": "moment"}
+    return {"moment_ms": None, "moment_prefix": "", "moment_words": "", "moment_how": "moment"}
 
 
 def card_view(card: Card, levels: Mapping[str, Level]) -> dict[str, Any]:
@@ -155,8 +167,10 @@ def order_view(order: Order) -> dict[str, Any]:
             ("Sent to", [order.name, *street, place, country]),
             ("Contact", [order.email]),
             ("Bought during", [order.show_title]),
-            ("Placed", [when(order.paid_ms or order.created_ms)]),
         ],
+        "when_name": "Paid" if order.paid_ms else "Placed",
+        "when_ms": order.paid_ms or order.created_ms,
+        "when": when(order.paid_ms or order.created_ms),
     }
 
 

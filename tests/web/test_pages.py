@@ -127,6 +127,31 @@ async def test_an_order_page_is_a_receipt_for_whoever_has_its_link_and_nothing_f
     assert 'data-code="not_found"' in forged.text
 
 
+async def test_an_order_page_is_whole_without_javascript_and_tells_its_moment_to_the_readers_own_clock(web: Web):
+    await web.house.go_live(1)
+    buyer = await web.viewer()
+    await buyer.send("POST", "/api/shows/aw26/cart", {"sku": "L1-S", "op": "tap"})
+    placed = (await buyer.send("POST", "/api/shows/aw26/checkout", CONTACT, Idempotency_Key="key-1")).json()
+    pending = (await buyer.open(f"/orders/{placed['token']}")).text
+    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in pending, "it asks by itself"
+    assert re.search(r'<dt>Placed</dt><dd><time datetime="[\dT:-]+Z" data-moment="moment">[^<]+ UTC</time>', pending)
+    ref = placed["pay_url"].rpartition("/")[2]
+    await web.services.provider.choose(ref, "success")
+    await web.services.desk.settle(ref)
+    paid = (await buyer.open(f"/orders/{placed['token']}")).text
+    assert "http-equiv" not in paid
+    assert "<dt>Paid</dt>" in paid
+
+
+async def test_days_on_the_front_and_in_the_studio_can_be_put_into_the_readers_zone(web: Web):
+    await web.house.go_live(1)
+    await web.services.desk.end_show(web.house.show.id, "test")
+    staff = await web.signed_in(web.house.staff)
+    for path in ("/", "/studio"):
+        text = (await staff.open(path)).text
+        assert re.search(r'Ended <time datetime="[^"]+" data-moment="day">\d+ \w+ \d{4}</time>', text), path
+
+
 async def test_the_providers_page_may_be_framed_by_ours_and_no_other_page_may_be(web: Web):
     await web.house.go_live(1)
     buyer = await web.viewer()

@@ -39,7 +39,7 @@ export class BagView {
       clearTimeout(this.leaving.get(sku));
       this.leaving.delete(sku);
       this.render();
-    } else if (act.dataset.act === "again") {
+    } else if (act.dataset.act === "again" || act.dataset.act === "more") {
       await this.tools.hold(sku).then(() => this.tell(""), (refusal) => this.tell(refused(refusal)));
     }
   }
@@ -87,6 +87,8 @@ export class BagView {
       /** @type {SVGElement} */ (find(hold, "svg")).toggleAttribute("hidden", goes || state !== "held");
       ring(hold, bag.share(line, now, show.hold_ttl_s));
       find(item, '[data-act="again"]').hidden = goes || state !== "lapsed" || show.status !== "live";
+      find(item, '[data-act="more"]').hidden = goes || state !== "held" || show.status !== "live";
+      find(item, '[data-act="more"]').setAttribute("aria-label", `One more ${line.piece}`);
       find(item, '[data-act="remove"]').hidden = goes || state === "paying";
       find(item, '[data-act="undo"]').hidden = !goes;
       find(item, '[data-act="remove"]').setAttribute("aria-label", `Remove ${line.piece}`);

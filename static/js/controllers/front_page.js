@@ -1,5 +1,6 @@
 // @ts-check
 /** The house's front: moments in the reader's own zone, and a countdown where a show is near. */
+import "./moments.js";
 import { say } from "./dom.js";
 import { parts } from "../models/clock.js";
 import { moment } from "../models/words.js";

@@ -37,6 +37,11 @@ export function moment(ms) {
 }
 
 /** @param {number} ms */
+export function day(ms) {
+  return new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric" }).format(ms);
+}
+
+/** @param {number} ms */
 export function clock(ms) {
   return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" }).format(ms);
 }

@@ -82,7 +82,7 @@ async def order(request: Request) -> Response:
         address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
         created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
     )  # fmt: skip
-    return page(request, "pages/order.html", house="Maison Aurel", order=words.order_view(found))
+    return page(request, "pages/order.html", house="Maison Aurel", token="t", order=words.order_view(found))
 
 
 async def sign_in(request: Request) -> Response:
