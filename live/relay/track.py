@@ -11,7 +11,6 @@ from live.relay.ring import Ring
 from live.relay.rtp import Header, Packet, newer
 from live.relay.sdp import Format, Kind, Stream
 
-
 _LENT_REMEMBERED = 16  # one a key frame at most
 
 
