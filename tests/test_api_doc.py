@@ -11,7 +11,8 @@ import pytest
 from live.shop.contact import Address, Contact
 from live.web import api
 from live.web.errors import WORDS
-from live.web.routes import DOORS, Door
+from live.web.doors import Door
+from live.web.routes import DOORS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
 SECTIONS = dict(re.findall(r"^### `([A-Z]+ \S+)`\n(.*?)(?=^#{2,3} |\Z)", PAGE, re.M | re.S))

@@ -11,7 +11,7 @@ import asyncio
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -29,9 +29,7 @@ from live.ids import sign
 from live.settings import Settings
 from live.stage.show import Show
 from live.web import errors
-
-if TYPE_CHECKING:
-    from live.web.routes import Door
+from live.web.doors import Door
 
 log = structlog.get_logger()
 

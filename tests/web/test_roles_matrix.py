@@ -7,7 +7,8 @@ from house import Browser, Web
 from starlette.routing import Mount, Route, WebSocketRoute
 
 from live.accounts.roles import LADDER
-from live.web.routes import DOORS, SAFE, Door
+from live.web.doors import SAFE, Door
+from live.web.routes import DOORS
 
 PEOPLE = ["stranger", "viewer", "moderator", "host", "staff", "host of another show"]
 # The role each holds in the show that the doors are tried on.
