@@ -10,8 +10,8 @@ import pytest
 
 from live.shop.contact import Address, Contact
 from live.web import api
-from live.web.errors import WORDS
 from live.web.doors import Door
+from live.web.errors import WORDS
 from live.web.routes import DOORS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text()
