@@ -2,7 +2,7 @@
 processes with the secret key can make.
 
     POST   /publish {show, offer, takes_over?}            201 {session, answer, etag}
-    POST   /play {show, offer, viewer}       201 {session, answer, etag} | 409, 503 {error, retry_after_s}
+    POST   /play {show, offer, network}      201 {session, answer, etag} | 409, 503 {error, retry_after_s}
     PATCH  /shows/{show}/sessions/{id}       204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
     DELETE /shows/{show}/sessions/{id}       200
     POST   /shows/{show}/drop-publisher      204
@@ -37,7 +37,7 @@ class Order(msgspec.Struct):
 
     show: str
     offer: str
-    viewer: str = ""
+    network: str = ""
     takes_over: bool = True
 
 
@@ -53,7 +53,7 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame, relay_id: str
 
     async def play(request: Request) -> Response:
         order = await _order(request)
-        session, answer = relay.play(order.show, order.offer)
+        session, answer = relay.play(order.show, order.offer, order.network)
         return JSONResponse({"session": session.id, "answer": answer, "etag": session.tag}, 201)
 
     async def patch(request: Request) -> Response:

@@ -24,7 +24,9 @@ from live.relay.udp import UdpPort
 log = structlog.get_logger(__name__)
 
 TICK_S = 0.02
-MAX_HANDSHAKES = 200  # unfinished ones at a time: a flood of offers must not take the memory
+MAX_HANDSHAKES = 200  # viewers' unfinished ones at a time: a flood of offers must not take the memory
+MAX_OF_A_NETWORK = 100  # of these from one network: nobody's flood keeps everybody else out
+MAX_PUBLISHING = 32  # publishers' unfinished ones, counted apart: they showed a key, and viewers can't keep them out
 SHOW_KEPT_MS = 10 * 60 * 1000  # a show without publisher and viewers is forgotten after this
 
 
@@ -86,7 +88,7 @@ class Relay:
         `first_wall_ms`: server time of the show's first frame, when another process relayed it before.
         `takes_over`: False from a client that was sent away, so that two do not take over from each other for ever.
         """
-        self._admit()
+        self._admit("publish", MAX_PUBLISHING)
         here = self.shows.get(show_name)
         if not takes_over and here is not None and here.publisher is not None:
             raise Taken()
@@ -101,9 +103,10 @@ class Relay:
         self._start(session, lambda: show.take_over(session, incoming))
         return session, answer
 
-    def play(self, show_name: str, offer_text: str) -> tuple[Session, str]:
-        """A viewer's offer. Raises BadOffer, Unsupported, NotReady, Full."""
-        self._admit()
+    def play(self, show_name: str, offer_text: str, network: str = "") -> tuple[Session, str]:
+        """A viewer's offer. `network` is where it came from ("" counts for none). Raises BadOffer, Unsupported,
+        NotReady, Full."""
+        self._admit("play", MAX_HANDSHAKES, network)
         show = self.shows.get(show_name)
         offer = sdp.read_offer(offer_text)
         if show is None or not show.playable:
@@ -116,6 +119,7 @@ class Relay:
         except BaseException:
             session.peer.close()
             raise
+        session.network = network
         watching = show.admit(session, agreed)
         self._start(session, lambda: show.start(watching))
         return session, answer
@@ -179,10 +183,13 @@ class Relay:
 
     # ---- sessions ------------------------------------------------------------------------------
 
-    def _admit(self) -> None:
+    def _admit(self, kind: str, most: int, network: str = "") -> None:
         if self.draining or self._tasks is None:
             raise Full()
-        if sum(1 for session in self.sessions.values() if not session.peer.connected) >= MAX_HANDSHAKES:
+        unfinished = [one for one in self.sessions.values() if one.kind == kind and not one.peer.connected]
+        if len(unfinished) >= most:
+            raise Full(1)
+        if network and sum(one.network == network for one in unfinished) >= MAX_OF_A_NETWORK:
             raise Full(1)
 
     def _known(self, show_name: str, session_id: str) -> Session:

@@ -29,6 +29,7 @@ class Session:
         self.id = secrets.token_urlsafe(24)
         self.kind = kind
         self.show = show
+        self.network = ""  # a viewer's, as web told it
         self.ice = IceLite(offer.ufrag, now_ms)
         self.paths: list[tuple[int, Address]] = []
         self.started_ms = now_ms

@@ -98,7 +98,7 @@ async def play(request: Request) -> Response:
         raise NotLive(show.status)
     offer = await _sdp(request, SDP)
     relays = _relays(request)
-    order = {"show": show.id, "offer": offer, "viewer": _viewer(request)}
+    order = {"show": show.id, "offer": offer, "network": _network(request)}
     relay_id = await relays.of_show(show.id)
     if relay_id is None:
         raise NotLive("waiting", retry_after_s=1)
@@ -144,9 +144,11 @@ async def _previews(request: Request, show: Show) -> bool:
     return bool((await member_of(request, show)).roles & _PREVIEWERS)
 
 
-def _viewer(request: Request) -> str:
-    session = getattr(request.state, "session", None)
-    return getattr(session, "person", "") or ""
+def _network(request: Request) -> str:
+    """Whose unfinished handshakes are counted together."""
+    from live.web.security import network_of
+
+    return network_of(request, _services(request).settings.key)
 
 
 # ---- what was sent -----------------------------------------------------------------------------

@@ -17,10 +17,11 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from relay_stage import KEY, Stage, ffmpeg, stage, until
 
+from live.relay import relay as relay_module
 from live.relay import rtcp, rtp
 from live.relay.caller import Caller
 from live.relay.codecs import stap, starts_key_frame
-from live.relay.errors import HandshakeFailed
+from live.relay.errors import Full, HandshakeFailed
 from live.relay.peer import RelayCertificate
 from live.relay.rtp import Header
 from live.store import keys
@@ -517,6 +518,28 @@ async def test_a_full_relay_says_so(tmp_path: Path, redis_url: str) -> None:
         assert refused.status_code == 503
         assert int(refused.headers["Retry-After"]) >= 1
         await close(camera, viewer, late)
+
+
+async def test_a_flood_of_offers_keeps_neither_the_publisher_nor_other_networks_out(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = await live(running)
+    monkeypatch.setattr(relay_module, "MAX_HANDSHAKES", 6)
+    monkeypatch.setattr(relay_module, "MAX_OF_A_NETWORK", 3)
+    flood, relay = Viewer(), running.process.relay
+    offer = flood.caller.offer("recvonly")
+    for _ in range(3):
+        relay.play("shw_one", offer, "a network")
+    with pytest.raises(Full):
+        relay.play("shw_one", offer, "a network")
+    for _ in range(3):
+        relay.play("shw_one", offer, "another")
+    with pytest.raises(Full):
+        relay.play("shw_one", offer, "a third")
+    back = Camera()
+    await back.on(running)
+    await until(lambda: camera.caller.closed.is_set())
+    await close(camera, back, flood)
 
 
 async def test_the_registry_and_the_rooms_log_hear_of_the_picture(running: Stage) -> None:

@@ -1,0 +1,1 @@
+"""What the command line is made of: how a command starts, the words of its failures, the commands for staff."""

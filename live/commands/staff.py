@@ -1,0 +1,118 @@
+"""`frontrow staff …`: the people who run shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from live.commands.start import Stop, checked, settings_of
+
+if TYPE_CHECKING:
+    from live.desk.wiring import Services
+
+LINK_TTL_S = 15 * 60
+
+app = typer.Typer(help="The people who run shows: add, list, remove, and one-click links.", no_args_is_help=True)
+
+Brand = Annotated[str, typer.Option(help="The brand's slug; needless where there is only one.")]
+
+
+@app.command("add")
+def add_person(
+    email: str,
+    role: Annotated[str, typer.Option(help="host, moderator or staff.")] = "staff",
+    name: Annotated[str, typer.Option(help="As others see it. Left out: what is before the @.")] = "",
+    brand: Brand = "",
+    password: Annotated[
+        bool, typer.Option("--password", help="Ask for a password. Else they sign in by link.")
+    ] = False,
+) -> None:
+    """Add EMAIL with a role over a brand's every show, and print a link to sign in with."""
+    asked = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if password else None
+
+    async def add(s: Services) -> None:
+        brand_id = await _brand(s, brand)
+        person = await s.staff.by_email(email) or await s.staff.add(email, name, asked)
+        await s.people.grant(person.id, role, brand_id=brand_id)  # type: ignore[arg-type]  # checked there
+        typer.echo(f"{person.email} is {role} now.")
+        typer.echo(await _link(s, person.id))
+
+    _with_services(add)
+
+
+@app.command("list")
+def list_people() -> None:
+    """List everybody with their roles."""
+
+    async def show(s: Services) -> None:
+        people = await s.staff.list()
+        for person in people:
+            roles = ", ".join(sorted({grant.role for grant in await s.staff.grants(person.id)})) or "no role"
+            typer.echo(f"{person.email:36} {person.name:20} {'removed' if person.disabled else roles}")
+        if not people:
+            typer.echo("Nobody yet. `frontrow staff add EMAIL --role host` adds the first.")
+
+    _with_services(show)
+
+
+@app.command("remove")
+def remove_person(email: str) -> None:
+    """Let EMAIL in no more; what they are connected with closes at once. Their acts stay in the audit."""
+
+    async def remove(s: Services) -> None:
+        await s.people.dismiss(await _person(s, email))
+        typer.echo(f"{email} is removed.")
+
+    _with_services(remove)
+
+
+@app.command("link")
+def link_person(email: str) -> None:
+    """Print a link that signs EMAIL in, good for 15 minutes."""
+
+    async def link(s: Services) -> None:
+        typer.echo(await _link(s, await _person(s, email)))
+
+    _with_services(link)
+
+
+async def _link(s: Services, staff_id: str) -> str:
+    token = await s.signin.issue_link(staff_id=staff_id, ttl_s=LINK_TTL_S)
+    return f"{s.settings.base_url}/sign-in/{token}  (good for {LINK_TTL_S // 60} minutes)"
+
+
+async def _person(s: Services, email: str) -> str:
+    person = await s.staff.by_email(email)
+    if person is None:
+        raise Stop(f"There is nobody with the address {email}. `frontrow staff list` shows everybody.")
+    return person.id
+
+
+async def _brand(s: Services, slug: str) -> str:
+    from sqlalchemy import select
+
+    from live.store.tables import brands
+
+    rows = await s.db.read(lambda sql: list(sql.execute(select(brands.c.slug, brands.c.id))))
+    known = {str(row.slug): str(row.id) for row in rows}
+    if slug and slug not in known:
+        raise Stop(f"There is no brand {slug}. Known: {', '.join(sorted(known)) or 'none'}.")
+    if not slug and len(known) != 1:
+        raise Stop(f"Say which brand, by --brand. Known: {', '.join(sorted(known)) or 'none yet'}.")
+    return known[slug or next(iter(known))]
+
+
+def _with_services(job: Callable[[Services], Coroutine[Any, Any, None]]) -> None:
+    settings = settings_of()
+
+    async def run() -> None:
+        from live.desk.wiring import services
+
+        async with services(settings) as s:
+            await job(s)
+
+    with checked(settings):
+        asyncio.run(run())
