@@ -3,6 +3,7 @@
 The Procfile is read by honcho and the output printed by its printer; the loop is ours, because honcho's gives a process
 5 s to drain and leaves orphans when it is killed. Source: docs/decisions/0050-our-own-loop-around-honchos-parts.md
 
+Where an understudy of a process waits (`wings.py`), its first start is that one's cue.
 A process that ends by itself is started again after 0.5, 1, 2 … 10 s. Exit code 2 means "started wrongly" (a port that
 is taken, a folder that can't be written): everything stops, with that code. So does the third end in a row within 5 s.
 """
@@ -24,6 +25,7 @@ from honcho.environ import parse_procfile
 from honcho.printer import Message, Printer
 
 from live.store.embedded import die_with_parent
+from live.wings import Understudy, Wings
 
 DRAIN_S = 25.0  # web gives requests in flight 20
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 10.0
@@ -32,7 +34,9 @@ ENDS_IN_A_ROW = 3
 STARTED_WRONGLY = 2
 LINE_BYTES = 1 << 20
 PROCFILE = Path(__file__).parent.parent / "Procfile"
+OURSELVES = [sys.executable, "-m", "live.cli"]
 Sink = Callable[[str, str], None]
+Running = asyncio.subprocess.Process | Understudy
 
 
 class Child(NamedTuple):
@@ -49,7 +53,7 @@ def of_procfile(env: Mapping[str, str]) -> list[Child]:
     children = []
     for name, command in found.items():
         program, *arguments = command.split()
-        head = [sys.executable, "-m", "live.cli"] if program == "frontrow" else [program]
+        head = OURSELVES if program == "frontrow" else [program]
         children.append(Child(name, [*head, *arguments], env))
     return children
 
@@ -61,9 +65,10 @@ _LINES = "web: frontrow web\nrelay: frontrow relay\nworker: frontrow work\n"
 class Supervisor:
     """Starts children and owns them until `run` returns; `returncode` is what this process should exit with."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, wings: Wings | None = None) -> None:
         self._sink = sink
-        self._running: dict[str, asyncio.subprocess.Process] = {}
+        self._wings = wings
+        self._running: dict[str, Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._stopping = asyncio.Event()
         self.returncode = 0
@@ -97,6 +102,8 @@ class Supervisor:
                     _signal(process, signal.SIGKILL, group=True)
                 await asyncio.wait(late)
             await asyncio.gather(*self._tasks.values())
+        if self._wings is not None:
+            self._wings.close()
 
     async def _keep(self, child: Child) -> None:
         wait_s, ends = FIRST_WAIT_S, 0
@@ -124,17 +131,7 @@ class Supervisor:
                 wait_s = min(wait_s * 2, LONGEST_WAIT_S)
 
     async def _once(self, child: Child) -> int:
-        process = await asyncio.create_subprocess_exec(
-            *child.command,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **child.env},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            limit=LINE_BYTES,
-            # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop them in order.
-            start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),
-        )
+        process = await self._spawn(child)
         self._running[child.name] = process
         try:
             if self._stopping.is_set():
@@ -145,6 +142,24 @@ class Supervisor:
             return await process.wait()
         finally:
             del self._running[child.name]
+
+    async def _spawn(self, child: Child) -> Running:
+        if self._wings is not None and list(child.command[: len(OURSELVES)]) == OURSELVES:
+            understudy = self._wings.go_on(child.name, child.command[len(OURSELVES) :], child.env)
+            if understudy is not None:
+                await understudy.listen(LINE_BYTES)
+                return understudy
+        return await asyncio.create_subprocess_exec(
+            *child.command,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **child.env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            limit=LINE_BYTES,
+            # A session of its own: Ctrl-C in the terminal reaches us alone, and we stop them in order.
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
 
 
 class Labelled:
@@ -170,7 +185,7 @@ def stop_on_signals(supervisor: Supervisor) -> None:
         loop.add_signal_handler(number, supervisor.stop)
 
 
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals, *, group: bool = False) -> None:
+def _signal(process: Running, number: signal.Signals, *, group: bool = False) -> None:
     if process.returncode is None:
         try:
             if group:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
@@ -15,7 +14,8 @@ import httpx
 
 from live.settings import Settings
 from live.store.embedded import embedded_store
-from live.supervisor import Child, Supervisor, of_procfile, stop_on_signals
+from live.supervisor import OURSELVES, Child, Supervisor, of_procfile, stop_on_signals
+from live.wings import Wings
 
 if TYPE_CHECKING:
     from live.demo.seed import Seeded
@@ -50,17 +50,20 @@ class Log:
         self._file.close()
 
 
-async def run(settings: Settings, *, video: Path | None, viewers: int, verbose: bool, say: Say) -> int:
-    """Until Ctrl-C; the exit code. Raises: StoreError, Unplayable."""
-    began = time.monotonic()
-    say("Frontrow demo")
+async def run(
+    settings: Settings, wings: Wings, began: float, *, video: Path | None, viewers: int, verbose: bool, say: Say
+) -> int:
+    """Until Ctrl-C; the exit code. `began`: the command's start on the monotonic clock.
+
+    Raises: StoreError, Unplayable.
+    """
     if video is not None:
         from live.demo.feed import prepare
 
         # Before anything runs: a long film takes its time, and one that can't be played ends here.
         await asyncio.to_thread(prepare, video, settings.data_dir / "publish", say)
     log = Log(settings.data_dir / "demo.log", say, verbose=verbose)
-    supervisor = Supervisor(log)
+    supervisor = Supervisor(log, wings)
     stop_on_signals(supervisor)
     try:
         async with embedded_store(settings) as url:
@@ -143,7 +146,7 @@ async def _on_air(
 
 def _publisher(settings: Settings, seeded: Seeded, video: Path | None) -> Child:
     to = f"{settings.base_url}/whip/{seeded.show.slug}"
-    command = [sys.executable, "-m", "live.cli", "publish", *([str(video)] if video else []), "--to", to]
+    command = [*OURSELVES, "publish", *([str(video)] if video else []), "--to", to]
     # In the environment, not on the command line: `ps` shows that to everybody.
     return Child("publisher", command, {"FRONTROW_PUBLISH_KEY": seeded.publish_key})
 

@@ -48,6 +48,7 @@ def publish(
     Raises: Refused (no key 401, another show's key 403, no such show 404).
     """
     wait_s = FIRST_WAIT_S
+    said = ""
     with TemporaryDirectory(prefix="frontrow-publish-") as folder:
         certificate = _certificate(Path(folder))
         while not stop.is_set():
@@ -59,7 +60,12 @@ def publish(
             except (FFmpegError, OSError) as error:
                 if time.monotonic() - began > SETTLED_S:
                     wait_s = FIRST_WAIT_S
-                say(f"not on air: {error.strerror or error}. Trying again in {wait_s:.1f} s.")
+                # Nobody listens yet, or not any more: knocking costs nobody anything, so it goes on at the same pace.
+                knocking = isinstance(error, ConnectionRefusedError)
+                wait_s = FIRST_WAIT_S if knocking else wait_s
+                if not (knocking and said == str(error)):
+                    say(f"not on air: {error.strerror or error}. Trying again in {wait_s:.1f} s.")
+                said = str(error)
                 stop.wait(wait_s)
                 wait_s = min(wait_s * 1.6, LONGEST_WAIT_S)
 

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from live import cli, supervisor
+from live.commands.words import words
 from live.errors import Error
 from live.store import embedded
 from live.supervisor import Child, Supervisor
@@ -129,7 +130,7 @@ def test_every_failure_of_the_embedded_store_has_its_words() -> None:
     ]
     assert {type(failure) for failure in failures} == set(all_of(embedded.StoreError))
     for failure in failures:
-        sentence, code = cli.words(failure)
+        sentence, code = words(failure)
         assert code in (1, 2)
         assert sentence[0].isupper()
         assert not sentence.lower().startswith(failure.code.replace("_", " ")), "it fell through to the general words"
@@ -249,3 +250,87 @@ def runs(pid: int) -> bool:
 def test_an_installed_wheel_runs_the_same_processes_as_the_procfile() -> None:
     assert (ROOT / "Procfile").read_text() == supervisor._LINES
     assert [child.name for child in supervisor.of_procfile({})] == ["web", "relay", "worker"]
+
+
+# ---- the wings ---------------------------------------------------------------------------------
+
+# What `serve` does, in small: rehearse, load the loop, give the cue. The part played prints what it was told.
+PLAY = """
+import asyncio, json, os, signal, sys, time
+from live.supervisor import OURSELVES, Child, Supervisor, stop_on_signals
+from live.wings import Wings
+
+def play():
+    print("plays", sys.argv[1:], os.environ["CUE"], os.getpid(), os.getsid(0), "wave" in sys.modules, flush=True)
+    if sys.argv[1] == "end":
+        sys.exit(3)
+    time.sleep(60)
+
+wings = Wings(play)
+wings.rehearse("web", "wave")
+wings.rehearse("idle")
+
+async def main():
+    runs = Supervisor(lambda name, line: print(name, line, flush=True), wings)
+    stop_on_signals(runs)
+    runs.start(Child("web", [*OURSELVES, ARGUMENT], {"CUE": "told"}))
+    await runs.wait()
+    await runs.close()
+    print("closed", flush=True)
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every process is a fresh one")
+
+
+@asynccontextmanager
+async def playing(argument: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncio.StreamReader]]:
+    program = PLAY.replace("ARGUMENT", repr(argument))
+    parent = await asyncio.create_subprocess_exec(*python(program), cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            yield parent, parent.stdout
+    finally:
+        if parent.returncode is None:
+            parent.kill()
+            await parent.wait()
+
+
+@ON_LINUX
+async def test_an_understudy_plays_with_its_arguments_and_environment_and_stops_when_told() -> None:
+    async with playing("hello") as (parent, said):
+        line = (await said.readline()).decode()
+        assert line.startswith("web plays ['hello'] told")
+        pid, session, loaded = line.split()[4:7]
+        assert pid == session, "it has a session of its own: Ctrl-C is its supervisor's"
+        assert loaded == "True"
+        assert int(pid) != parent.pid
+        parent.send_signal(signal.SIGTERM)
+        assert (await said.readline()).decode().strip() == "closed"
+        assert await parent.wait() == 0
+        assert not runs(int(pid))
+
+
+@ON_LINUX
+async def test_an_understudy_that_ends_is_followed_by_a_fresh_process() -> None:
+    async with playing("end") as (_parent, said):
+        await said.readline()
+        assert b"web ended (exit code 3)" in await said.readline()
+        assert b"starts again" in await said.readline()
+        # The fresh one is the command line itself, which knows no command of that name.
+        assert b"end" in await said.readuntil(b"'end'")
+
+
+@ON_LINUX
+async def test_understudies_go_when_their_supervisor_is_killed() -> None:
+    async with playing("hello") as (parent, said):
+        pid = int((await said.readline()).split()[4])
+        parent.send_signal(signal.SIGKILL)
+        await parent.wait()
+        while runs(pid):  # noqa: ASYNC110 - the kernel's doing: there is no event to wait for
+            await asyncio.sleep(0.02)
+        # Nobody holds their output open any more: the one that was never called has gone too.
+        await said.read()
