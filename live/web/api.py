@@ -92,7 +92,7 @@ async def checkout(request: Request) -> Response:
 
 async def order(request: Request) -> Response:
     """The order that the token opens: `Order`."""
-    return Json(await _services(request).orders.by_token(request.path_params["token"]))
+    return Json(await _services(request).desk.order(request.path_params["token"]))
 
 
 class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

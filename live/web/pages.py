@@ -79,7 +79,7 @@ async def show(request: Request) -> Response:
 async def order(request: Request) -> Response:
     """GET /orders/{token}: whoever has the link may read it. Raises: NotFound."""
     token = request.path_params["token"]
-    found = await _services(request).orders.by_token(token)
+    found = await _services(request).desk.order(token)
     return page(request, "pages/order.html", house=found.brand, token=token, order=words.order_view(found))
 
 

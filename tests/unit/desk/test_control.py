@@ -12,7 +12,7 @@ from chat.envelope import Envelope
 from chat.ports import Member
 from live.clock import SetClock
 from live.desk.wiring import Services
-from live.errors import Error, HoldLapsed, NotFound, NotLive, WrongState
+from live.errors import Error, HoldLapsed, NotFound, NotLive, StoreDown, WrongState
 from live.events import Card, CardDropped, CartChanged, OrderChanged, StockChanged
 from live.shop.contact import Address, Contact
 from live.store import keys
@@ -183,6 +183,35 @@ async def test_the_worker_settles_what_a_crashed_web_process_left(two: Two, hous
     assert await other.desk.settle_due() == 1
     assert ears.last("order.changed")[0] == "per_a"
     assert await one.desk.settle_due() == 0
+
+
+async def test_where_no_worker_runs_the_buyers_own_look_settles_a_paid_order(two: Two, house: House, clock: SetClock):
+    one, other = two
+    await house.go_live(1)
+    await one.desk.add_to_cart(house.show.id, "per_a", "L1-S", 1, op="1")
+    placed = await one.desk.place(house.show.id, "per_a", BUYER, idempotency_key="k")
+    await one.provider.choose(placed.payment_ref, "success")
+    assert (await one.desk.order(placed.token)).status == "pending", "the premise: nothing has settled it"
+    clock.advance(2_000)
+    ears, others = Ears(one), Ears(other)
+    looks = await asyncio.gather(*(s.desk.order(placed.token) for s in (one, other, one, other)))
+    assert [order.status for order in looks].count("paid") == 1, "one of them asked the provider"
+    assert (await other.desk.order(placed.token)).status == "paid"
+    assert [kind for _, kind, _ in [*ears.told, *others.told]].count("order.changed") == 1
+
+
+async def test_a_look_at_an_order_needs_no_provider(two: Two, house: House, clock: SetClock):
+    one, _ = two
+    await house.go_live(1)
+    await one.desk.add_to_cart(house.show.id, "per_a", "L1-S", 1, op="1")
+    placed = await one.desk.place(house.show.id, "per_a", BUYER, idempotency_key="k")
+    clock.advance(2_000)
+
+    async def silent(ref: str) -> object:
+        raise StoreDown("payments")
+
+    one.provider.fetch = silent  # type: ignore[method-assign,assignment]
+    assert (await one.desk.order(placed.token)).status == "pending"
 
 
 async def test_a_snapshot_and_the_events_after_it_make_the_next_snapshot(two: Two, house: House):
