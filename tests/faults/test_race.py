@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
+import pg
+import pytest
 from processes import ShowServer, until
 from shopping import Buyer, go_on_air
 
@@ -15,8 +18,20 @@ BUYERS = 1000
 UNITS = 100
 
 
-async def test_a_thousand_buyers_race_for_a_hundred_units_and_exactly_a_hundred_own_one(tmp_path: Path) -> None:
-    with ShowServer(tmp_path, worker=True) as server:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """None: SQLite in the data folder. PostgreSQL: an empty server; the processes migrate it as they start."""
+    if request.param == "sqlite":
+        yield None
+    else:
+        with pg.running() as url:
+            yield url
+
+
+async def test_a_thousand_buyers_race_for_a_hundred_units_and_exactly_a_hundred_own_one(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    with ShowServer(tmp_path, worker=True, database_url=database_url) as server:
         async with server.services() as parts:
             show = await go_on_air(parts, {"COAT-38": UNITS})
             buyers = [await Buyer.arrive(parts, server.url) for _ in range(BUYERS)]
