@@ -27,6 +27,7 @@ from live.errors import Error
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.4, 8.0
 # On air for this long: the next trouble is a new one and the wait starts small again.
 SETTLED_S = 10.0
+OTHER_END_S = 0.1
 CERTIFICATE_DAYS = 30
 Say = Callable[[str], None]
 
@@ -79,10 +80,15 @@ def _session(
     say: Say,
     on_air: Callable[[], None],
 ) -> None:
-    output = av.open(url, "w", format="whip", options={"authorization": key, **certificate})
+    # dtls_active: as the DTLS server, FFmpeg 8 loses the first ClientHello, and the next comes a second later.
+    options = {"authorization": key, "whip_flags": "dtls_active", **certificate}
+    output = av.open(url, "w", format="whip", options=options)
     try:
         feed.open(output)
         output.start_encoding()  # writes the header: the POST, ICE and DTLS
+        # Our end is ready a moment before the other: a first key frame sent into that moment is lost, and the next
+        # comes a second later.
+        stop.wait(OTHER_END_S)
         say(f"on air at {url}")
         on_air()
         for due in feed.packets():
