@@ -1,12 +1,16 @@
 """What a viewer costs the relay: CPU a packet, viewers a core, memory, join time, loss; beside a bare C loop.
 
-    python bench/relay.py --viewers 50 --seconds 8 --runs 3
+    python bench/relay.py --viewers 50 100 200 --seconds 8 --runs 3 [--no-kernel]
 
 The relay is the real process (`live.relay.server.run`), alone on one core; the load is on the others. Viewers do
-ICE and DTLS, answer checks, and send RTCP as Chromium does (3 RR and 2 REMB a second). One in ten reads, decrypts and
-checks every packet; the others leave theirs in their sockets, as the C loop's do: on loopback the receiving half
-of the kernel runs in the sender's time, so both are charged alike. 720p30 at 2.5 Mbit/s is 30 frames of nine packets
-a second, a key frame of 36 every two seconds, and 50 packets of Opus.
+ICE and DTLS, answer checks, and send RTCP as Chromium does (3 RR and 2 REMB a second). Ten of them, spread over the
+room, read, decrypt and check every packet; the others leave theirs in their sockets, as the C loop's do: on loopback
+the receiving half of the kernel runs in the sender's time, so both are charged alike.
+
+`load_busy` is the load's own share of its core: where it comes near 1 the load was the bottleneck, joins are slow for
+its sake, and the table says so. A join that takes longer than 20 s is counted as failed; its viewer is missing from
+the run. 720p30 at 2.5 Mbit/s is 30 frames of nine packets a second, a key frame of 36 every two seconds, and 50
+packets of Opus.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from pylibsrtp._binding import lib as srtp_lib
 from live.ids import sign
 from live.relay import rtcp, rtp
 from live.relay.caller import Caller
+from live.relay.errors import HandshakeFailed
 from live.relay.peer import RelayCertificate
 from live.settings import Settings
 
@@ -45,7 +50,10 @@ KEY_PACKETS, KEY_EVERY_FRAMES = 36, 60
 FRAME_HZ, SOUND_HZ = 30, 50
 PACKETS_A_SECOND = FRAME_HZ * FRAME_PACKETS + (KEY_PACKETS - FRAME_PACKETS) // 2 + SOUND_HZ
 UNTIL_BUSY = 0.8
-CHECKED_SHARE = 10
+CHECKERS = 10
+JOINS_AT_ONCE = 4
+JOINED_WITHIN_S = 20
+LOAD_TOO_BUSY = 0.9
 RELAY = """
 import asyncio
 from live.settings import Settings
@@ -60,10 +68,11 @@ asyncio.run(run(Settings()))
 class RelayUnderTest:
     """The process, its clock and its size, from /proc."""
 
-    def __init__(self, folder: Path, core: int, capacity: int) -> None:
+    def __init__(self, folder: Path, core: int, capacity: int, *, kernel: bool) -> None:
         environment = os.environ | {
             "FRONTROW_DATA_DIR": str(folder), "FRONTROW_RELAY_UDP_HOST": "127.0.0.1", "FRONTROW_RELAY_UDP_PORT": "0",
             "FRONTROW_RELAY_CAPACITY": str(capacity), "FRONTROW_LOG_FORMAT": "text",
+            "FRONTROW_RELAY_KERNEL": str(int(kernel)), "FRONTROW_RECORD": "0",
         }  # fmt: skip
         log = folder / "relay.log"
         with log.open("wb") as out:  # not a pipe: one that nobody drains would stop the relay
@@ -152,6 +161,7 @@ class Viewer:
         self._last: int | None = None
         self._ssrc = 1
         self._first = asyncio.Event()
+        self.here = False
         self.caller.on_rtp = self._rtp
 
     async def join(self, relay: RelayUnderTest) -> float:
@@ -161,7 +171,7 @@ class Viewer:
         await self._first.wait()
         took_s = time.perf_counter() - begun
         if not self.checks:
-            asyncio.get_running_loop().remove_reader(self.caller.socket)
+            self.caller.pause()
         return took_s
 
     async def talk(self) -> None:
@@ -191,12 +201,32 @@ class Viewer:
             self._first.set()
 
 
-async def measure(viewers: int, seconds: float, core: int) -> dict[str, Any]:
+async def joined(audience: list[Viewer], relay: RelayUnderTest) -> list[float]:
+    """How long each took who came in; one who did not is out of the audience. No wait here is without an end."""
+
+    async def one(viewer: Viewer) -> float | None:
+        try:
+            async with asyncio.timeout(JOINED_WITHIN_S):
+                return await viewer.join(relay)
+        except (TimeoutError, HandshakeFailed, httpx.HTTPError):
+            return None
+
+    took: list[float] = []
+    for start in range(0, len(audience), JOINS_AT_ONCE):
+        some = audience[start : start + JOINS_AT_ONCE]
+        for viewer, seconds in zip(some, await asyncio.gather(*map(one, some)), strict=True):
+            viewer.here = seconds is not None
+            took += [seconds] if seconds is not None else []
+    return took
+
+
+async def measure(viewers: int, seconds: float, core: int, *, kernel: bool) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="frontrow-bench-") as folder:
-        relay = RelayUnderTest(Path(folder), core, viewers + 1)
+        relay = RelayUnderTest(Path(folder), core, viewers + 1, kernel=kernel)
         certificate = RelayCertificate.generateCertificate()
         camera = Camera(certificate)
-        audience = [Viewer(certificate, checks=index % CHECKED_SHARE == 0) for index in range(viewers)]
+        every = max(1, viewers // CHECKERS)
+        audience = [Viewer(certificate, checks=index % every == 0) for index in range(viewers)]
         owned: list[asyncio.Task[None]] = []
         try:
             await camera.caller.connect(await relay.order("/publish", offer=camera.caller.offer("sendonly")))
@@ -205,23 +235,29 @@ async def measure(viewers: int, seconds: float, core: int) -> dict[str, Any]:
                 await asyncio.sleep(0.05)
             await asyncio.sleep(0.5)
             before_kib = relay.resident_kib()
-            joins: list[float] = []
-            for start in range(0, viewers, 4):
-                joins += await asyncio.gather(*(viewer.join(relay) for viewer in audience[start : start + 4]))
-            owned += [asyncio.create_task(viewer.talk()) for viewer in audience]
+            begun_cpu_s, begun = _cpu_s(), time.perf_counter()
+            joins = await joined(audience, relay)
+            joining_busy = (_cpu_s() - begun_cpu_s) / (time.perf_counter() - begun)
+            present = [viewer for viewer in audience if viewer.here]
+            if not present:
+                raise SystemExit("nobody could join")
+            owned += [asyncio.create_task(viewer.talk()) for viewer in present]
             await asyncio.sleep(1.0)  # warm-up: joiners caught up
             memory_kib = (relay.resident_kib() - before_kib) / viewers
-            for viewer in audience:
+            for viewer in present:
                 viewer.forget()
+            load_cpu_s = _cpu_s()
             before, cpu_s, begun = await relay.stats(), relay.cpu_s(), time.perf_counter()
             await asyncio.sleep(seconds)
             after = await relay.stats()
             cpu_s, took_s = relay.cpu_s() - cpu_s, time.perf_counter() - begun
+            load_busy = (_cpu_s() - load_cpu_s) / took_s
             packets = after["packets"] - before["packets"]
-            checked = [viewer for viewer in audience if viewer.checks]
+            checked = [viewer for viewer in present if viewer.checks]
             received, lost = sum(v.received for v in checked), sum(v.lost for v in checked)
             return {
                 "viewers": viewers,
+                "did_not_join": viewers - len(present),
                 "packets_a_second": round(packets / took_s),
                 "core_busy": round(cpu_s / took_s, 4),
                 "us_a_packet": round(cpu_s / max(1, packets) * 1e6, 3),
@@ -229,6 +265,8 @@ async def measure(viewers: int, seconds: float, core: int) -> dict[str, Any]:
                 "join_ms_p50": round(statistics.median(joins) * 1000, 1),
                 "join_ms_p95": round(sorted(joins)[int(len(joins) * 0.95) - 1] * 1000, 1),
                 "lost_share": round(lost / max(1, received + lost), 5),
+                "load_busy": round(load_busy, 3),
+                "load_busy_joining": round(joining_busy, 3),
                 "dropped": after["dropped"] - before["dropped"],
                 "gso": after["gso"],
             }
@@ -314,6 +352,7 @@ def main() -> None:
     options.add_argument("--viewers", type=int, nargs="+", default=[50])
     options.add_argument("--seconds", type=float, default=8)
     options.add_argument("--runs", type=int, default=3)
+    options.add_argument("--no-kernel", action="store_true", help="the Python fan-out, to compare")
     options.add_argument("--json", type=Path, default=RESULTS / "relay.json")
     asked = options.parse_args()
     cores = sorted(os.sched_getaffinity(0))
@@ -327,7 +366,7 @@ def main() -> None:
     for viewers in asked.viewers:
         runs = []
         for _ in range(asked.runs):  # the floor beside each run: the machine is shared, so only ratios count
-            found = asyncio.run(measure(viewers, asked.seconds, core))
+            found = asyncio.run(measure(viewers, asked.seconds, core, kernel=not asked.no_kernel))
             found |= measure_floor(viewers, min(asked.seconds, 4), core, others)
             found["times_the_floor"] = round(found["us_a_packet"] / found["c_gso_us_a_packet"], 2)
             found["viewers_a_core"] = int(UNTIL_BUSY * 1e6 / (found["us_a_packet"] * PACKETS_A_SECOND))
@@ -336,6 +375,7 @@ def main() -> None:
     result = {
         "machine": f"{os.uname().sysname} {os.uname().release} {os.uname().machine}, {os.cpu_count()} cores",
         "command": " ".join(["python", *sys.argv]),
+        "kernel": not asked.no_kernel,
         "packets_a_second_and_viewer": PACKETS_A_SECOND,
         "rows": rows,
     }
@@ -350,6 +390,10 @@ def _table(result: dict[str, Any]) -> None:
         print()
         for name, value in row.items():
             print(f"  {name.replace('_', ' '):24} {value:>12}")
+        if row["load_busy"] > LOAD_TOO_BUSY:
+            print("  The load client was the bottleneck: the relay could have had more to do.")
+        elif row["load_busy_joining"] > LOAD_TOO_BUSY:
+            print("  Joins took as long as the load client needed for its side of them.")
 
 
 if __name__ == "__main__":

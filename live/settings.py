@@ -41,6 +41,7 @@ class Settings(BaseSettings):
     relay_control_host: str = Field("127.0.0.1", description="Address on which the relay takes orders from web.")
     relay_control_port: int = Field(0, ge=0, le=65535, description="Port for those orders; 0 takes a free one.")
     relay_capacity: int = Field(1000, ge=1, description="Viewers one relay process admits.")
+    relay_kernel: bool = Field(True, description="Send by a C routine, compiled at the first start if `cc` is there.")
     publish_max_kbps: int = Field(4000, ge=100, description="Ceiling told to a publisher (REMB), kbit/s.")
     record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
 

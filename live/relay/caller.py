@@ -133,6 +133,12 @@ class Caller:
         assert self.peer is not None
         self.peer.send_rtcp(compound)
 
+    def pause(self) -> None:
+        """Read no more: what comes stays in the socket, and is lost when that is full. Checks and reports go on."""
+        if self._reading:
+            asyncio.get_running_loop().remove_reader(self.socket)
+            self._reading = False
+
     async def close(self, *, silently: bool = False) -> None:
         """End it; `silently` as a process that was killed does."""
         if self._checks is not None:

@@ -4,11 +4,13 @@ Viewers whose headers are the same (payload type, offsets, socket, tag) share a 
 equally long by RTP padding where 255 bytes are enough, so that one `sendto` with UDP_SEGMENT (GSO) carries them all:
 the kernel's path a datagram is what costs most. A device that can't do it (EIO) turns GSO off for good; a viewer whose
 path takes smaller packets than ours (EMSGSIZE, EINVAL) gets hers one by one, and nobody else loses by it.
+The loop over the viewers runs in C where that could be built (`kernel.py`), else here; the bytes are the same.
 What a full socket does not take is dropped and counted: a queue would only make late what NACK can heal.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import socket
 import struct
@@ -16,6 +18,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from live.relay.kernel import GSO_REFUSED, GSO_REFUSED_LOST, REFUSED_BY_SRTP, Kernel
+from live.relay.members import Members
 from live.relay.peer import buffer_of, memmove, new_buffer, srtp_protect
 from live.relay.rtp import Packet, padding
 
@@ -95,12 +99,14 @@ def seal(run: list[Packet]) -> None:
 class Fanout:
     """Sends runs of packets to groups of viewers. One per process; not for threads."""
 
-    def __init__(self, sockets: list[socket.socket], counters: Counters) -> None:
+    def __init__(self, sockets: list[socket.socket], counters: Counters, kernel: Kernel | None = None) -> None:
         self._sockets = sockets
         self.counters = counters
+        self._kernel = kernel
         self._proven = False  # GSO worked once
         self._refusals = 0
         self._plain = bytearray(_MAX_BURST_BYTES + 4096)
+        self._plain_in_c = (ctypes.c_char * len(self._plain)).from_buffer(self._plain)
         self._work = new_buffer("char[]", _MAX_BURST_BYTES + 4096)
         self._view = memoryview(buffer_of(self._work))
         self._lengths = new_buffer("int[]", MAX_SEGMENTS)
@@ -122,6 +128,9 @@ class Fanout:
         stride = 12 + len(run[0].payload) + run[0].pad + tag
         sizes = self._lay_out(run, variant, stride)
         total = stride * (count - 1) + sizes[-1] + tag
+        if self._kernel is not None and isinstance(members, Members):
+            self._run_in_c(self._kernel, self._sockets[variant.socket_index], total, stride, sizes, members)
+            return
         plain, work, lengths = self._plain, self._work, self._lengths
         starts = [work + stride * index for index in range(count)]
         length_at = self._length_at[:count]
@@ -154,9 +163,7 @@ class Fanout:
                 if count > 1 and one_call and error.errno in (errno.EINVAL, errno.EIO, errno.EMSGSIZE):
                     self._segment(sock, 0)
                     self._try_one_by_one(sock, stride, count, total, address)
-                    self._refusals += 1
-                    if error.errno == errno.EIO or (not self._proven and self._refusals >= _UNPROVEN):
-                        counters.gso = False
+                    self._gso_refused(error.errno)
                     one_call = counters.gso and self._segment(sock, stride)
                 else:
                     counters.dropped += count  # unreachable, no buffer space: her ICE will time out
@@ -166,6 +173,33 @@ class Fanout:
             self._segment(sock, 0)  # the socket's other datagrams must leave whole
         counters.packets += sent * count
         counters.bytes += sent * total
+
+    def _run_in_c(
+        self, kernel: Kernel, sock: socket.socket, total: int, stride: int, sizes: list[int], members: Members
+    ) -> None:
+        counters, count = self.counters, len(sizes)
+        wrong = kernel.send(sock.fileno(), self._plain_in_c, total, stride, sizes, members, gso=counters.gso)
+        sent = len(members)
+        self._proven = self._proven or (count > 1 and counters.gso and sent > len(wrong))
+        for status in wrong:
+            if status == REFUSED_BY_SRTP:
+                counters.refused += count
+                sent -= 1
+            elif not status & (GSO_REFUSED | GSO_REFUSED_LOST):
+                counters.dropped += count
+                sent -= 1
+            else:
+                self._gso_refused(status & 0xFFFF)
+                if status & GSO_REFUSED_LOST:
+                    counters.dropped += count
+                    sent -= 1
+        counters.packets += sent * count
+        counters.bytes += sent * total
+
+    def _gso_refused(self, why: int) -> None:
+        self._refusals += 1
+        if why == errno.EIO or (not self._proven and self._refusals >= _UNPROVEN):
+            self.counters.gso = False
 
     def _lay_out(self, run: list[Packet], variant: Variant, stride: int) -> list[int]:
         """Headers, payloads and padding into `_plain`, each packet at its stride; their lengths."""

@@ -40,10 +40,16 @@ new_buffer: Callable[[str, int], Any] = ffi.new
 memmove: Callable[[Any, Any, int], None] = ffi.memmove
 buffer_of: Callable[..., Any] = ffi.buffer
 srtp_protect: Callable[[Any, Any, Any], int] = lib.srtp_protect
+PROTECT_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))  # for C of our own
 
 _packet = ffi.new("char[]", 2048)
 _packet_bytes = ffi.buffer(_packet)
 _length = ffi.new("int *")
+
+
+def address_of(context: Any) -> int:
+    """Where a sending context lies in memory, for C of our own. Good while its Peer is referenced."""
+    return int(ffi.cast("uintptr_t", context))
 
 
 class RelayCertificate(RTCCertificate):

@@ -16,6 +16,7 @@ from live.clock import Clock
 from live.relay import sdp
 from live.relay.errors import BadOffer, Full, HandshakeFailed, NoSession, NotReady, StaleTag, Taken
 from live.relay.fanout import Counters, Fanout
+from live.relay.kernel import Kernel
 from live.relay.peer import RelayCertificate
 from live.relay.session import Session
 from live.relay.show import RelayedShow
@@ -43,6 +44,7 @@ class Relay:
         changed: Callable[[RelayedShow], None],
         opened: Callable[[RelayedShow], None] | None = None,
         now_ms: Callable[[], int] | None = None,
+        kernel: Kernel | None = None,
     ) -> None:
         self.port = port
         self.capacity = capacity
@@ -52,7 +54,7 @@ class Relay:
         self.draining = False
         self.certificate = RelayCertificate.generateCertificate()
         self.handshakes_failed = 0
-        self._fanout = Fanout(port.sockets, self.counters)
+        self._fanout = Fanout(port.sockets, self.counters, kernel)
         self._max_kbps = max_kbps
         self._clock = clock
         self._changed = changed

@@ -3,6 +3,7 @@
 The answers are our own text: BUNDLE of what is accepted, rtcp-mux, ICE-lite, every candidate in the first answer.
 A refused m-line gets port 0 and stays out of the BUNDLE group, or libwebrtc breaks. No transport-cc is agreed:
 REMB costs a packet now and then, transport-cc would cost one for every few of ours and viewer.
+One file, because an answer can only be read beside the offer's parts it is made of.
 """
 
 from __future__ import annotations

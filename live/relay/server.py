@@ -19,6 +19,7 @@ from live.clock import SystemClock
 from live.errors import StoreDown
 from live.events import Picture, PictureChanged
 from live.ids import sign
+from live.relay import kernel
 from live.relay.control import control_app
 from live.relay.registry import BEAT_S, Registry
 from live.relay.relay import Relay, monotonic_ms
@@ -80,6 +81,7 @@ class RelayProcess:
             clock=self._clock,
             changed=self._changed,
             opened=self._opened,
+            kernel=kernel.load(settings.data_dir / ".cache") if settings.relay_kernel else None,
         )
         self._control_socket = _listen(settings.relay_control_host, settings.relay_control_port)
         host, number = self._control_socket.getsockname()[:2]

@@ -3,7 +3,8 @@
     waiting ──first key frame──► live ──1.5 s of silence, DTLS closed, DELETE──► slate ──next key frame──► live
 
 Viewers stay through a slate; whoever publishes next continues their numbering. Only when the codec changes to one
-that a viewer did not agree to is her session ended, so that her player joins anew.
+that a viewer did not agree to is her session ended, so that her player joins anew. One file: the state, who is in
+it and the packet's way through it change together.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Literal, Protocol
 from live.relay import rtcp
 from live.relay.fanout import Fanout, Variant
 from live.relay.ingest import Ingest, Layer
+from live.relay.members import Members
 from live.relay.rtp import Header, Packet, build, build_rtx
 from live.relay.sdp import Format, Incoming, Kind, Outgoing, Stream
 from live.relay.session import Session
@@ -85,7 +87,7 @@ class RelayedShow:
         self._max_kbps = max_kbps
         self._changed = changed
         self._ended = ended
-        self._groups: dict[Kind, dict[Variant, dict[str, tuple[Any, Any]]]] = {"audio": {}, "video": {}}
+        self._groups: dict[Kind, dict[Variant, Members]] = {"audio": {}, "video": {}}
         self._pending: list[Packet] = []
         self._flush_timer: asyncio.TimerHandle | None = None
         self._catching_up: set[str] = set()
@@ -242,14 +244,14 @@ class RelayedShow:
         variant, address = self._variant(watching, kind), watching.session.ice.address
         if variant is not None and address is not None and watching.session.peer.connected:
             watching.variants[kind] = variant
-            members = self._groups[kind].setdefault(variant, {})
-            members[watching.session.id] = (watching.session.peer.context, address[1])
+            members = self._groups[kind].setdefault(variant, Members())
+            members.put(watching.session.id, watching.session.peer.context, address[1])
 
     def _leave_group(self, watching: Watching, kind: Kind) -> None:
         variant = watching.variants.pop(kind, None)
         if variant is not None:
             members = self._groups[kind][variant]
-            members.pop(watching.session.id, None)
+            members.remove(watching.session.id)
             if not members:
                 del self._groups[kind][variant]
 
@@ -275,7 +277,7 @@ class RelayedShow:
                 backlog = self.viewers[name].backlog
                 if backlog is not None:
                     backlog.extend(packets)
-        self._fanout.frame(packets, [(variant, members.values()) for variant, members in self._groups[kind].items()])
+        self._fanout.frame(packets, self._groups[kind].items())
 
     def _catch_up(self) -> None:
         """A piece of each joiner's backlog; paced, so that a GOP does not overrun her line's first router."""
@@ -288,7 +290,7 @@ class RelayedShow:
                 self._catching_up.discard(name)
                 continue
             piece, watching.backlog = backlog[:CATCH_UP_PACKETS], backlog[CATCH_UP_PACKETS:]
-            self._fanout.frame(piece, [(variant, [(watching.session.peer.context, address[1])])])
+            self._fanout.frame(piece, [(variant, Members.of(watching.session.peer.context, address[1]))])
             if not watching.backlog:
                 self._catching_up.discard(name)
                 self._join_group(watching, "video")
