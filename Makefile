@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
+# Debian's is of before TypeScript 5, which jsconfig.json needs. It checks the browser's code and ships nothing.
+TYPESCRIPT := 5.9.3
+TSC := .venv/js-$(TYPESCRIPT)/node_modules/.bin/tsc
 VIDEO ?=
 BOTS ?= 5
 PORT ?= 8000
@@ -31,12 +34,12 @@ test: packages .venv/dev.stamp ## System packages (as root), checks, then every 
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q $(ARGS)
 
-check: .venv/dev.stamp ## ruff, mypy, import arrows, tsc
+check: .venv/dev.stamp $(TSC) ## ruff, mypy, import arrows, tsc
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --diff . | head -40; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/lint-imports > .venv/imports.log || { cat .venv/imports.log; exit 1; }
-	@if command -v tsc >/dev/null && [ -f jsconfig.json ]; then echo "tsc -p jsconfig.json"; tsc -p jsconfig.json; \
-	 else echo "tsc or jsconfig.json is missing: the browser code's types are not checked here"; fi
+	$(TSC) -p static/js/jsconfig.json
 
 bench: .venv/dev.stamp ## The three harnesses; results as JSON and a table
 	@for one in relay room shop; do \
@@ -65,3 +68,9 @@ clean: ## Remove .venv, caches and test results; data/ stays
 .venv/dev.stamp: requirements-dev.txt requirements-build.txt pyproject.toml scripts/environment
 	@PYTHON="$(PYTHON)" ./scripts/environment requirements-dev.txt
 	@touch $@ .venv/run.stamp
+
+$(TSC): | .venv/dev.stamp
+	@command -v npm >/dev/null || { echo "Checking the browser's code needs npm. Install it: apt-get install npm" >&2; exit 2; }
+	@echo "  installing typescript $(TYPESCRIPT) …"
+	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix .venv/js-$(TYPESCRIPT) \
+	  typescript@$(TYPESCRIPT)
