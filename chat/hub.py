@@ -29,6 +29,7 @@ from chat import keys
 from chat.bus import RedisBus, script
 from chat.envelope import Frame, answer, decode_envelope, encode
 from chat.errors import Forbidden, Invalid, NotAdmitted, Refused, StoreDown, Throttled, UnknownKind
+from chat.fanout import Fanout
 from chat.intent import Intent
 from chat.kinds import INTENTS, Going, HeartsCounted, Mode, ModeChanged, Refusal, Resumed, RoomFacts, Welcome, You
 from chat.moderation.store import Decisions
@@ -88,6 +89,7 @@ class Room:
         self.behind = True
         self.stash: list[tuple[str, Item]] = []
         self.seats: set[Seat] = set()
+        self.fanout = Fanout()
         self.by_person: dict[str, set[Seat]] = {}
         self.attendance = Attendance()
         self.waiting: list[Item] = []
@@ -203,11 +205,22 @@ class Hub:
     # ---- sockets
 
     async def enter(
-        self, room_name: str, member: Member, wire: Wire, *, epoch: str | None = None, seq: int | None = None
+        self,
+        room_name: str,
+        member: Member,
+        wire: Wire,
+        *,
+        epoch: str | None = None,
+        seq: int | None = None,
+        asked_ms: int | None = None,
     ) -> Seat:
         """Seat a socket and bring it up to date: from (epoch, seq) by the log if that reaches back, else by a snapshot.
 
-        Raises: NotAdmitted (4429 too many sockets, 1012 this process is going, 1013 the store is down)."""
+        `asked_ms`: when the app was asked who she is. Who was signed out since then is not let in: a socket
+        may wait with its hello, and must not keep a role by that.
+
+        Raises: NotAdmitted (4401 signed out meanwhile, 4429 too many sockets, 1012 this process is going, 1013 the
+        store is down)."""
         self._check_caps(member)
         self._persons[member.person] += 1
         self._networks[member.network] += 1
@@ -216,7 +229,10 @@ class Hub:
             # A store that hangs is a store that is down (a TimeoutError is an OSError).
             async with asyncio.timeout(self.limits.store_s):
                 room = await self._open(room_name)
-                seat = self._seat(room, member, wire)
+                seat = self._seat(room, member, wire, asked_ms)
+                if asked_ms is not None:
+                    # Seated first: a revocation from here on finds her.
+                    await self._refuse_revoked(member, asked_ms)
                 await self._bring_up(room, seat, epoch, seq, "welcome" if epoch is None else "reset")
                 await self._note(room_name, member)
         except BaseException as error:
@@ -228,6 +244,11 @@ class Hub:
                 raise NotAdmitted(1013, "try again later") from error
             raise
         return seat
+
+    async def _refuse_revoked(self, member: Member, since_ms: int) -> None:
+        for mark, _ in await self._bus.revoked_since(since_ms):
+            if mark in (f"s {member.session}", f"p {member.person}"):
+                raise NotAdmitted(4401, "signed out")
 
     async def _note(self, room_name: str, member: Member) -> None:
         """What a moderator's act will need to know of her."""
@@ -246,12 +267,16 @@ class Hub:
         if room is None or seat not in room.seats:
             return
         room.seats.discard(seat)
+        room.fanout.remove(seat)
         person = seat.member.person
         room.by_person[person].discard(seat)
         if not room.by_person[person]:
             del room.by_person[person]
         room.attendance.leave(person)
         room.empty_since = time.monotonic()
+
+    def now_ms(self) -> int:
+        return self._now_ms()
 
     async def intent(self, seat: Seat, frame: Frame) -> None:
         """Answer one frame of a seated socket, whatever happens."""
@@ -295,10 +320,11 @@ class Hub:
             if counter[key] <= 0:
                 del counter[key]
 
-    def _seat(self, room: Room, member: Member, wire: Wire) -> Seat:
+    def _seat(self, room: Room, member: Member, wire: Wire, asked_ms: int | None) -> Seat:
         bucket = Bucket(self.limits.intents_s, self.limits.intents_burst)
-        seat = Seat(room.name, member, wire, bucket, self._key_of, self._now_ms())
+        seat = Seat(room.name, member, wire, bucket, self._key_of, self._now_ms() if asked_ms is None else asked_ms)
         room.seats.add(seat)
+        room.fanout.add(seat)
         room.by_person.setdefault(member.person, set()).add(seat)
         room.attendance.enter(member.person)
         return seat
@@ -317,6 +343,7 @@ class Hub:
                 # Subscribe before reading the position: an event between the two is stashed, not lost.
                 await self._subscription.want(keys.channel(name))
                 room.epoch, room.seq = await self._bus.position(name)
+                room.fanout.seq = room.seq
                 await self._talk.refresh(name)
             except BaseException:
                 del self._rooms[name]
@@ -332,6 +359,7 @@ class Hub:
 
     async def _bring_up(self, room: Room, seat: Seat, epoch: str | None, seq: int | None, otherwise: str) -> None:
         """Everything up to some number, then what was held meanwhile, then the private state."""
+        room.fanout.step_out(seat)
         seat.turn += 1
         turn, seat.held = seat.turn, []
         private = await self._talk.private(room.name, seat.member)
@@ -469,35 +497,40 @@ class Hub:
             return
         loop = asyncio.get_running_loop()
         started = loop.time()
+        fanout = room.fanout
         prepared = Prepared([item.data for item in items])
         numbers = [item.seq for item in items if item.seq is not None]
-        before, last = (numbers[0] - 1, numbers[-1]) if numbers else (0, 0)
-        over = []
-        for seat in room.seats:
-            wire = seat.wire
-            if seat.held is not None:
-                seat.held += items
-                if len(seat.held) > STASH_KEPT:
-                    over.append(seat)
-            elif wire.is_closing():
-                continue
-            elif seat.outbox is not None or wire.buffered() > SLOW_BYTES:
-                if seat.outbox is None:
-                    seat.slow_since = time.monotonic()
-                    self._slow.add(seat)
-                if not seat.wait_with(items):
-                    over.append(seat)
-            elif not numbers:
-                wire.write(prepared)
-            elif seat.seq == before:
-                wire.write(prepared)
-                seat.seq = last
-            else:
-                seat.write(items)
-        for seat in over:
-            self._close_slow(seat)
+        before, last = (numbers[0] - 1, numbers[-1]) if numbers else (fanout.seq, fanout.seq)
+        if before != fanout.seq:
+            fanout.break_up(before)
+        fanout.write(prepared.frame, last)
+        for seat in list(fanout.others):
+            if not self._offer(seat, items, prepared, before, last):
+                self._close_slow(seat)
+            elif seat.seq == last and seat.held is None and seat.outbox is None:
+                fanout.step_in(seat)
         self.deliveries += len(items) * len(room.seats)
         room.pace.flushed(started, loop.time())
+
+    def _offer(self, seat: Seat, items: list[Item], prepared: Prepared, before: int, last: int) -> bool:
+        """A tick for one who is not in step. False when she must go: too much is waiting for her."""
+        wire = seat.wire
+        if seat.held is not None:
+            seat.held += items
+            return len(seat.held) <= STASH_KEPT
+        if wire.is_closing():
+            return True
+        if seat.outbox is not None or wire.buffered() > SLOW_BYTES:
+            if seat.outbox is None:
+                seat.slow_since = time.monotonic()
+                self._slow.add(seat)
+            return seat.wait_with(items)
+        if seat.seq == before:
+            wire.write(prepared)
+            seat.seq = last
+        else:
+            seat.write(items)
+        return True
 
     def _close_slow(self, seat: Seat) -> None:
         self._slow.discard(seat)
@@ -632,10 +665,12 @@ class Hub:
     async def _reset(self, room: Room) -> None:
         """What the sockets know is of another epoch, or too old: each gets a new snapshot."""
         self._flush(room)
+        room.fanout.break_up(room.seq)
         for seat in room.seats:
             seat.held = []
             seat.outbox = None
         room.epoch, room.seq = await self._bus.position(room.name)
+        room.fanout.seq = room.seq
         room.tell_all = True
         self._caught_up(room)
         for seat in list(room.seats):

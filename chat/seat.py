@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from chat.envelope import joined, server_frame
@@ -24,10 +25,19 @@ class Prepared:
         self.frame = server_frame(self.payload)
 
 
+# Writes a frame that is ready to go.
+Write = Callable[[bytes], None]
+
+
 class Wire(Protocol):
     """A way to the client that never blocks."""
 
     def write(self, prepared: Prepared) -> None: ...
+
+    def direct(self, out: Callable[[], None]) -> Write | None:
+        """A function that may be called without asking `buffered` or `is_closing` first, until `out` is called: then
+        the buffer is full or the connection is closing. None: this wire has to be asked each time."""
+        ...
 
     def buffered(self) -> int:
         """Bytes written that the client's side has not taken yet."""
@@ -67,6 +77,7 @@ class Seat:
         "held",
         "key_of",
         "member",
+        "out_of_step",
         "outbox",
         "over",
         "refused",
@@ -93,6 +104,8 @@ class Seat:
         self.slow_since = 0.0
         self.over = False
         self.refused = 0
+        # Whoever counts on `seq` asks for it by this first: see chat.fanout.
+        self.out_of_step: Callable[[Seat], None] = _nothing
 
     def send(self, item: Item) -> bool:
         """To this socket alone. False when she must go: too much is waiting for her."""
@@ -107,6 +120,7 @@ class Seat:
 
     def wait_with(self, items: list[Item]) -> bool:
         """The transport is full: keep what is new to her in the outbox. False when that is full as well."""
+        self.out_of_step(self)
         if self.outbox is None:
             self.outbox = Outbox(self.member.person, key_of=self.key_of)
         fits = True
@@ -130,6 +144,7 @@ class Seat:
 
     def write(self, items: list[Item]) -> None:
         """Write what is new to her of `items`, which are in order, whatever the buffer says."""
+        self.out_of_step(self)
         fresh = []
         for item in items:
             if item.seq is None:
@@ -141,3 +156,7 @@ class Seat:
             if self.wire.is_closing():
                 return
             self.wire.write(Prepared(fresh[start : start + FRAME_ENVELOPES]))
+
+
+def _nothing(seat: Seat) -> None:
+    """She is not in a room yet."""

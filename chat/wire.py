@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import TimerHandle
+from collections.abc import Callable
 from contextlib import suppress
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.frames import Frame
 from websockets.http11 import Request
 
-from chat.seat import Prepared
+from chat.seat import Prepared, Write
 
 EXTENSION = "frontrow.transport"
 # How long a peer may take to answer our close frame before the connection is cut.
@@ -36,6 +38,12 @@ class TransportWire:
     def write(self, prepared: Prepared) -> None:
         self._transport.write(prepared.frame)
 
+    def direct(self, out: Callable[[], None]) -> Write | None:
+        if self.is_closing() or self._protocol.is_full:
+            return None
+        self._protocol.out = out
+        return self._transport.write
+
     def buffered(self) -> int:
         return self._transport.get_write_buffer_size()
 
@@ -51,6 +59,8 @@ class RoomProtocol(WebSocketsSansIOProtocol):
     `ws_per_message_deflate=False` (2 to 4 times the CPU, 30 to 90 KB a socket) and `ws_max_size=16384`."""
 
     close_timer: TimerHandle | None
+    is_full = False
+    out: Callable[[], None] | None = None
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -60,10 +70,34 @@ class RoomProtocol(WebSocketsSansIOProtocol):
             assert extensions is not None
             extensions[EXTENSION] = TransportWire(self)  # type: ignore[assignment]
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.is_full = True
+        self._fall_out()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.is_full = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fall_out()
+        super().connection_lost(exc)
+
+    def handle_close(self, event: Frame) -> None:
+        # Nothing goes out after the close frame that answers this one.
+        self._fall_out()
+        super().handle_close(event)
+
+    def _fall_out(self) -> None:
+        out, self.out = self.out, None
+        if out is not None:
+            out()
+
     def close_now(self, code: int, reason: str) -> None:
         """Send a close frame without waiting for the transport to drain, which for a stalled reader is never."""
         if self.close_sent or self.disconnected or self.transport.is_closing():
             return
+        self._fall_out()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         with suppress(InvalidState):
             self.conn.send_close(code, reason)
@@ -93,6 +127,9 @@ class QueuedWire:
             return
         self._bytes += len(prepared.payload)
         self._wake.set()
+
+    def direct(self, out: Callable[[], None]) -> Write | None:
+        return None
 
     def buffered(self) -> int:
         return self._bytes
