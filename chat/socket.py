@@ -33,6 +33,7 @@ def room_endpoint(hub: Hub, gate: Gate) -> Callable[[WebSocket], Awaitable[None]
     """For `WebSocketRoute("/ws/{show}", …)`: the path's `show` is the room name that the gate is asked about."""
 
     async def room(ws: WebSocket) -> None:
+        asked_ms = hub.now_ms()
         try:
             room_id, member = await gate.admit(ws, ws.path_params["show"])
         except NotAdmitted as refusal:
@@ -48,9 +49,9 @@ def room_endpoint(hub: Hub, gate: Gate) -> Callable[[WebSocket], Awaitable[None]
         wire = ws.scope.get("extensions", {}).get(EXTENSION)
         try:
             if wire is not None:
-                await _serve(hub, ws, wire, room_id, member)
+                await _serve(hub, ws, wire, room_id, member, asked_ms)
             else:
-                await _serve_queued(hub, ws, room_id, member)
+                await _serve_queued(hub, ws, room_id, member, asked_ms)
         except (NotAdmitted, BadFrame) as refusal:
             why = refusal.reason if isinstance(refusal, NotAdmitted) else refusal.why
             await _close(ws, refusal.close_code, why)
@@ -60,9 +61,9 @@ def room_endpoint(hub: Hub, gate: Gate) -> Callable[[WebSocket], Awaitable[None]
     return room
 
 
-async def _serve(hub: Hub, ws: WebSocket, wire: Wire, room_id: str, member: Member) -> None:
+async def _serve(hub: Hub, ws: WebSocket, wire: Wire, room_id: str, member: Member, asked_ms: int) -> None:
     hello = await _hello(ws, hub.limits.hello_s)
-    seat = await hub.enter(room_id, member, wire, epoch=hello.epoch, seq=hello.seq)
+    seat = await hub.enter(room_id, member, wire, epoch=hello.epoch, seq=hello.seq, asked_ms=asked_ms)
     try:
         while True:
             await hub.intent(seat, _frame(await ws.receive()))
@@ -70,12 +71,12 @@ async def _serve(hub: Hub, ws: WebSocket, wire: Wire, room_id: str, member: Memb
         hub.leave(seat)
 
 
-async def _serve_queued(hub: Hub, ws: WebSocket, room_id: str, member: Member) -> None:
+async def _serve_queued(hub: Hub, ws: WebSocket, room_id: str, member: Member, asked_ms: int) -> None:
     """The same, with a task that sends. Whichever ends first ends the other."""
     wire = QueuedWire(ws)
     async with asyncio.TaskGroup() as group:
         writer = group.create_task(wire.run())
-        reader = group.create_task(_until_over(_serve(hub, ws, wire, room_id, member)))
+        reader = group.create_task(_until_over(_serve(hub, ws, wire, room_id, member, asked_ms)))
         await asyncio.wait([writer, reader], return_when=asyncio.FIRST_COMPLETED)
         writer.cancel()
         reader.cancel()

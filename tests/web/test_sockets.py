@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 from house import Browser, until
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chat.client import RoomClient
+from live.web import gate
 
 
 async def test_a_viewer_is_welcomed_with_the_show_as_it_is(site):
@@ -177,3 +179,29 @@ async def _closed(room: RoomClient) -> bool:
 
 async def _sign_out(browser: Browser):
     return await browser.client.post("/sign-out", data={"csrf": browser.csrf}, headers={"Origin": browser.origin})
+
+
+async def test_a_socket_that_was_let_in_but_says_hello_after_its_owner_was_dismissed_is_closed(site):
+    host = await site.signed_in(site.house.host)
+    async with site.room(host) as room:
+        assert "host" in room.welcome["you"]["roles"]  # the premise
+    cookie = {"Cookie": host.cookie}
+    async with connect(f"{site.ws}/ws/aw26", origin=site.origin, additional_headers=cookie, proxy=None) as waiting:
+        await site.services.people.dismiss(site.house.host.id)
+        await waiting.send('{"kind":"hello","body":{"epoch":null,"seq":null}}')
+        with pytest.raises(ConnectionClosed) as closed:
+            await waiting.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4401
+
+
+async def test_a_session_that_opens_sockets_without_end_is_told_to_wait(site, monkeypatch):
+    monkeypatch.setattr(gate, "OPENED_A_MINUTE", 3)
+    eager, other = await site.viewer(), await site.viewer()
+    for _ in range(3):
+        async with site.room(eager):
+            pass
+    with pytest.raises(ConnectionError, match="4429"):
+        await RoomClient.connect(f"{site.ws}/ws/aw26", eager.cookie, site.origin)
+    async with site.room(other) as room:
+        assert room.welcome
