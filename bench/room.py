@@ -55,6 +55,10 @@ class Client(asyncio.Protocol):
         self.name, self.tally, self.sampled = name, tally, sampled
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.rest = b""
+        self.closed = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -168,12 +172,14 @@ async def measure(server: Server, load: str, sockets: int, seconds: float, room:
     published = await publish(seconds)
     await all_arrived(sockets * published)
     cpu_s, took_s = server.cpu_s() - cpu_s, time.monotonic() - started
+    closed = sum(client.closed for client in clients)
     for client in clients:
         client.transport.abort()
     waits = sorted(tally.waits_ms)
     return {
         "deliveries": tally.events,
         "complete": tally.events == published * sockets,
+        "closed": closed,
         "deliveries_s": tally.events / took_s,
         "deliveries_cpu_s": tally.events / cpu_s if cpu_s else 0.0,
         "cpu_us_a_delivery": 1e6 * cpu_s / tally.events if tally.events else 0.0,

@@ -48,6 +48,8 @@ Handler = Callable[[Intent], Awaitable[object]]
 MAY_WAIT = frozenset({"line.posted", "presence.counted", "hearts.counted"})
 STASH_KEPT = 10_000
 ARCHIVE_QUEUE = 10_000
+# Half of the store's connections: when thousands come back at once, they wait in line here instead of failing there.
+JOINS_AT_ONCE = 32
 ARCHIVE_BATCH = 200
 WHO_LIFE_S = 24 * 3600
 # A lost connection to the store is noticed within this.
@@ -146,6 +148,7 @@ class Hub:
         self._lines_lost = 0
         self._revoked_seen_ms = now_ms()
         self._revoked_missed = False
+        self._joining = asyncio.Semaphore(JOINS_AT_ONCE)
         self._draining = False
         self.deliveries = 0  # envelopes × sockets since the start
 
@@ -226,8 +229,8 @@ class Hub:
         self._networks[member.network] += 1
         seat: Seat | None = None
         try:
-            # A store that hangs is a store that is down (a TimeoutError is an OSError).
-            async with asyncio.timeout(self.limits.store_s):
+            # A store that hangs is a store that is down (a TimeoutError is an OSError). The line doesn't count.
+            async with self._joining, asyncio.timeout(self.limits.store_s):
                 room = await self._open(room_name)
                 seat = self._seat(room, member, wire, asked_ms)
                 if asked_ms is not None:
