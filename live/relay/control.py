@@ -8,6 +8,7 @@ processes with the secret key can make.
     POST   /shows/{show}/drop-publisher      204
     POST   /shows/{show}/end                 204
     GET    /stats, /healthz                  200
+    GET    /metrics                          200 Prometheus' text; without the bearer from this machine only
 
 An order may name the relay it is meant for (header `Relay`): 421 when that is another, whose port this process got.
 Errors: {"error": code, "why"?, "retry_after_s"?} with the status of `errors.py`.
@@ -16,9 +17,11 @@ Errors: {"error": code, "why"?, "retry_after_s"?} with the status of `errors.py`
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Awaitable, Callable
 
 import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -79,6 +82,9 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame, relay_id: str
     async def stats(request: Request) -> Response:
         return JSONResponse(relay.stats())
 
+    async def metrics(request: Request) -> Response:
+        return Response(relay.figures.text(), media_type=CONTENT_TYPE_LATEST)
+
     async def healthz(request: Request) -> Response:
         return JSONResponse({"ok": not relay.draining}, 503 if relay.draining else 200)
 
@@ -92,6 +98,7 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame, relay_id: str
             Route("/shows/{show}/end", end, methods=["POST"]),
             Route("/stats", stats),
             Route("/healthz", healthz),
+            Route("/metrics", metrics),
         ],
         exception_handlers={RelayError: _refuse},
     )
@@ -110,13 +117,20 @@ class _Bearer:
         if scope["type"] != "http":
             return
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if scope["path"] != "/healthz" and not hmac.compare_digest(given, self._expected):
+        path = scope["path"]
+        free = path == "/healthz" or (path == "/metrics" and _is_local(scope))
+        if not free and not hmac.compare_digest(given, self._expected):
             await JSONResponse({"error": "unauthorised"}, 401)(scope, receive, send)
             return
         if next((value for name, value in scope["headers"] if name == b"relay"), self._id) != self._id:
             await JSONResponse({"error": "another_relay"}, 421)(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+
+def _is_local(scope: Scope) -> bool:
+    client = scope.get("client")
+    return client is not None and ipaddress.ip_address(client[0]).is_loopback
 
 
 def _session(request: Request) -> tuple[str, str]:

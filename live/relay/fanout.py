@@ -44,12 +44,12 @@ class Variant(NamedTuple):
 
 
 class Counters:
-    """Packets and bytes that left, packets a full socket did not take, and those libsrtp refused."""
+    """Packets and bytes that left, packets a full socket did not take, those libsrtp refused, and resends."""
 
-    __slots__ = ("bytes", "dropped", "gso", "packets", "refused")
+    __slots__ = ("bytes", "dropped", "gso", "packets", "refused", "resent")
 
     def __init__(self) -> None:
-        self.packets = self.bytes = self.dropped = self.refused = 0
+        self.packets = self.bytes = self.dropped = self.refused = self.resent = 0
         self.gso = True
 
 

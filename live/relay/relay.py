@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -17,6 +18,7 @@ from live.relay import sdp
 from live.relay.errors import BadOffer, Full, HandshakeFailed, NoSession, NotReady, StaleTag, Taken
 from live.relay.fanout import Counters, Fanout
 from live.relay.kernel import Kernel
+from live.relay.metrics import RelayFigures
 from live.relay.peer import RelayCertificate
 from live.relay.session import Session
 from live.relay.show import RelayedShow
@@ -54,6 +56,7 @@ class Relay:
         self.draining = False
         self.certificate = RelayCertificate.generateCertificate()
         self.handshakes_failed = 0
+        self.figures = RelayFigures(self)
         self._fanout = Fanout(port.sockets, self.counters, kernel)
         self._max_kbps = max_kbps
         self._clock = clock
@@ -177,6 +180,7 @@ class Relay:
             "bytes": self.counters.bytes,
             "dropped": self.counters.dropped + self.port.dropped,
             "refused": self.counters.refused,
+            "resent": self.counters.resent,
             "strays": self.port.strays,
             "gso": self.counters.gso,
             "handshakes_failed": self.handshakes_failed,
@@ -201,7 +205,8 @@ class Relay:
         return session
 
     def _session(self, kind: Any, show_name: str, offer: sdp.Offer) -> Session:
-        if self.certificate.ageing():
+        if self.certificate.ageing(datetime.fromtimestamp(self._clock.now_ms() / 1000, UTC)):
+            # For sessions to come; those that are there keep theirs.
             self.certificate = RelayCertificate.generateCertificate()
         return Session(kind, show_name, offer, self.port, self.certificate, self._now_ms())
 
@@ -246,6 +251,8 @@ class Relay:
             return
         if session.id in self.sessions:
             connected()
+            if session.kind == "play":
+                self.figures.joins.observe((self._now_ms() - session.started_ms) / 1000)
             log.info("relay.connected", kind=session.kind, show=session.show)
 
     def _end(self, session: Session) -> None:

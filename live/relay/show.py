@@ -334,6 +334,7 @@ class RelayedShow:
             plain = build(packet, payload_type=outlet.payload_type, ssrc=outlet.ssrc, seq=seq, timestamp=timestamp)
         protected = watching.session.peer.protect(plain)
         if protected is not None:
+            self._fanout.counters.resent += 1
             self._port.send(watching.session, protected)
 
     # ---- time ----------------------------------------------------------------------------------

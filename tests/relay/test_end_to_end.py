@@ -17,6 +17,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from relay_stage import KEY, Stage, ffmpeg, stage, until
 
+from live.clock import SystemClock
 from live.relay import relay as relay_module
 from live.relay import rtcp, rtp
 from live.relay.caller import Caller
@@ -591,3 +592,54 @@ async def test_sigterm_ends_the_process_cleanly(tmp_path: Path, redis_url: str) 
         process.send_signal(signal.SIGTERM)
         rest = await process.stdout.read()
         assert await process.wait() == 0, rest.decode()
+
+
+async def test_prometheus_reads_what_left_and_who_is_in(running: Stage) -> None:
+    camera = await live(running)
+    viewer = Viewer()
+    await viewer.on(running)
+    await until(lambda: len(viewer.order) == 3)
+    camera.frame()
+    await until(lambda: len(viewer.order) == 6)
+    viewer.caller.send_rtcp(rtcp.nack(1, viewer.ssrc, viewer.order[:2]))
+    await until(lambda: len(viewer.resent) == 2)
+    control = running.process.control
+    text = (await running.http.get(f"{control}/metrics")).text
+    said = dict(line.split(" ") for line in text.splitlines() if not line.startswith("#"))
+    assert said["frontrow_relay_viewers"] == "1.0"
+    assert said["frontrow_relay_publishers"] == said["frontrow_relay_shows_live"] == "1.0"
+    assert float(said["frontrow_relay_packets_total"]) >= 6
+    assert said["frontrow_relay_resent_total"] == "2.0"
+    assert said["frontrow_relay_join_seconds_count"] == "1.0"
+    assert (await running.http.get(f"{control}/stats")).status_code == 401, "all else needs the bearer"
+    await close(camera, viewer)
+
+
+class Later:
+    """A clock that is ahead of the real one."""
+
+    def __init__(self, ahead_ms: int) -> None:
+        self._ahead_ms = ahead_ms
+
+    def now_ms(self) -> int:
+        return SystemClock().now_ms() + self._ahead_ms
+
+
+async def test_an_ageing_certificate_is_replaced_for_new_sessions_while_old_ones_go_on(running: Stage) -> None:
+    camera = await live(running)
+    early, late = Viewer(), Viewer()
+    first = await early.on(running)
+    running.relay._clock = Later(26 * 24 * 3600 * 1000)
+    second = await late.on(running)
+    running.relay._clock = SystemClock()
+    third = Viewer()
+    again = await third.on(running)
+
+    def fingerprint(response: Any) -> str:
+        return next(line for line in response.text.splitlines() if line.startswith("a=fingerprint:"))
+
+    assert fingerprint(first) != fingerprint(second) == fingerprint(again)
+    before = len(early.order)
+    camera.frame()
+    await until(lambda: len(early.order) == before + 3 and late.order and third.order)
+    await close(camera, early, late, third)

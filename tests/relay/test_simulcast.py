@@ -1,0 +1,65 @@
+"""A browser that sends its picture in three sizes at once: the best that arrives is what viewers see."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from relay_stage import KEY, stage, until
+from test_in_a_browser import CHROMIUM, page_of, play, stats
+
+pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Debian's chromium is not installed")
+
+PUBLISH = """async (key) => {
+    const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 960, height: 540, frameRate: 15 } });
+    window.peer = new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+    window.sender = peer.addTransceiver(stream.getVideoTracks()[0], { direction: 'sendonly', sendEncodings: [
+        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150_000 },
+        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000 },
+        { rid: 'f', maxBitrate: 1_500_000 },
+    ] }).sender;
+    await peer.setLocalDescription(await peer.createOffer());
+    const answer = await fetch('/whip/one', { method: 'POST', body: peer.localDescription.sdp,
+        headers: { 'Content-Type': 'application/sdp', Authorization: `Bearer ${key}` } });
+    await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+}"""
+SWITCH_OFF = """async (rid) => {
+    const parameters = sender.getParameters();
+    for (const encoding of parameters.encodings) if (encoding.rid === rid) encoding.active = false;
+    await sender.setParameters(parameters);
+}"""
+
+
+async def test_the_best_layer_is_seen_and_layers_change_at_key_frames_only(tmp_path: Path, redis_url: str) -> None:
+    async with stage(tmp_path, redis_url=redis_url) as running, page_of(running) as page:
+        await page.evaluate(PUBLISH, KEY)
+        await until(lambda: running.relay.shows and running.show.ingest is not None)
+        ingest = running.show.ingest
+        forwarded: list[tuple[str, bool, bool]] = []
+        forward = ingest._forward
+
+        def watched(layer: Any, header: Any, key: bool, switched: bool) -> None:
+            forwarded.append((layer.rid, key, switched))
+            forward(layer, header, key, switched)
+
+        ingest._forward = watched
+        # The bandwidth estimate has to rise before the browser sends all three.
+        await until(lambda: {layer.rid for layer in ingest.layers.values()} == {"q", "h", "f"}, 30)
+        await until(lambda: forwarded and forwarded[-1][0] == "f", 30)
+        await play(page)
+        seen = await stats(page, "player", lambda found: found["width"] == 960 and found["framesDecoded"] > 15)
+        assert seen["lost"] == 0
+
+        await page.evaluate(SWITCH_OFF, "f")
+        await until(lambda: forwarded[-1][0] == "h", 30)
+        await stats(page, "player", lambda found: found["width"] == 480)
+        after = await stats(page, "player", lambda found: found["framesDecoded"] > seen["framesDecoded"] + 30)
+        assert after["joins"] == 1, "the viewer had to join again"
+        changes = [now for before, now in pairwise(forwarded) if now[0] != before[0]]
+        assert changes, "the premise: layers did change"
+        assert all(key and switched for _, key, switched in changes)
+        assert sum(switched for _, _, switched in forwarded) <= len(changes) + 1
+        await page.evaluate("player.stop()")
+        await page.evaluate("peer.close()")
