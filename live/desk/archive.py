@@ -7,7 +7,7 @@ import hashlib
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Executable, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from chat.ports import Act, LineRecord, Member, RoomRecord, SilenceRecord
@@ -52,13 +52,28 @@ class SqlArchive:
             await self._db.write(lambda sql: _keep_lines(sql, rows))
 
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
-        """Mark lines as removed by the person `by`."""
+        """Mark lines as removed by the person `by`. One that is still on its way here (lines are written in batches, by
+        another process perhaps) leaves a row without its text, so that it is known, and removed, when it comes."""
         query = (
             update(chat_lines)
             .where(chat_lines.c.room == room, chat_lines.c.id.in_(lines), chat_lines.c.removed_ms.is_(None))
             .values(removed_ms=wall_ms, removed_by=by)
         )
-        await self._db.write(lambda sql: _run(sql, query))
+        gone = {"room": room, "person": "", "name": "", "text": "", "wall_ms": wall_ms}
+        gone |= {"removed_ms": wall_ms, "removed_by": by}
+        rows = [
+            {"id": line, "epoch": epoch, "seq": int(seq), **gone}
+            for line in lines
+            for epoch, _, seq in [line.rpartition(".")]
+            if seq.isdecimal()
+        ]
+
+        def write(sql: Connection) -> None:
+            sql.execute(query)
+            if rows:
+                _keep_lines(sql, rows)
+
+        await self._db.write(write)
 
     async def silenced(self, room: str, silence: SilenceRecord) -> None:
         """A later silence of the same person lifts the earlier one and takes its place."""
@@ -190,7 +205,3 @@ def _silence(row: Row[Any], name: str) -> SilenceRecord:
         actor=row.actor,
         wall_ms=row.wall_ms,
     )
-
-
-def _run(sql: Connection, query: Executable) -> None:
-    sql.execute(query)

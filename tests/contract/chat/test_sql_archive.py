@@ -39,6 +39,17 @@ async def test_a_removed_line_stays_removed_when_it_is_posted_late(sql_archive: 
     ]
 
 
+async def test_a_line_removed_before_it_was_written_never_gets_its_text(sql_archive: SqlArchive, db: Database) -> None:
+    await sql_archive.lines_removed(ROOM, ["e1.1"], "per_mod", NOW_MS + 5)
+    await sql_archive.lines_posted(ROOM, [line(1), line(2)])
+    query = select(chat_lines).order_by(chat_lines.c.seq)
+    rows = await db.read(lambda sql: sql.execute(query).all())
+    assert [(row.id, row.text, row.removed_ms, row.removed_by) for row in rows] == [
+        ("e1.1", "", NOW_MS + 5, "per_mod"),
+        ("e1.2", "hello", None, None),
+    ]
+
+
 async def test_lines_of_another_room_are_not_removed(sql_archive: SqlArchive, db: Database) -> None:
     await sql_archive.lines_posted(ROOM, [line(1)])
     await sql_archive.lines_removed("shw_other", ["e1.1"], "per_mod", NOW_MS)
