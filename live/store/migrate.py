@@ -27,6 +27,10 @@ def upgrade(url: str, data_dir: Path) -> None:
     try:
         if url.startswith("sqlite"):
             data_dir.mkdir(parents=True, exist_ok=True)
+            # Names, addresses, orders, password hashes: nobody else on this machine. What is there already stays as it
+            # is, its owner may have chosen it; SQLite gives the files beside it the same mode.
+            with contextlib.suppress(FileExistsError):
+                Path(url.removeprefix("sqlite:///")).touch(mode=0o600, exist_ok=False)
             with _file_lock(data_dir / "migrate.lock"):
                 _upgrade(url)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -118,6 +119,14 @@ async def test_two_processes_writers_wait_for_each_other(tmp_path: Path) -> None
     finally:
         await first.close()
         await second.close()
+
+
+async def test_nobody_else_on_the_machine_reads_orders_and_addresses(tmp_path: Path) -> None:
+    database = await Database.open(Settings(data_dir=tmp_path))
+    await database.write(lambda c: _brand(c, "bra_1"))
+    for name in ("frontrow.sqlite3", "frontrow.sqlite3-wal", "frontrow.sqlite3-shm"):
+        assert os.stat(tmp_path / name).st_mode & 0o077 == 0, name
+    await database.close()
 
 
 async def test_a_queue_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
