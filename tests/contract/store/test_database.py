@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -36,6 +35,10 @@ def _brand(connection: Connection, brand: str) -> str:
 
 def _count(connection: Connection) -> int:
     return int(connection.execute(text("select count(*) from brands")).scalar_one())
+
+
+def _open_to_others(path: Path) -> int:
+    return path.stat().st_mode & 0o077
 
 
 async def test_what_was_written_is_read(db: Database) -> None:
@@ -125,7 +128,7 @@ async def test_nobody_else_on_the_machine_reads_orders_and_addresses(tmp_path: P
     database = await Database.open(Settings(data_dir=tmp_path))
     await database.write(lambda c: _brand(c, "bra_1"))
     for name in ("frontrow.sqlite3", "frontrow.sqlite3-wal", "frontrow.sqlite3-shm"):
-        assert os.stat(tmp_path / name).st_mode & 0o077 == 0, name
+        assert _open_to_others(tmp_path / name) == 0, name
     await database.close()
 
 
