@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from live.commands.start import Stop, checked, settings_of
+from live.commands.parts import Brand, brand_of, with_services
+from live.commands.start import Stop
 
 if TYPE_CHECKING:
     from live.desk.wiring import Services
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
 LINK_TTL_S = 15 * 60
 
 app = typer.Typer(help="The people who run shows: add, list, remove, and one-click links.", no_args_is_help=True)
-
-Brand = Annotated[str, typer.Option(help="The brand's slug; needless where there is only one.")]
 
 
 @app.command("add")
@@ -34,13 +31,13 @@ def add_person(
     asked = typer.prompt("Password", hide_input=True, confirmation_prompt=True) if password else None
 
     async def add(s: Services) -> None:
-        brand_id = await _brand(s, brand)
+        brand_id = await brand_of(s, brand)
         person = await s.staff.by_email(email) or await s.staff.add(email, name, asked)
         await s.people.grant(person.id, role, brand_id=brand_id)  # type: ignore[arg-type]  # checked there
         typer.echo(f"{person.email} is {role} now.")
         typer.echo(await _link(s, person.id))
 
-    _with_services(add)
+    with_services(add)
 
 
 @app.command("list")
@@ -55,7 +52,7 @@ def list_people() -> None:
         if not people:
             typer.echo("Nobody yet. `frontrow staff add EMAIL --role host` adds the first.")
 
-    _with_services(show)
+    with_services(show)
 
 
 @app.command("remove")
@@ -66,7 +63,7 @@ def remove_person(email: str) -> None:
         await s.people.dismiss(await _person(s, email))
         typer.echo(f"{email} is removed.")
 
-    _with_services(remove)
+    with_services(remove)
 
 
 @app.command("link")
@@ -76,7 +73,7 @@ def link_person(email: str) -> None:
     async def link(s: Services) -> None:
         typer.echo(await _link(s, await _person(s, email)))
 
-    _with_services(link)
+    with_services(link)
 
 
 async def _link(s: Services, staff_id: str) -> str:
@@ -89,30 +86,3 @@ async def _person(s: Services, email: str) -> str:
     if person is None:
         raise Stop(f"There is nobody with the address {email}. `frontrow staff list` shows everybody.")
     return person.id
-
-
-async def _brand(s: Services, slug: str) -> str:
-    from sqlalchemy import select
-
-    from live.store.tables import brands
-
-    rows = await s.db.read(lambda sql: list(sql.execute(select(brands.c.slug, brands.c.id))))
-    known = {str(row.slug): str(row.id) for row in rows}
-    if slug and slug not in known:
-        raise Stop(f"There is no brand {slug}. Known: {', '.join(sorted(known)) or 'none'}.")
-    if not slug and len(known) != 1:
-        raise Stop(f"Say which brand, by --brand. Known: {', '.join(sorted(known)) or 'none yet'}.")
-    return known[slug or next(iter(known))]
-
-
-def _with_services(job: Callable[[Services], Coroutine[Any, Any, None]]) -> None:
-    settings = settings_of()
-
-    async def run() -> None:
-        from live.desk.wiring import services
-
-        async with services(settings) as s:
-            await job(s)
-
-    with checked(settings):
-        asyncio.run(run())

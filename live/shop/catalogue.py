@@ -14,6 +14,7 @@ from live.errors import Conflict, Invalid, NotFound
 from live.events import Piece, Variant
 from live.ids import new_id
 from live.money import Money
+from live.shop.pricing import PriceSince, struck_through
 from live.store.sql import Database
 from live.store.tables import brands, look_products, looks, prices, products, shows, variants
 
@@ -140,11 +141,13 @@ class Catalogue:
             self._currencies[show_id] = str(currency)
         return self._currencies[show_id]
 
-    async def set_price(self, sku: str, price_minor: int, was_minor: int | None = None) -> None:
-        """A new price from now on; the history keeps the old one. Raises NotFound."""
+    async def set_price(self, sku: str, price_minor: int, *, announced: bool = False) -> None:
+        """A new price from now on; the history keeps the old one. `announced`: as a reduction, so that the lowest price
+        of the 30 days before is shown struck through, if that was higher. Raises NotFound."""
         now = self._clock.now_ms()
 
         def write(connection: Connection) -> None:
+            was_minor = struck_through(_charged(connection, sku), price_minor, now) if announced else None
             changed = connection.execute(
                 update(variants).where(variants.c.sku == sku).values(price_minor=price_minor, was_minor=was_minor)
             )
@@ -223,6 +226,11 @@ def _piece(rows: Sequence[Row[Any]]) -> Piece:
             for row in rows
         ],
     )
+
+
+def _charged(connection: Connection, sku: str) -> list[PriceSince]:
+    history = select(prices.c.from_ms, prices.c.price_minor).where(prices.c.sku == sku)
+    return [(from_ms, minor) for from_ms, minor in connection.execute(history.order_by(prices.c.from_ms, prices.c.id))]
 
 
 def _insert_product(connection: Connection, product: dict[str, Any], new: Sequence[NewVariant], now: int) -> None:

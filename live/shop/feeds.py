@@ -1,49 +1,59 @@
-"""Google's product feed, tab-separated: read, compared with the catalogue, and only then written.
+"""A catalogue as other systems write it: Google's product feed (tab-separated or RSS), Shopify's product CSV. Pure.
 
-    rows, errors = parse(text)            # pure: each rejected row with its line, column and reason
-    diff = await feeds.plan(brand, rows)  # the dry run
-    await feeds.apply(brand, rows)        # the same diff, written in one transaction; again: nothing changes
+    for row in read(lines, "google-tsv", currency="EUR"):   # lazily: a feed of any length in bounded memory
+        ...                                                  # a FeedRow, or a RowError with line, column and reason
 
-Columns: id, title, price (`129.00 EUR`) are needed; item_group_id, description, image_link, sale_price, size, color,
-gtin, availability and `quantity` (units on hand) are taken. Rows of one item_group_id are one product.
-Source: support.google.com/merchants/answer/7052112
+Google: id, title, price (`129.00 EUR`) are needed; item_group_id, description, sale_price, size, color, gtin,
+availability and `quantity` (units on hand) are taken. Rows of one item_group_id are one product.
+Shopify: Handle, Title, Variant SKU, Variant Price are needed; rows are joined by Handle; options named size and colour
+are found in Option1 to Option3; Compare At Price, Barcode, Inventory Qty are taken.
+Pictures are other servers' addresses: they are not fetched.
+Sources: support.google.com/merchants/answer/7052112, help.shopify.com/en/manual/products/import-export/using-csv
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Literal
+from xml.parsers import expat
 
 import msgspec
 from babel.numbers import get_currency_precision
-from sqlalchemy import Connection, insert, select, update
 
-from live.clock import Clock
-from live.errors import Invalid, NotFound
-from live.ids import new_id
-from live.store.sql import Database
-from live.store.tables import brands, prices, products, variants
+from live.errors import Invalid
+from live.money import Money
 
-NEEDED = ("id", "title", "price")
+Format = Literal["google-tsv", "google-rss", "shopify-csv"]
+
 LIMITS = {"id": 64, "title": 150, "description": 5000}
-ROWS_MAX = 100_000
-_FIELDS = ("size", "colour", "gtin", "price_minor", "was_minor", "on_hand")
+TEXT_LIMITS = {"size": 60, "color": 60, "gtin": 60, "item_group_id": 120}
+ROWS_MAX = 500_000
+ITEM_MAX = 64 * 1024  # characters of one RSS item
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SHOPIFY = {
+    "variant sku": "id",
+    "title": "title",
+    "variant price": "price",
+    "body (html)": "description",
+    "variant compare at price": "compare_at",
+    "variant barcode": "gtin",
+    "variant inventory qty": "quantity",
+}
 
 
 class FeedRow(msgspec.Struct, frozen=True):
-    """A variant as the feed has it. `on_hand` None: the feed does not count, what is known stays."""
+    """A variant as the feed has it. `was_minor` is the feed's claim; what is shown is decided by the price history.
+    `on_hand` None: the feed does not count, what is known stays."""
 
     line: int
     sku: str
     group: str
     title: str
     blurb: str
-    picture: str
     size: str
     colour: str
     gtin: str
@@ -61,56 +71,188 @@ class RowError(msgspec.Struct, frozen=True):
     why: str
 
 
-class Diff(msgspec.Struct, frozen=True):
-    """What an import does: SKUs that are new, that change (with what: field -> (was, becomes)), that stay."""
-
-    new: list[str]
-    changed: dict[str, dict[str, tuple[Any, Any]]]
-    same: list[str]
-    errors: list[RowError]
+Parsed = FeedRow | RowError
 
 
-def parse(text: str) -> tuple[list[FeedRow], list[RowError]]:
-    """Rows that can be imported, and those that can't. Raises Invalid when the feed has no such header."""
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")), delimiter="\t")
-    header = [name.strip().lower().removeprefix("g:").replace(" ", "_") for name in next(reader, [])]
-    missing = [name for name in NEEDED if name not in header]
+def format_of(head: str) -> Format:
+    """Which format a file is, by its beginning. Raises Invalid."""
+    first = head.removeprefix("\ufeff").lstrip().lower()
+    if first.startswith("<"):
+        return "google-rss"
+    line = first.partition("\n")[0]
+    if "\t" in line:
+        return "google-tsv"
+    if line.startswith(("handle,", '"handle",')):
+        return "shopify-csv"
+    raise Invalid("file", "is none of: Google's feed (tab-separated or RSS), Shopify's product CSV")
+
+
+def read(lines: Iterable[str], kind: Format, *, currency: str) -> Iterator[Parsed]:
+    """The rows, one after the other. `currency` is for formats that name none.
+
+    Raises Invalid when the file as a whole can't be read: no such header, not XML, too many rows.
+    """
+    rows = {"google-tsv": _tabs, "google-rss": _rss, "shopify-csv": _shopify}[kind](lines)
+    seen: set[str] = set()
+    for count, (line, values) in enumerate(_sound(rows)):
+        if count >= ROWS_MAX:
+            raise Invalid("rows", f"are more than {ROWS_MAX}")
+        row = _row(line, values, "" if kind.startswith("google") else currency)
+        if isinstance(row, FeedRow):
+            if row.sku in seen:
+                row = RowError(line, "id", "came before")
+            else:
+                seen.add(row.sku)
+        yield row
+
+
+def guarded(cell: str) -> str:
+    """A cell that no spreadsheet runs as a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def slug_of(group: str) -> str:
+    """A product's slug from what groups its variants."""
+    plain = unicodedata.normalize("NFKD", group).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "item"
+
+
+def amount(minor: int, currency: str) -> str:
+    """`129.00 EUR`, as Google's feed writes it."""
+    places = get_currency_precision(currency)
+    return f"{Decimal(minor).scaleb(-places):.{places}f} {Money(minor, currency).currency}"
+
+
+def _sound(rows: Iterator[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        yield from rows
+    except csv.Error as why:
+        raise Invalid("file", f"is not a table: {why}") from None
+    except expat.ExpatError as why:
+        raise Invalid("file", f"is not XML: {why}") from None
+    except UnicodeDecodeError as why:
+        raise Invalid("file", f"is not UTF-8: {why.reason}") from None
+
+
+# ---- the three formats: each a stream of (line, values by Google's names) -----------------------
+
+
+def _tabs(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(lines, delimiter="\t")
+    names = [name.removeprefix("g:").replace(" ", "_") for name in _header(reader, ("id", "title", "price"))]
+    for cells in reader:
+        if any(cell.strip() for cell in cells):
+            yield reader.line_num, dict(zip(names, (_unguarded(cell) for cell in cells), strict=False))
+
+
+def _shopify(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(lines)
+    names = _header(reader, ("handle", "title", "variant sku", "variant price"))
+    handle, title, text, options = "", "", "", dict[int, str]()
+    for cells in reader:
+        row = dict(zip(names, (_unguarded(cell) for cell in cells), strict=False))
+        if row.get("handle", "") != handle:
+            handle, title, text = row.get("handle", ""), row.get("title", ""), _plain(row.get("body (html)", ""))
+            options = {n: row.get(f"option{n} name", "").lower() for n in (1, 2, 3)}
+        if not row.get("variant sku") and not row.get("variant price"):
+            continue  # a further picture of the product
+        values = {name: row.get(column, "") for column, name in _SHOPIFY.items()}
+        values |= {"title": title, "description": text, "item_group_id": handle}
+        for n, option in options.items():
+            if option in ("size", "color", "colour"):
+                values["size" if option == "size" else "color"] = row.get(f"option{n} value", "")
+        compare_at = values.pop("compare_at")
+        if compare_at:
+            values |= {"price": compare_at, "sale_price": values["price"]}
+        if values["quantity"].startswith("-"):
+            values["quantity"] = "0"  # Shopify counts below zero what it oversold
+        values["gtin"] = values["gtin"].removeprefix("'")
+        yield reader.line_num, values
+
+
+def _header(reader: Any, needed: tuple[str, ...]) -> list[str]:
+    names = [name.strip().lower() for name in next(reader, [])]
+    names[:1] = [name.removeprefix("\ufeff") for name in names[:1]]
+    missing = [name for name in needed if name not in {n.removeprefix("g:") for n in names}]
     if missing:
         raise Invalid("header", f"lacks {', '.join(missing)}")
-    rows: list[FeedRow] = []
-    errors: list[RowError] = []
-    seen: set[str] = set()
-    for cells in reader:
-        if not any(cell.strip() for cell in cells):
-            continue
-        if len(rows) + len(errors) >= ROWS_MAX:
-            raise Invalid("rows", f"are more than {ROWS_MAX}")
-        values = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        row = _row(reader.line_num, values)
-        if isinstance(row, FeedRow) and row.sku in seen:
-            row = RowError(reader.line_num, "id", "came before")
-        if isinstance(row, RowError):
-            errors.append(row)
-        else:
-            seen.add(row.sku)
-            rows.append(row)
-    return rows, errors
+    return names
 
 
-def _row(line: int, values: dict[str, str]) -> FeedRow | RowError:
-    for column in NEEDED:
+class _Items:
+    """Collects <item>s from expat's events, with the line each begins at."""
+
+    def __init__(self) -> None:
+        self.parser = expat.ParserCreate(namespace_separator=" ")
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._text
+        self.parser.StartDoctypeDeclHandler = self._refuse
+        self.done: list[tuple[int, dict[str, str]]] = []
+        self._item: tuple[int, dict[str, str]] | None = None
+        self._field = ""
+        self._parts: list[str] = []
+        self._length = 0
+
+    def _start(self, name: str, _: object) -> None:
+        name = name.rpartition(" ")[2].lower()
+        if name in ("item", "entry"):
+            self._item, self._length = (self.parser.CurrentLineNumber, {}), 0
+        elif self._item is not None:
+            self._field, self._parts = name, []
+
+    def _text(self, text: str) -> None:
+        if self._field:
+            self._length += len(text)
+            if self._length > ITEM_MAX:
+                raise Invalid("file", f"has an item above {ITEM_MAX} characters")
+            self._parts.append(text)
+
+    def _end(self, name: str) -> None:
+        name = name.rpartition(" ")[2].lower()
+        if self._item is None:
+            return
+        if name in ("item", "entry"):
+            self.done.append(self._item)
+            self._item = None
+        elif name == self._field:
+            self._item[1].setdefault(name, "".join(self._parts).strip())
+            self._field = ""
+
+    def _refuse(self, *_: object) -> None:
+        raise Invalid("file", "has a DOCTYPE: entities are not taken")  # entities that grow without end
+
+
+def _rss(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    items, any_item = _Items(), False
+    for line in lines:
+        items.parser.Parse(line, False)
+        any_item = any_item or bool(items.done)
+        yield from items.done
+        items.done = []
+    items.parser.Parse("", True)
+    if not any_item:
+        raise Invalid("file", "has no items")
+
+
+# ---- one row -----------------------------------------------------------------------------------
+
+
+def _row(line: int, values: dict[str, str], currency: str) -> Parsed:
+    for column in ("id", "title", "price"):
         if not values.get(column):
             return RowError(line, column, "is missing")
-    for column, limit in LIMITS.items():
+    for column, limit in (LIMITS | TEXT_LIMITS).items():
         if len(values.get(column, "")) > limit:
             return RowError(line, column, f"has more than {limit} characters")
-    if "|" in values["id"] or not values["id"].isprintable():
+    if "|" in values["id"] or "/" in values["id"] or not values["id"].isprintable():
         return RowError(line, "id", "has a character that a SKU can't have")
-    price = _money(values["price"])
+    price = _money(values["price"], currency)
     if price is None:
-        return RowError(line, "price", "is not an amount and a currency, like 129.00 EUR")
-    sale = _money(values["sale_price"]) if values.get("sale_price") else price
-    if sale is None or sale[1] != price[1]:
+        return RowError(line, "price", "is not an amount" if currency else "is not like 129.00 EUR")
+    sale = _money(values["sale_price"], currency) if values.get("sale_price") else price
+    if sale is None or sale.currency != price.currency:
         return RowError(line, "sale_price", "is not an amount in the price's currency")
     counted = values.get("quantity", "")
     if counted and not (counted.isascii() and counted.isdigit() and int(counted) <= 10_000_000):
@@ -124,131 +266,32 @@ def _row(line: int, values: dict[str, str]) -> FeedRow | RowError:
         group=values.get("item_group_id") or values["id"],
         title=values["title"],
         blurb=values.get("description", ""),
-        picture=values.get("image_link", ""),
         size=values.get("size", ""),
         colour=values.get("color", "") or values.get("colour", ""),
         gtin=values.get("gtin", ""),
-        currency=price[1],
-        price_minor=sale[0],
-        was_minor=price[0] if sale[0] < price[0] else None,
+        currency=price.currency,
+        price_minor=sale.minor,
+        was_minor=price.minor if sale.minor < price.minor else None,
         on_hand=on_hand,
     )
 
 
-def _money(text: str) -> tuple[int, str] | None:
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?) ?([A-Z]{3})", text)
-    if match is None:
+def _money(text: str, currency: str) -> Money | None:
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?) ?([A-Z]{3})?", text)
+    unit = (match[2] or currency) if match else ""
+    if match is None or not unit:
         return None
     try:
-        minor = Decimal(match[1]).scaleb(get_currency_precision(match[2]))
+        minor = Decimal(match[1]).scaleb(get_currency_precision(unit))
     except InvalidOperation:
         return None
-    return (int(minor), match[2]) if minor == minor.to_integral_value() else None
+    return Money(int(minor), unit) if minor == minor.to_integral_value() else None
 
 
-class Feeds:
-    """Imports into one brand's catalogue."""
-
-    def __init__(self, db: Database, clock: Clock) -> None:
-        self._db = db
-        self._clock = clock
-
-    async def plan(self, brand_id: str, rows: Sequence[FeedRow]) -> Diff:
-        """What `apply` would do. Raises NotFound (brand)."""
-        return await self._db.read(lambda c: _diff(c, brand_id, rows))
-
-    async def apply(self, brand_id: str, rows: Sequence[FeedRow]) -> Diff:
-        """Write it, and answer what was done. Rows that would contradict a sale are left out with a reason."""
-        now = self._clock.now_ms()
-
-        def write(connection: Connection) -> Diff:
-            diff = _diff(connection, brand_id, rows)
-            left_out = {error.line for error in diff.errors}
-            for row in rows:
-                if row.line not in left_out:
-                    _write(connection, brand_id, row, row.sku in diff.new, diff.changed.get(row.sku, {}), now)
-            return diff
-
-        return await self._db.write(write)
+def _unguarded(cell: str) -> str:
+    cell = cell.strip()
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_FORMULA) else cell
 
 
-def _diff(connection: Connection, brand_id: str, rows: Sequence[FeedRow]) -> Diff:
-    currency = connection.execute(select(brands.c.currency).where(brands.c.id == brand_id)).scalar()
-    if currency is None:
-        raise NotFound("brand", brand_id)
-    known: dict[str, Any] = {}
-    for start in range(0, len(rows), 500):
-        some = [row.sku for row in rows[start : start + 500]]
-        query = select(variants, products.c.title, products.c.brand_id).join(products).where(variants.c.sku.in_(some))
-        known |= {row.sku: row for row in connection.execute(query)}
-    diff = Diff([], {}, [], [])
-    for row in rows:
-        before = known.get(row.sku)
-        if row.currency != currency:
-            diff.errors.append(RowError(row.line, "price", f"is not in {currency}"))
-        elif before is None:
-            diff.new.append(row.sku)
-        elif before.brand_id != brand_id:
-            diff.errors.append(RowError(row.line, "id", "belongs to another brand"))
-        elif row.on_hand is not None and row.on_hand < before.sold:
-            diff.errors.append(RowError(row.line, "quantity", f"is below the {before.sold} that were sold"))
-        else:
-            values = {"title": row.title} | {name: getattr(row, name) for name in _FIELDS}
-            changes = {
-                name: (getattr(before, name), value)
-                for name, value in values.items()
-                if value != getattr(before, name) and not (name == "on_hand" and value is None)
-            }
-            if changes:
-                diff.changed[row.sku] = changes
-            else:
-                diff.same.append(row.sku)
-    return diff
-
-
-def _write(
-    connection: Connection, brand_id: str, row: FeedRow, is_new: bool, changes: dict[str, tuple[Any, Any]], now: int
-) -> None:
-    if not is_new and not changes:
-        return
-    if is_new:
-        product = _product(connection, brand_id, row, now)
-        values: dict[str, Any] = {name: getattr(row, name) for name in _FIELDS}
-        values |= {"sku": row.sku, "product_id": product, "on_hand": row.on_hand or 0}
-        connection.execute(insert(variants).values(values))
-    else:
-        own = {name: becomes for name, (_, becomes) in changes.items() if name != "title"}
-        if own:
-            connection.execute(update(variants).where(variants.c.sku == row.sku).values(own))
-        if "title" in changes:
-            of = select(variants.c.product_id).where(variants.c.sku == row.sku).scalar_subquery()
-            connection.execute(update(products).where(products.c.id == of).values(title=row.title))
-    if is_new or "price_minor" in changes:
-        connection.execute(insert(prices).values(sku=row.sku, price_minor=row.price_minor, from_ms=now))
-
-
-def _product(connection: Connection, brand_id: str, row: FeedRow, now: int) -> str:
-    slug = _slug(row.group)
-    same = select(products.c.id).where(products.c.brand_id == brand_id, products.c.slug == slug)
-    known = connection.execute(same).scalar()
-    if known is not None:
-        return str(known)
-    product = new_id("pro")
-    connection.execute(
-        insert(products).values(
-            id=product,
-            brand_id=brand_id,
-            slug=slug,
-            title=row.title,
-            blurb=row.blurb,
-            picture="",  # the feed's picture is on somebody else's server: it is fetched and re-encoded first
-            picture_alt=row.title,
-            created_ms=now,
-        )
-    )
-    return product
-
-
-def _slug(text: str) -> str:
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "item"
+def _plain(html: str) -> str:
+    return " ".join(re.sub(r"<[^<>]{0,2000}>", " ", html).split())

@@ -340,7 +340,7 @@ async def test_events_that_come_twice_late_reordered_or_forged_change_nothing_mo
 async def test_a_price_that_changed_since_the_hold_is_told_before_paying(world: World) -> None:
     await world.stock_a_show({"COAT-38": 1})
     await world.add("per_ada", "COAT-38")
-    await world.catalogue.set_price("COAT-38", 9900, 12900)
+    await world.catalogue.set_price("COAT-38", 9900, announced=True)
     with pytest.raises(PriceChanged) as told:
         await world.place("per_ada")
     assert told.value.facts == {"sku": "COAT-38", "was": 12900, "now": 9900}

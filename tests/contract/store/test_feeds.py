@@ -1,80 +1,126 @@
-"""Google's feed, read and imported on both stores."""
+"""Feeds into the catalogue and out of it, on both stores."""
 
 from __future__ import annotations
 
-import pytest
+import csv
+import io
+
 from shop_world import World
 from sqlalchemy import func, select
 
-from live.errors import Invalid
-from live.shop.feeds import Feeds, parse
+from live.clock import SetClock
+from live.shop.feed_import import BATCH, Change, FeedImport, Report, export
+from live.shop.feeds import RowError, read
 from live.store.tables import prices, products, variants
 
+DAY_MS = 86_400_000
 FEED = """id\ttitle\tprice\tsale_price\titem_group_id\tsize\tcolor\tquantity\tavailability
 BOOT-38\tAnkle boot\t200.00 EUR\t149.50 EUR\tboot\t38\tBlack\t5\tin_stock
-BOOT-39\tAnkle boot\t200.00 EUR\t\tboot\t39\tBlack\t0\tin_stock
+BOOT-39\tAnkle boot 39\t200.00 EUR\t\tboot\t39\tBlack\t0\tin_stock
 SCARF\t=cmd|x\t39 EUR\t\t\t\t\t7\tout of stock
 """
 
 
-def test_each_rejected_row_names_its_line_column_and_reason() -> None:
-    text = (
-        "id\ttitle\tprice\tquantity\nA\tA coat\t1.999 EUR\t1\nB\t\t1 EUR\t1\nC\tC\t1 EUR\tmany\n"
-        "D\tD\t100 JPY\t1\nD\tD\t1 EUR\t1\nE|F\tE\t1 EUR\t1\n\nG\tG\tEUR 1\t1\nH\tH\t-1 EUR\t1\n"
-    )
-    rows, errors = parse(text)
-    assert [(row.sku, row.price_minor, row.currency) for row in rows] == [("D", 100, "JPY")]
-    assert [(error.line, error.column) for error in errors] == [
-        (2, "price"),
-        (3, "title"),
-        (4, "quantity"),
-        (6, "id"),
-        (7, "id"),
-        (9, "price"),
-        (10, "price"),
-    ]
+async def a_brand(world: World, slug: str = "n") -> str:
+    return await world.catalogue.add_brand(slug=slug, name="N", currency="EUR", country="DE")
 
 
-def test_a_feed_without_its_columns_is_refused() -> None:
-    for text in ("", "id\ttitle\n", "{}"):
-        with pytest.raises(Invalid):
-            parse(text)
+async def bring(
+    world: World, brand: str, text: str, *, dry_run: bool = False
+) -> tuple[Report, list[Change | RowError]]:
+    told: list[Change | RowError] = []
+    rows = read(io.StringIO(text, newline=""), "google-tsv", currency="EUR")
+    report = await FeedImport(world.db, world.clock).run(brand, rows, dry_run=dry_run, tell=told.append)
+    return report, told
+
+
+async def count(world: World, table: object) -> int:
+    return int(await world.db.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one()))  # type: ignore[arg-type]
 
 
 async def test_a_dry_run_writes_nothing_and_an_import_twice_is_an_import_once(world: World) -> None:
-    brand = await world.catalogue.add_brand(slug="n", name="N", currency="EUR", country="DE")
-    feeds = Feeds(world.db, world.clock)
-    rows, errors = parse(FEED)
-    assert errors == []
-    assert (await feeds.plan(brand, rows)).new == ["BOOT-38", "BOOT-39", "SCARF"]
-    assert await world.db.read(lambda c: c.execute(select(func.count()).select_from(variants)).scalar()) == 0
-    await feeds.apply(brand, rows)
-    again = await feeds.apply(brand, rows)
-    assert (again.new, again.changed, len(again.same)) == ([], {}, 3)
-    assert await world.db.read(lambda c: c.execute(select(func.count()).select_from(products)).scalar()) == 2
-    assert await world.db.read(lambda c: c.execute(select(func.count()).select_from(prices)).scalar()) == 3
+    brand = await a_brand(world)
+    report, told = await bring(world, brand, FEED, dry_run=True)
+    assert report == Report(new=3)
+    assert [change.sku for change in told if isinstance(change, Change)] == ["BOOT-38", "BOOT-39", "SCARF"]
+    assert await count(world, variants) == 0
+    assert (await bring(world, brand, FEED))[0] == Report(new=3)
+    assert await bring(world, brand, FEED) == (Report(same=3), [])
+    assert (await count(world, products), await count(world, prices)) == (2, 3)
     offer = await world.catalogue.variant("BOOT-38")
-    assert (offer.price.minor, offer.size) == (14950, "38")
+    assert (offer.price.minor, offer.size, offer.title) == (14950, "38", "Ankle boot")
 
 
 async def test_a_changed_feed_changes_what_it_says_and_no_more(world: World) -> None:
-    brand = await world.catalogue.add_brand(slug="n", name="N", currency="EUR", country="DE")
-    feeds = Feeds(world.db, world.clock)
-    await feeds.apply(brand, parse(FEED)[0])
-    diff = await feeds.apply(brand, parse(FEED.replace("149.50", "120.00").replace("39 EUR", "39 USD"))[0])
-    assert diff.changed == {"BOOT-38": {"price_minor": (14950, 12000)}}
-    assert [(error.line, error.column) for error in diff.errors] == [(4, "price")]
+    brand = await a_brand(world)
+    await bring(world, brand, FEED)
+    world.clock.advance(DAY_MS)  # type: ignore[attr-defined]
+    text = FEED.replace("149.50", "120.00").replace("39 EUR", "39 USD").replace("Ankle boot\t", "Boot\t")
+    report, told = await bring(world, brand, text)
+    assert report == Report(changed=1, same=1, rejected=1)
+    change, error = sorted(told, key=lambda outcome: outcome.line)
+    assert isinstance(change, Change)
+    assert isinstance(error, RowError)
+    assert change.fields == {
+        "price_minor": (14950, 12000),
+        "was_minor": (None, 14950),
+        "title": ("Ankle boot", "Boot"),
+    }
+    assert (error.line, error.column) == (4, "price")
     history = select(prices.c.price_minor).where(prices.c.sku == "BOOT-38").order_by(prices.c.id)
     assert await world.db.read(lambda c: list(c.execute(history).scalars())) == [14950, 12000]
+
+
+async def test_a_struck_through_price_is_the_lowest_of_thirty_days_not_the_feeds_claim(world: World) -> None:
+    assert isinstance(world.clock, SetClock)
+    brand = await a_brand(world)
+
+    async def at(price: str, sale: str = "") -> tuple[int, int | None]:
+        await bring(world, brand, f"id\ttitle\tprice\tsale_price\nA\tA\t{price} EUR\t{sale + ' EUR' if sale else ''}\n")
+        query = select(variants.c.price_minor, variants.c.was_minor)
+        row = await world.db.read(lambda c: c.execute(query).one())
+        return row.price_minor, row.was_minor
+
+    assert await at("500", "90") == (9000, None), "nothing was ever charged before"
+    world.clock.advance(10 * DAY_MS)
+    assert await at("100") == (10000, None)
+    world.clock.advance(10 * DAY_MS)
+    assert await at("500", "95") == (9500, None), "it was 90 within the last 30 days"
+    assert await at("500", "80") == (8000, 9000)
+    world.clock.advance(10 * DAY_MS)
+    assert await at("500", "80") == (8000, 9000), "again: the reduction is the same"
+    assert await at("80") == (8000, None), "no longer announced"
 
 
 async def test_a_feed_never_takes_units_that_were_sold_nor_another_brands_pieces(world: World) -> None:
     await world.stock_a_show({"COAT-38": 3})
     await world.buy("per_ada", "COAT-38", 2)
-    feeds = Feeds(world.db, world.clock)
     own = await world.db.read(lambda c: c.execute(select(products.c.brand_id)).scalar_one())
-    other = await world.catalogue.add_brand(slug="o", name="O", currency="EUR", country="DE")
-    rows, _ = parse("id\ttitle\tprice\tquantity\nCOAT-38\tLong coat\t129.00 EUR\t1\n")
-    assert [error.column for error in (await feeds.apply(own, rows)).errors] == ["quantity"]
-    assert [error.column for error in (await feeds.apply(other, rows)).errors] == ["id"]
+    other = await a_brand(world, "o")
+    text = "id\ttitle\tprice\tquantity\nCOAT-38\tLong coat\t129.00 EUR\t1\n"
+    for brand, column in ((own, "quantity"), (other, "id")):
+        _, (error,) = await bring(world, brand, text)
+        assert isinstance(error, RowError)
+        assert error.column == column
     assert await world.wrong() == []
+
+
+async def test_a_feed_of_many_batches_keeps_its_groups_together(world: World) -> None:
+    brand = await a_brand(world)
+    rows = [f"S{n}\tPiece {n // 2}\t{10 + n % 90}.00 EUR\tgroup {n // 2}\t{n}" for n in range(2 * BATCH + 7)]
+    text = "id\ttitle\tprice\titem_group_id\tquantity\n" + "\n".join(rows) + "\n"
+    assert (await bring(world, brand, text))[0] == Report(new=2 * BATCH + 7)
+    assert await count(world, products) == BATCH + 4
+    assert (await bring(world, brand, text))[0] == Report(same=2 * BATCH + 7)
+
+
+async def test_an_export_comes_back_as_nothing_new_and_no_cell_of_it_is_a_formula(world: World) -> None:
+    brand = await a_brand(world)
+    await bring(world, brand, FEED)
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    async for cells in export(world.db, brand):
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+        writer.writerow(cells)
+    assert "'=cmd|x" in out.getvalue(), "the premise: one was there"
+    assert await bring(world, brand, out.getvalue()) == (Report(same=3), [])
