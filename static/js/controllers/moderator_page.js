@@ -271,7 +271,7 @@ function render(state, before) {
       fill(item, "words", `${one.name || "Someone"}, ${one.silence.kind === "ban" ? "banned" : `until ${one.silence.until_ms - serverClock.now() < 86_400_000 ? clockWords(one.silence.until_ms) : moment(one.silence.until_ms)}`}`);
       const button = find(item, "button");
       say(button, "Lift");
-      button.setAttribute("aria-label", `Let ${one.name || "them"} speak again`);
+      button.setAttribute("aria-label", `Lift: let ${one.name || "them"} speak again`);
       button.dataset.testid = "silence-lift";
     });
   }

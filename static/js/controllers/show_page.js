@@ -10,13 +10,14 @@ import { byId, clone, fill, picture, reconcile, say, toast } from "./dom.js";
 import { GameView } from "./poll.js";
 import { enter } from "./room.js";
 import { Sheet } from "./sheet.js";
+import { call } from "../http.js";
 import { Stage } from "./stage.js";
 import { applyEvent, pinned } from "../models/show.js";
 import { moment, money, watching } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
 
-const ASK_ANYWAY_MS = 15_000;
+const LOOK_AGAIN_MS = 20_000;
 
 const page = byId("show");
 const slug = page.dataset.slug ?? "";
@@ -64,8 +65,7 @@ sheet.onChange((view) => {
 let player = null;
 
 /**
- * The picture is asked for once there is one. News of it may be lost with a store, so a show on air is asked after a
- * while all the same.
+ * The picture is asked for once there is one.
  * @param {import("../models/types.js").LiveSnapshot} live
  */
 function tune(live) {
@@ -75,9 +75,8 @@ function tune(live) {
     return;
   }
   if (!player) {
-    const mine = (player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` }));
+    player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` });
     stage.watch(player, () => store.state);
-    setTimeout(() => player === mine && void mine.start(), ASK_ANYWAY_MS);
   }
   if (live.picture.state !== "waiting") void player.start();
   if (live.picture.state === "live") player.hurry();
@@ -141,11 +140,22 @@ function lapsed(now, before) {
   if (news && sheet.view !== "bag") toast(`The hold on ${news.piece} ran out.`, { act: "Open your bag", onAct: () => sheet.open("bag") });
 }
 
+/** The news of a picture may be lost while a store is away: a show on air without one is looked at now and then. */
+async function lookAgain() {
+  const { show, picture } = store.state.live;
+  if (show.status === "live" && picture.state === "waiting" && !document.hidden) {
+    const live = await call("GET", `/api/shows/${encodeURIComponent(slug)}`).catch(() => null);
+    if (live?.picture && store.state.live.picture === picture) store.set(applyEvent(store.state, { kind: "picture.changed", body: { picture: live.picture } }));
+  }
+  setTimeout(lookAgain, LOOK_AGAIN_MS * (0.75 + Math.random() / 2));
+}
+
 store.subscribe(render);
 render(store.state, null);
 games.snapshot(store.state.live.play);
 byId("lines").scrollTop = byId("lines").scrollHeight;
 wire.start();
+setTimeout(lookAgain, LOOK_AGAIN_MS);
 void checkout.resume();
 
 setInterval(() => {

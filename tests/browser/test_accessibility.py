@@ -1,0 +1,181 @@
+"""Every page under axe-core, with real data: nothing serious or critical, and nothing said in the browser's console.
+
+axe-core is another project's work, so it is not kept here: npm fetches it into a folder of this run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from house import PASSWORD, Served, served, settings_for
+from pages_of_people import fill_contact, hold, new_page, say
+from playwright.async_api import Browser, Page, expect
+
+AXE = "axe-core@4"
+RUN = """
+async () => {
+  const { violations } = await axe.run(document, { resultTypes: ["violations"], iframes: false });
+  return violations.map(({ id, impact, nodes }) => ({ id, impact, where: nodes.map((node) => node.target.join(" ")) }));
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def axe() -> Iterator[str]:
+    """The source of axe-core, or the test is skipped where no registry can be reached."""
+    npm = shutil.which("npm")
+    assert npm, "npm is missing: `make test` installs it (Debian's package npm)"
+    with tempfile.TemporaryDirectory(prefix="frontrow-axe-") as folder:
+        command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder, AXE]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
+        if run.returncode != 0:
+            pytest.skip(f"npm could not fetch {AXE}: {run.stderr.strip()[-300:]}")
+        yield (Path(folder) / "node_modules/axe-core/axe.min.js").read_text()
+
+
+class Inspector:
+    """A person's page that is looked at, again and again."""
+
+    def __init__(self, page: Page, axe: str) -> None:
+        self.page = page
+        self.console: list[str] = []
+        self._axe = axe
+        page.on("console", lambda message: message.type in ("error", "warning") and self.console.append(message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
+
+    async def look(self, name: str) -> None:
+        """Fails with what axe holds against the page as it is now."""
+        # Motion over: a card half faded in has no contrast yet.
+        await self.page.evaluate("() => document.getAnimations().forEach((one) => one.finish())")
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(self._axe + ";0")
+        found: list[dict[str, Any]] = await self.page.evaluate(RUN)
+        grave = [one for one in found if one["impact"] in ("serious", "critical")]
+        assert not grave, f"{name}: {grave}"
+        assert self.console == [], name
+
+
+@pytest.fixture
+async def site(tmp_path: Path, redis_url: str) -> AsyncIterator[Served]:
+    async with served(settings_for(tmp_path, redis_url)) as site:
+        yield site
+
+
+async def opened(browser: Browser, axe: str, url: str, *, phone: bool = False) -> tuple[Inspector, Page]:
+    page = await new_page(browser, phone=phone)
+    inspector = Inspector(page, axe)
+    await page.goto(url)
+    return inspector, page
+
+
+async def signed_in(browser: Browser, axe: str, site: Served, staff: Any, path: str) -> tuple[Inspector, Page]:
+    token = await site.services.signin.issue_link(staff_id=staff.id, ttl_s=600)
+    return await opened(browser, axe, f"{site.origin}/sign-in/{token}?next={path}")
+
+
+@pytest.mark.parametrize("phone", [True, False], ids=["phone", "desktop"])
+async def test_a_viewers_pages_from_the_front_to_the_receipt(browser: Browser, axe: str, site: Served, phone: bool):
+    front, _ = await opened(browser, axe, site.origin, phone=phone)
+    await front.look("front")
+    eyes, page = await opened(browser, axe, f"{site.origin}/shows/aw26", phone=phone)
+    await eyes.look("show to come")
+
+    await site.house.go_live(1, 2)
+    await expect(page.get_by_test_id("pinned-card")).to_contain_text("Coat 2")
+    await say(page, "what a coat", name="Ada")
+    await expect(page.get_by_test_id("chat-line")).to_have_count(1)
+    await eyes.look("show with a card")
+    async with site.room(await site.signed_in(site.house.host)) as desk:
+        assert (await desk.post("poll.open", {"question": "Coat?", "choices": ["coat", "cape"], "seconds": 60})).ok
+    await page.get_by_test_id("choice-0").click()
+    await eyes.look("show with a poll")
+
+    await page.get_by_role("button", name="All looks").click()
+    await eyes.look("the looks")
+    await page.get_by_test_id("look-tile").first.click()
+    await eyes.look("a look")
+    await page.get_by_role("button", name="Close").click()
+
+    await hold(page, "L2-S")
+    await page.get_by_test_id("bag-button").click()
+    await eyes.look("the bag")
+    await page.get_by_test_id("checkout-button").click()
+    await page.get_by_test_id("pay-button").click()
+    await expect(page.locator("[aria-invalid=true]").first).to_be_visible()
+    await eyes.look("the form with what is wrong")
+    await fill_contact(page)
+    await page.get_by_test_id("pay-button").click()
+    provider = page.frame_locator('[data-testid="pay-frame"]')
+    await expect(provider.get_by_test_id("pay-success")).to_be_visible()
+    await eyes.look("the payment")
+    hosted, _ = await opened(browser, axe, str(await page.locator("iframe").evaluate("frame => frame.src")))
+    await hosted.look("the provider's page")
+    await provider.get_by_test_id("pay-success").click()
+    await expect(page.get_by_test_id("order-done")).to_be_visible()
+    await eyes.look("the order is done")
+    receipt, _ = await opened(browser, axe, str(await page.get_by_test_id("order-link").evaluate("a => a.href")))
+    await receipt.look("the receipt")
+
+    await site.services.desk.end_show(site.house.show.id, "test")
+    await expect(page.locator("#show")).to_have_attribute("data-status", "ended")
+    await page.get_by_role("button", name="Back to the show").click()
+    await eyes.look("show that is over")
+
+
+async def test_the_pages_of_those_who_make_the_show(browser: Browser, axe: str, site: Served):
+    door, page = await opened(browser, axe, f"{site.origin}/sign-in")
+    await door.look("sign-in")
+    await site.services.staff.add("ines@example.org", "Ines", PASSWORD)
+    await page.get_by_label("Email").fill("ines@example.org")
+    await page.get_by_label("Password").fill("not this one")
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("alert")).to_be_visible()
+    door.console.clear()  # the browser itself says that the answer was 401
+    await door.look("sign-in refused")
+
+    shows, _ = await signed_in(browser, axe, site, site.house.staff, "/studio")
+    await shows.look("the shows")
+    desk, page = await signed_in(browser, axe, site, site.house.host, "/studio/shows/aw26")
+    await desk.look("the desk before")
+    await page.get_by_test_id("go-live").click()
+    await page.get_by_test_id("drop-1").click()
+    await expect(page.get_by_test_id("withdraw-1")).to_be_visible()
+    for fold in ("poll-fold", "draw-fold"):
+        await page.get_by_test_id(fold).click()
+    await page.get_by_text("An encoder (OBS, FFmpeg)").click()
+    await page.get_by_test_id("rotate-key").click()
+    await expect(page.locator("#key-reveal")).to_be_visible()
+    await desk.look("the desk on air, everything open")
+    await page.get_by_test_id("poll-question").fill("Coat or cape?")
+    await page.get_by_test_id("poll-choice-1").fill("coat")
+    await page.get_by_test_id("poll-choice-2").fill("cape")
+    await page.get_by_test_id("poll-open").click()
+    await expect(page.get_by_test_id("game")).to_be_visible()
+    await desk.look("the desk that asks")
+
+    _, viewer = await opened(browser, axe, f"{site.origin}/shows/aw26")
+    await say(viewer, "what a coat", name="Ada")
+    room, page = await signed_in(browser, axe, site, site.house.moderator, "/studio/shows/aw26/room")
+    await expect(page.get_by_test_id("mod-line")).to_have_count(1)
+    await page.get_by_test_id("term-input").fill("scam")
+    await page.get_by_test_id("term-add").click()
+    await expect(page.get_by_test_id("term-remove")).to_be_visible()
+    await page.get_by_test_id("mod-timeout").click()
+    await room.look("the room with a menu open")
+    await page.get_by_test_id("timeout-600").click()
+    await expect(page.get_by_test_id("silence-lift")).to_be_visible()
+    await room.look("the room with somebody silenced")
+
+
+async def test_axe_itself_finds_what_is_wrong(browser: Browser, axe: str, site: Served):
+    """The premise of the others: a page with a nameless field does not pass."""
+    eyes, page = await opened(browser, axe, f"{site.origin}/sign-in")
+    await page.evaluate("document.querySelector('label[for=email]').remove()")
+    with pytest.raises(AssertionError, match="label"):
+        await eyes.look("a field without a label")
