@@ -4,12 +4,14 @@ Text is matched on keys and never shown or kept as one (a skeleton mangles real 
 
     key 1  NFKC, NFKD, without marks, format and control characters, casefolded: zalgo, zero-width, full-width,
            mathematical letters
-    key 2  key 1 with Cyrillic and Greek look-alikes as Latin letters (a small part of Unicode TR39's skeleton)
+    key 2  key 1 with Cyrillic, Greek and small-capital look-alikes as Latin letters (a small part of Unicode TR39's
+           skeleton)
     key 3  key 2 with leet digits as letters, separators stripped, letters said thrice or more said once or twice
 
 Words are compared whole, so that a term never hits inside an innocent longer word; `term*` also hits what begins with
 it. In scripts that don't put spaces between words a term is looked for anywhere. Time per line: at most words × longest
-term lookups, no backtracking.
+term lookups, no backtracking. What a line is not (not ASCII, no digits, nothing stretched) is found out first: most
+lines have one form.
 """
 
 from __future__ import annotations
@@ -31,19 +33,26 @@ REPEATS_ALLOWED = 2
 _ALIKE_PERCENT = 90
 _SHORTEST_PREFIX = 3
 
-# What a reader takes for the Latin letter. Confusables of Unicode TR39, Cyrillic and Greek only.
+# What a reader takes for the Latin letter. Confusables of Unicode TR39: Cyrillic, Greek, small capitals.
 _LOOK_ALIKES = str.maketrans(
-    "авеёкмнорстухіјѕԁԛԝһӏгαβεικνορτυχγ",
-    "abeekmhopctyxijsdqwhlrabeikvoptuxy",
+    "авеёкмнорстухіјѕԁԛԝһӏгαβεικνορτυχγη" + "ᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
+    "abeekmhopctyxijsdqwhlrabeikvoptuxyn" + "abcdeghijklmnoprstuvwyz",
 )
 _LEET = str.maketrans("013456789@$!|+€", "oieasgtbgasiite")
+_IS_LEET = re.compile(r"[013456789@$!|+€]")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
+_SEPARATORS = re.compile(r"[\W_]+")
+# "he'll" is two words; "i'diot" is one that hides.
+_CONTRACTION = re.compile(r"^(\w+)['’](s|t|d|m|ll|re|ve)$")
 _links = LinkifyIt()
 
 
 def plain_key(text: str) -> str:
     """Key 1."""
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text))
+    if text.isascii() and text.isprintable():
+        return text.lower()
+    # NFKD of a text's NFKC is the text's NFKD.
+    decomposed = unicodedata.normalize("NFKD", text)
     kept = (char for char in decomposed if unicodedata.category(char) not in ("Mn", "Me", "Cf") and _visible(char))
     return "".join(kept).casefold()
 
@@ -70,20 +79,29 @@ class Terms:
                 self._phrases |= {" ".join(_words(form)) for form in _forms(key)}
         self._phrases.discard("")
         self._longest = max((phrase.count(" ") + 1 for phrase in self._phrases), default=0)
+        # The words that longer phrases begin with; and a phrase spelled out letter by letter has no spaces left.
+        self._begins = {phrase.split(" ")[0] for phrase in self._phrases if " " in phrase}
+        self._phrases |= {phrase.replace(" ", "") for phrase in self._phrases}
+        self._prefixes = {prefix for prefix in self._prefixes if len(prefix) >= _SHORTEST_PREFIX}
+        self._prefix_sizes = sorted({len(prefix) for prefix in self._prefixes})
 
     def hit(self, text: str) -> bool:
         key = plain_key(text)
-        if any(term in key for term in self._anywhere):
+        if not key.isascii() and any(term in key for term in self._anywhere):
             return True
         return any(self._hits(_words(form)) for form in _forms(key))
 
     def _hits(self, words: list[str]) -> bool:
+        if not self._phrases.isdisjoint(words):
+            return True
         for start, word in enumerate(words):
-            ends = range(_SHORTEST_PREFIX, len(word) + 1) if self._prefixes else ()
-            if any(word[:end] in self._prefixes for end in ends):
-                return True
-            if any(" ".join(words[start : start + n]) in self._phrases for n in range(1, self._longest + 1)):
-                return True
+            for size in self._prefix_sizes:
+                if word[:size] in self._prefixes:
+                    return True
+            if word in self._begins:
+                for n in range(2, self._longest + 1):
+                    if " ".join(words[start : start + n]) in self._phrases:
+                        return True
         return False
 
 
@@ -99,13 +117,16 @@ def is_repeat(text: str, recent: Sequence[str]) -> bool:
 
 def _forms(key: str) -> set[str]:
     """The ways a key-1 text may be meant: as it is, as it looks, as leet, with stretched letters said once or twice."""
-    seen_as = key.translate(_LOOK_ALIKES)
-    leet = " ".join(word if word.isdigit() else word.translate(_LEET) for word in seen_as.split())
-    return {
-        key,
-        seen_as,
-        *(_RUN_OF_THREE.sub(by, form) for form in (seen_as, leet) for by in (r"\1", r"\1\1")),
-    }
+    forms = {key}
+    seen_as = key
+    if not key.isascii():
+        seen_as = key.translate(_LOOK_ALIKES)
+        forms.add(seen_as)
+    if _IS_LEET.search(seen_as):
+        forms.add(" ".join(word if word.isdigit() else word.translate(_LEET) for word in seen_as.split()))
+    if any(_RUN_OF_THREE.search(form) for form in forms):
+        forms |= {_RUN_OF_THREE.sub(by, form) for form in forms for by in (r"\1", r"\1\1")}
+    return forms
 
 
 def _words(text: str) -> list[str]:
@@ -113,17 +134,20 @@ def _words(text: str) -> list[str]:
     words: list[str] = []
     spelled = ""
     for chunk in text.split():
-        letters = "".join(char for char in chunk if char.isalnum())
+        letters = chunk if chunk.isalnum() else _SEPARATORS.sub("", chunk)
         if len(letters) == 1:
             spelled += letters
             continue
         if spelled:
             words.append(spelled)
             spelled = ""
-        if letters:
-            words.append(letters)
+        if letters is chunk:
+            words.append(chunk)
+        elif letters:
             # "bad-word" hides "badword" and says "bad word": look at both.
-            parts = [part for part in re.split(r"[\W_]+", chunk) if part]
+            parts = [part for part in _SEPARATORS.split(chunk) if part]
+            if not _CONTRACTION.match(chunk.strip('.,;:!?…"()')):
+                words.append(letters)
             if len(parts) > 1:
                 words.extend(parts)
     if spelled:
