@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+import structlog
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.exc import IntegrityError
 
@@ -47,10 +48,13 @@ from live.shop.stock import StockGate
 from live.store.sql import Database
 from live.store.tables import payment_events
 
+log = structlog.get_logger()
+
 PAYING_MS = 600_000  # how long a buyer may take on the provider's page; then the charge is cancelled
 GRACE_MS = 120_000  # how long holds stay, at least, after a payment that failed
 KEY_LIMIT = 128  # characters of an idempotency key
 TRIES = 3
+FAILURES_IN_A_ROW = 3  # after these the worker leaves the rest for its next round
 
 _line = msgspec.json.Decoder(KeptLine)
 
@@ -264,14 +268,23 @@ class Checkout:
     async def settle_due(self, now_ms: int | None = None) -> list[Settled]:
         """What the worker does: settle pending orders whose web process left them, give up those nobody pays.
 
-        Claims what it takes, so that any number of workers may run. A provider that does not answer is asked later.
+        Claims what it takes, so that any number of workers may run. A payment that can't be settled now is asked about
+        later, and keeps neither the others from it nor their buyers from hearing of theirs.
         """
         now = self._clock.now_ms() if now_ms is None else now_ms
         due = await self._db.write(lambda c: order_rows.claim_due(c, now))
-        settled = []
+        settled, failed = [], 0
         for payment_id, created_ms in due:
             given_up = now - created_ms >= PAYING_MS
-            result = await (self._close(payment_id) if given_up else self.settle(payment_id))
+            try:
+                result = await (self._close(payment_id) if given_up else self.settle(payment_id))
+            except Exception as error:
+                log.warning("payment.unsettled", payment=payment_id, error=type(error).__name__, exc_info=True)
+                failed += 1
+                if failed == FAILURES_IN_A_ROW:
+                    break  # a store is down, or the provider: each more would wait for it
+                continue
+            failed = 0
             if result is not None and result.changed:
                 settled.append(result)
         return settled

@@ -282,6 +282,28 @@ async def test_the_worker_settles_what_a_dead_web_process_left(world: World) -> 
     assert await world.wrong() == []
 
 
+async def test_one_payment_that_cannot_be_settled_keeps_no_other_buyer_waiting(world: World) -> None:
+    clock = world.clock
+    assert isinstance(clock, SetClock)
+    await world.stock_a_show({"COAT-38": 3})
+    refs = []
+    for buyer in ("per_ada", "per_bea", "per_cem"):
+        await world.add(buyer, "COAT-38")
+        refs.append((await world.place(buyer)).payment_ref)
+        await world.provider.choose(refs[-1], "success")
+
+    class LosesOne(SandboxProvider):
+        async def fetch(self, ref: str) -> Charge:
+            if ref == refs[1]:
+                raise NotFound("charge", ref)
+            return await super().fetch(ref)
+
+    world.checkout._provider = LosesOne(world.db, world.settings, clock)
+    clock.advance(10_000)
+    settled = await world.checkout.settle_due()
+    assert sorted(one.cart for one in settled) == ["per_ada", "per_cem"]
+
+
 async def test_an_order_placed_before_the_provider_answered_is_completed_with_its_key(world: World) -> None:
     await world.stock_a_show({"COAT-38": 1})
     await world.add("per_ada", "COAT-38")
