@@ -38,8 +38,10 @@ async def brand_of(s: Services, slug: str) -> str:
 
     rows = await s.db.read(lambda sql: list(sql.execute(select(brands.c.slug, brands.c.id))))
     known = {str(row.slug): str(row.id) for row in rows}
+    if not known:
+        raise Stop("There is no brand yet. `frontrow brand add SLUG --name NAME --currency EUR --country FR` adds it.")
     if slug and slug not in known:
-        raise Stop(f"There is no brand {slug}. Known: {', '.join(sorted(known)) or 'none'}.")
+        raise Stop(f"There is no brand {slug}. Known: {', '.join(sorted(known))}.")
     if not slug and len(known) != 1:
-        raise Stop(f"Say which brand, by --brand. Known: {', '.join(sorted(known)) or 'none yet'}.")
+        raise Stop(f"Say which brand, by --brand. Known: {', '.join(sorted(known))}.")
     return known[slug or next(iter(known))]

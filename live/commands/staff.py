@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -20,7 +20,7 @@ app = typer.Typer(help="The people who run shows: add, list, remove, and one-cli
 @app.command("add")
 def add_person(
     email: str,
-    role: Annotated[str, typer.Option(help="host, moderator or staff.")] = "staff",
+    role: Annotated[Literal["host", "moderator", "staff"], typer.Option(help="What they may do.")] = "staff",
     name: Annotated[str, typer.Option(help="As others see it. Left out: what is before the @.")] = "",
     brand: Brand = "",
     password: Annotated[
@@ -33,7 +33,7 @@ def add_person(
     async def add(s: Services) -> None:
         brand_id = await brand_of(s, brand)
         person = await s.staff.by_email(email) or await s.staff.add(email, name, asked)
-        await s.people.grant(person.id, role, brand_id=brand_id)  # type: ignore[arg-type]  # checked there
+        await s.people.grant(person.id, role, brand_id=brand_id)
         typer.echo(f"{person.email} is {role} now.")
         typer.echo(await _link(s, person.id))
 
@@ -83,6 +83,6 @@ async def _link(s: Services, staff_id: str) -> str:
 
 async def _person(s: Services, email: str) -> str:
     person = await s.staff.by_email(email)
-    if person is None:
+    if person is None or person.disabled:
         raise Stop(f"There is nobody with the address {email}. `frontrow staff list` shows everybody.")
     return person.id

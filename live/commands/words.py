@@ -36,6 +36,12 @@ def words(error: Error) -> tuple[str, int]:
             )
         case "store_wont_start":
             return f"The embedded store {facts['server']} does not start. It says:\n{facts['log']}", FAILED
+        case "not_found":
+            return f"There is no {facts['what']} {facts['which']}.", FAILED
+        case "conflict":
+            return f"That can't be: {facts['why'].replace('_', ' ')}.", FAILED
+        case "invalid":
+            return f"The {facts['field']} is wrong: {facts['why'].replace('_', ' ')}.", FAILED
         case "unplayable":
             return f"Can't play {facts['path']}: {facts['why']}.", STARTED_WRONGLY
         case "publish_refused":

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from live import cli, supervisor
+from live.commands.start import Stop
 from live.commands.words import words
 from live.errors import Error
 from live.store import embedded
@@ -45,7 +46,7 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 
 
 COMMANDS = ["serve", "web", "relay", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
-            "staff remove", "staff link"]  # fmt: skip
+            "staff remove", "staff link", "brand add", "show add", "show look", "show list"]  # fmt: skip
 
 
 def test_every_command_has_help() -> None:
@@ -112,6 +113,44 @@ def test_doctor_finds_a_fresh_folder_well_and_a_taken_port_not(tmp_path: Path) -
     assert said.returncode == 1
     assert [line.split()[1] for line in said.stdout.splitlines() if line.startswith("✗")] == ["web"]
     assert "I1–I5 hold" in said.stdout
+
+
+FEED = (
+    "id\ttitle\tdescription\tlink\timage_link\tavailability\tprice\titem_group_id\tsize\tcolor\n"
+    "COAT-38\tCamel coat\tLong\thttps://example.com/coat\thttps://example.com/coat.jpg\tin_stock\t320.00 EUR\tcoat\t38\tcamel\n"  # noqa: E501
+)
+
+
+def test_a_fresh_house_comes_to_its_first_show_by_the_commands_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    for name in ("REDIS_URL", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FRONTROW_DATA_DIR", str(tmp_path / "data"))
+    (tmp_path / "feed.tsv").write_text(FEED)
+
+    def said(line: str, *, code: int = 0) -> str:
+        answer = CliRunner().invoke(cli.app, line.split())
+        stop = answer.exception
+        assert code == (1 if isinstance(stop, (Stop, Error)) else answer.exit_code), (line, answer.output, stop)
+        return str(stop) if isinstance(stop, Stop) else answer.output
+
+    assert "frontrow brand add" in said("staff add ada@example.org --role host", code=1)
+    said("brand add maison --name Maison")
+    assert "/sign-in/" in said("staff add ada@example.org --role host")
+    assert "emperor" in said("staff add eve@example.org --role emperor", code=2)
+    assert "ada@example.org" in said("staff list")
+    assert "eve" not in said("staff list")
+    said(f"catalogue import {tmp_path}/feed.tsv")
+    assert "/shows/spring" in said("show add spring --title Spring")
+    assert "There is no product hat" in said("show look spring hat", code=1)
+    assert "Look 1: Camel coat" in said("show look spring coat")
+    assert "Look 2" in said("show look spring coat --title Again")
+    assert "spring" in said("show list")
+    said("staff remove ada@example.org")
+    assert "nobody" in said("staff link ada@example.org", code=1)
 
 
 def all_of(kind: type[Error]) -> Iterator[type[Error]]:
