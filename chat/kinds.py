@@ -262,6 +262,11 @@ class HeartSend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n: int = 1
 
 
+class ClockAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What time is it, and is anybody there? A client that heard nothing for 15 s asks, for a connection may die
+    without a word. Answer: {"now_ms"}."""
+
+
 INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "line.post": (LinePost, "viewer"),
     "line.remove": (LineRemove, "viewer"),
@@ -273,4 +278,5 @@ INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "mode.set": (ModeSet, "moderator"),
     "name.set": (NameSet, "viewer"),
     "heart.send": (HeartSend, "viewer"),
+    "clock.ask": (ClockAsk, "viewer"),
 }

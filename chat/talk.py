@@ -18,6 +18,7 @@ from chat.envelope import decode_envelope, tail
 from chat.errors import Blocked, Forbidden, Invalid, NotFound, Silenced, SlowMode, StoreDown, Throttled
 from chat.intent import Intent
 from chat.kinds import (
+    ClockAsk,
     HeartSend,
     LinePost,
     LinePosted,
@@ -109,6 +110,7 @@ class Talk:
             "mode.set": self.set_mode,
             "name.set": self.set_name,
             "heart.send": self.heart,
+            "clock.ask": self.clock,
         }
 
     # ---- what the hub tells us of a room
@@ -386,6 +388,10 @@ class Talk:
         await self._bus.renamed(room, member.person, name)
         await self._bus.tell(room, member.person, "name.changed", NameChanged(name))
         return {"name": name}
+
+    async def clock(self, intent: Intent) -> dict[str, object]:
+        intent.read(ClockAsk)
+        return {"now_ms": self._now_ms()}
 
     async def heart(self, intent: Intent) -> dict[str, object]:
         n = intent.read(HeartSend).n

@@ -15,7 +15,7 @@
 
 /** @typedef {{kind: string, body: any, seq?: number, at?: number, op?: string}} Envelope */
 /** @typedef {"connecting" | "open" | "waiting" | "closed"} WireState */
-/** @typedef {{url: string, onSnapshot?: (welcome: any) => void, onEvent?: (envelope: Envelope) => void, onState?: (state: WireState, code: number) => void, WebSocket?: any, now?: () => number, random?: () => number}} WireOptions the last three are for tests */
+/** @typedef {{url: string, onSnapshot?: (welcome: any) => void, onEvent?: (envelope: Envelope) => void, onState?: (state: WireState, code: number) => void, WebSocket?: any, now?: () => number, random?: () => number, quietMs?: number, lostMs?: number}} WireOptions the last five are for tests */
 /** @typedef {{kind: string, op: string, body: object, resolve: (body: any) => void, reject: (error: Error) => void, timer: ReturnType<typeof setTimeout>, sent: boolean}} Pending */
 
 const FIRST_RETRY_MS = 250;
@@ -26,6 +26,12 @@ const GOOD_CONNECTION_MS = 5_000;
 const ANSWER_MS = 20_000;
 /** Intents kept while there is no connection; further ones are refused with `offline`. */
 const MOST_WAITING = 50;
+/** Nothing heard for so long: ask for a sign of life. A connection that died with its network closes no socket. */
+const QUIET_MS = 15_000;
+/** Nothing heard for so long after asking anything: the socket is given up, and a new one goes on from the same place. */
+const LOST_MS = 8_000;
+/** A welcome may take longer: who joins in a rush waits in line. */
+const JOIN_MS = 30_000;
 /** Close codes after which coming back can't help: bad frame, signed out, foreign page, no such show. */
 const FINAL_CODES = new Set([1003, 1007, 1009, 4401, 4403, 4404]);
 
@@ -56,6 +62,8 @@ export class Wire {
     this._WebSocket = options.WebSocket ?? globalThis.WebSocket;
     this._now = options.now ?? Date.now;
     this._random = options.random ?? Math.random;
+    this._quietMs = options.quietMs ?? QUIET_MS;
+    this._lostMs = options.lostMs ?? LOST_MS;
     /** @type {Map<string, Pending>} in the order they were asked */
     this._pending = new Map();
     /** @type {any} */
@@ -64,6 +72,11 @@ export class Wire {
     this._retry = null;
     this._failures = 0;
     this._openedAt = 0;
+    this._heardAt = 0;
+    /** @type {number | null} when something was first asked since the last frame came */
+    this._askedAt = null;
+    /** @type {ReturnType<typeof setInterval> | null} */
+    this._watch = null;
     /** @type {number | null} */
     this._goingRetryMs = null;
     /** @type {WireState} */
@@ -86,6 +99,8 @@ export class Wire {
     if (this._retry !== null) clearTimeout(this._retry);
     this._retry = null;
     this._become("connecting");
+    this._askedAt = this._now();
+    this._watch ??= setInterval(() => this._look(), this._lostMs / 2);
     const socket = new this._WebSocket(this._url);
     this._socket = socket;
     socket.onopen = () => {
@@ -93,7 +108,10 @@ export class Wire {
     };
     socket.onmessage = (/** @type {{data: string}} */ message) => {
       // A late frame of a socket that was given up belongs to nobody.
-      if (this._socket === socket) this._take(message.data);
+      if (this._socket !== socket) return;
+      this._heardAt = this._now();
+      this._askedAt = null;
+      this._take(message.data);
     };
     socket.onclose = (/** @type {{code: number}} */ event) => {
       if (this._socket === socket) this._closed(event.code);
@@ -107,8 +125,39 @@ export class Wire {
     if (this._retry !== null) clearTimeout(this._retry);
     this._retry = null;
     if (socket !== null) socket.close(1000);
+    this._rest();
     this._refuseAll("offline");
     this._become("closed");
+  }
+
+  /** The network changed, or the page was away: don't wait for the next look. */
+  check() {
+    if (this.state === "waiting") this.start();
+    else if (this.state === "open" && this._askedAt === null) this._ask();
+  }
+
+  /** Is there still somebody? Timers of a page in the background are slow, so it asks before it gives up. */
+  _look() {
+    const now = this._now();
+    if (this._socket === null) return;
+    if (this._askedAt !== null) {
+      if (now - this._askedAt >= (this.state === "open" ? this._lostMs : JOIN_MS)) this._giveUp();
+    } else if (this.state === "open" && now - this._heardAt >= this._quietMs) this._ask();
+  }
+
+  _ask() {
+    this.send("clock.ask").catch(() => undefined);
+  }
+
+  _giveUp() {
+    const socket = this._socket;
+    this._closed(1006);
+    socket.close();
+  }
+
+  _rest() {
+    if (this._watch !== null) clearInterval(this._watch);
+    this._watch = null;
   }
 
   /**
@@ -137,6 +186,7 @@ export class Wire {
   /** @param {Pending} pending */
   _transmit(pending) {
     pending.sent = true;
+    this._askedAt ??= this._now();
     this._socket.send(JSON.stringify({ kind: pending.kind, op: pending.op, body: pending.body }));
   }
 
@@ -204,6 +254,7 @@ export class Wire {
   _closed(code) {
     this._socket = null;
     if (FINAL_CODES.has(code)) {
+      this._rest();
       this._refuseAll("offline");
       this._become("closed", code);
       return;

@@ -42,5 +42,7 @@ export function enter(slug, also = {}) {
       else if (state === "closed") say(byId("wire-state"), "· load this page again to go on");
     },
   });
+  addEventListener("online", () => wire.check());
+  document.addEventListener("visibilitychange", () => document.hidden || wire.check());
   return { wire, store, clock };
 }

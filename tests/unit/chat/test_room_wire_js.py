@@ -28,6 +28,7 @@ class Socket {
   }
   over(code) { if (!this.done) { this.done = true; this.onclose({ code }); } }
   parse() {
+    if (this.dead) return;
     if (this.head) {
       const end = this.data.indexOf("\\r\\n\\r\\n");
       if (end < 0) return;
@@ -46,6 +47,8 @@ class Socket {
     }
   }
   send(text) {
+    if (this.dead) return;
+    if (text.includes("clock.ask")) say({ asked: true });
     const payload = Buffer.from(text);
     const head = payload.length < 126 ? [129, 128 | payload.length]
       : [129, 254, payload.length >> 8, payload.length & 255];
@@ -58,7 +61,11 @@ const wire = new Wire({
   url: "%(url)s",
   WebSocket: Socket,
   onSnapshot: (body) => say({ kind: "welcome", body }),
-  onEvent: (envelope) => say({ kind: envelope.kind, seq: envelope.seq ?? null, body: envelope.body }),
+  quietMs: 300, lostMs: 400,
+  onEvent: (envelope) => {
+    if (envelope.body?.card === "silence") wire._socket.dead = true;
+    say({ kind: envelope.kind, seq: envelope.seq ?? null, body: envelope.body });
+  },
   onState: (state, code) => say({ state, code }),
 });
 wire.start();
@@ -68,7 +75,7 @@ wire.send("no.such").catch((error) => say({ refused: error.code }));
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
-async def test_the_browsers_wire_welcomes_answers_resumes_and_stops_when_signed_out(web, house, tmp_path) -> None:
+async def test_the_browsers_wire_welcomes_answers_resumes_notices_silence_and_stops(web, house, tmp_path) -> None:
     import json
 
     house.person("ann")
@@ -104,6 +111,13 @@ async def test_the_browsers_wire_welcomes_answers_resumes_and_stops_when_signed_
             numbers = [one["seq"] for one in said if one.get("seq") is not None]
             assert numbers == [1, 2]
             assert kinds().count("welcome") == 1
+            # A network that vanishes closes nothing: the page notices, comes back by itself and misses nothing.
+            await web.bus.publish("shw_spring", "card.dropped", {"card": "silence"})
+            await until(lambda: kinds().count("resumed") == 2, 10)
+            # Quiet alone is no reason to leave: asked, the server answers.
+            so_far = sum("asked" in one for one in said)
+            await until(lambda: sum("asked" in one for one in said) >= so_far + 3, 10)
+            assert kinds().count("resumed") == 2
             await web.bus.revoke(person="per_ann")
             await until(lambda: {"state": "closed", "code": 4401} in said, 5)
         finally:
