@@ -10,7 +10,7 @@ Error                       carries
 │   ├── Silenced            until_ms, reason, kind
 │   ├── Throttled           retry_after_ms
 │   ├── SlowMode            retry_after_ms, slow_s
-│   ├── Blocked             why ("term", "link", "repeat")
+│   ├── Blocked             why ("term", "link", "repeat", "name")
 │   └── NotFound            what, which
 └── StoreDown               retry_after_s             Redis or the archive did not answer (also a Refused)
 """

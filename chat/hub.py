@@ -39,7 +39,7 @@ from chat.ports import Archive, LineRecord, Member, Scene
 from chat.room import Attendance
 from chat.seat import SLOW_BYTES, Bucket, Prepared, Seat, Wire
 from chat.subscription import Subscription
-from chat.talk import Talk, Who
+from chat.talk import Talk, Who, is_crew
 
 log = logging.getLogger("chat.hub")
 
@@ -258,6 +258,9 @@ class Hub:
         async with self._bus.redis.pipeline(transaction=False) as pipe:
             pipe.hset(keys.who(room_name), member.person, msgspec.json.encode(Who.of(member)))
             pipe.expire(keys.who(room_name), WHO_LIFE_S)
+            if is_crew(member):
+                pipe.hset(keys.crew(room_name), member.person, member.name)
+                pipe.expire(keys.crew(room_name), WHO_LIFE_S)
             await pipe.execute()
 
     def leave(self, seat: Seat) -> None:

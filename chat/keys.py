@@ -14,6 +14,7 @@ c:{room}:silences          hash    until rebuilt          moderation p:<person>,
 c:{room}:terms             set     until rebuilt          moderation blocked terms; "" marks it as loaded
 c:{room}:mode              hash    until rebuilt          moderation slow_s, links
 c:{room}:who               hash    1 day from a join      hub        person -> device, name, roles
+c:{room}:crew              hash    1 day from a join      hub        person -> name, of moderators, hosts and staff
 c:{room}:here              zset    while anyone is in     hub        process id by the ms its beat runs out
 c:{room}:here:<process>    set     8 s from the beat      hub        persons with a socket on that process
 c:{room}:bus               channel -                      bus        events, hints, tells
@@ -62,6 +63,10 @@ def mode(room: str) -> str:
 
 def who(room: str) -> str:
     return f"c:{{{room}}}:who"
+
+
+def crew(room: str) -> str:
+    return f"c:{{{room}}}:crew"
 
 
 def here(room: str) -> str:

@@ -250,7 +250,8 @@ class ModeSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NameSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Call yourself something else. Answer: {"name"}. Refused: invalid, blocked, silenced, throttled, store_down."""
+    """Call yourself something else, but not what a moderator, host or member of staff is called, or what looks like it
+    (blocked, why "name"). Answer: {"name"}. Refused: invalid, blocked, silenced, throttled, store_down."""
 
     name: str
 

@@ -144,11 +144,11 @@ class Talk:
         said = intent.read(LinePost)
         text = line_text(said.text)
         member, now = intent.member, self._now_ms()
-        is_crew = _rank(member.roles) > 0
-        if not is_crew:
+        exempt = is_crew(member)
+        if not exempt:
             self._check_text(intent.room, member.person, intent.op, text, now)
         line = Line("", member.person, member.name, text, now, member.badge, self._media_ms(intent.room))
-        epoch, seq, is_new = await self._append(intent, line, is_crew)
+        epoch, seq, is_new = await self._append(intent, line, exempt)
         line_id = f"{epoch}.{seq}"
         if is_new:
             self._remember(intent.room, member.person, intent.op, text, now)
@@ -168,7 +168,7 @@ class Talk:
         if rules.is_repeat(text, recent):
             raise Blocked("repeat")
 
-    async def _append(self, intent: Intent, line: Line, is_crew: bool) -> tuple[str, int, bool]:
+    async def _append(self, intent: Intent, line: Line, exempt: bool) -> tuple[str, int, bool]:
         room, member = intent.room, intent.member
         # `id` is the first field of the first field: the script writes it where these two halves meet.
         before, _, after = tail("line.posted", LinePosted(line), at=line.at).partition(b'"id":""')
@@ -196,14 +196,14 @@ class Talk:
                     self._now_ms(),
                     member.person,
                     member.device,
-                    int(is_crew),
+                    int(exempt),
                     intent.op,
                     rules.FLOOD_LINES,
                     rules.FLOOD_MS,
                     msgspec.json.encode(Who.of(member)),
                     LINES_KEPT,
                     OP_LIFE_MS,
-                    "!" if is_crew else member.person,
+                    "!" if exempt else member.person,
                 ],
             )
             if answer[0] != b"unloaded":
@@ -384,6 +384,12 @@ class Talk:
         if silence is not None and not _rank(member.roles):
             raise Silenced(silence.until_ms, silence.reason, silence.kind)
         self._spend("name", member.person, _NAMES_S, _NAMES_BURST)
+        if is_crew(member):
+            await self._bus.redis.hset(keys.crew(room), member.person, name)
+        else:
+            crew: Any = await self._bus.redis.hvals(keys.crew(room))
+            if rules.imitates(name, [other.decode() for other in crew]):
+                raise Blocked("name")
         await self._archive_now(self._archive.named(room, member, name), None)
         await self._bus.renamed(room, member.person, name)
         await self._bus.tell(room, member.person, "name.changed", NameChanged(name))
@@ -439,6 +445,11 @@ def _posted(answer: list[Any]) -> tuple[str, int, bool]:
             raise Throttled(int(retry_ms))
         case _:
             raise StoreDown()
+
+
+def is_crew(member: Member) -> bool:
+    """Whether the room's limits don't bind her."""
+    return _rank(member.roles) > 0
 
 
 def _rank(roles: Any) -> int:

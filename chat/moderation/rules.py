@@ -105,6 +105,12 @@ class Terms:
         return False
 
 
+def imitates(name: str, crew: Iterable[str]) -> bool:
+    """Whether a viewer's `name` would be taken for one of the `crew`'s names, or for an office."""
+    key = _name_key(name)
+    return key in _OFFICES or key in map(_name_key, crew)
+
+
 def has_link(text: str) -> bool:
     return bool(_links.test(text))
 
@@ -127,6 +133,17 @@ def _forms(key: str) -> set[str]:
     if any(_RUN_OF_THREE.search(form) for form in forms):
         forms |= {_RUN_OF_THREE.sub(by, form) for form in forms for by in (r"\1", r"\1\1")}
     return forms
+
+
+def _name_key(name: str) -> str:
+    """What two names that look the same have in common."""
+    letters = _SEPARATORS.sub("", plain_key(name).translate(_LOOK_ALIKES).translate(_LEET))
+    # "l" and "I", "rn" and "m", "vv" and "w" are one to a reader.
+    return letters.replace("l", "i").replace("rn", "m").replace("vv", "w")
+
+
+# The keys of names that say someone is in charge.
+_OFFICES = {_name_key(word) for word in ("admin", "administrator", "moderator", "mod", "staff", "host", "support")}
 
 
 def _words(text: str) -> list[str]:

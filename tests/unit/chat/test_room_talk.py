@@ -246,6 +246,17 @@ async def test_a_name_is_told_to_every_tab_on_every_process_and_kept(two_webs, h
     assert (await here.post("name.set", {"name": "\u200b"})).code == "invalid"
 
 
+async def test_a_viewer_cannot_be_called_what_looks_like_one_of_the_crew(web, house) -> None:
+    ann, host = await web.join(house.person("ann")), await web.join(house.person("Laura Miles", "host", "moderator"))
+    for name in ("laura miles", "Lаurа Miles", "LAURA  MlLES", "L4ura_M1les", "Moderator"):
+        assert (await ann.post("name.set", {"name": name})).facts == {"why": "name"}, name
+    assert (await host.post("name.set", {"name": "Vera"})).ok
+    bob = await web.join(house.person("bob"))
+    assert (await bob.post("name.set", {"name": "Vеrа"})).code == "blocked", "also by the name she took just now"
+    assert (await bob.post("name.set", {"name": "ADM1N"})).code == "blocked"
+    assert (await bob.post("name.set", {"name": "Lara Miles"})).ok
+
+
 async def test_hearts_are_counted_together(web, house) -> None:
     ann, bob = await web.join(house.person("ann")), await web.join(house.person("bob"))
     for _ in range(3):
