@@ -121,7 +121,7 @@ class Server:
             self.process.wait()
 
 
-async def connect(server: Server, sockets: int, tally: Tally) -> list[Client]:
+async def connect(server: Server, sockets: int, tally: Tally, *, hello: bool) -> list[Client]:
     loop = asyncio.get_running_loop()
     clients = []
     for n in range(sockets):
@@ -129,6 +129,9 @@ async def connect(server: Server, sockets: int, tally: Tally) -> list[Client]:
             lambda n=n: Client(f"per{n}", tally, n < SAMPLED), "127.0.0.1", server.port
         )
         await client.ready
+        if hello:
+            # At once: the room gives a socket ten seconds to say it.
+            client.send(b'{"kind":"hello","body":{}}')
         clients.append(client)
     return clients
 
@@ -137,11 +140,9 @@ async def measure(server: Server, load: str, sockets: int, seconds: float, room:
     kind, rate = LOADS[load]
     tally = Tally()
     before_kib = server.rss_kib()
-    clients = await connect(server, sockets, tally)
+    clients = await connect(server, sockets, tally, hello=room is not None)
     if room is not None:
-        for client in clients:
-            client.send(b'{"kind":"hello","body":{}}')
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while await room.viewers("bench") < sockets:  # noqa: ASYNC110 - the store counts them
                 await asyncio.sleep(0.05)
     kib = (server.rss_kib() - before_kib) / sockets
