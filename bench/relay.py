@@ -371,16 +371,17 @@ def main() -> None:
             found["times_the_floor"] = round(found["us_a_packet"] / found["c_gso_us_a_packet"], 2)
             found["viewers_a_core"] = int(UNTIL_BUSY * 1e6 / (found["us_a_packet"] * PACKETS_A_SECOND))
             runs.append(found)
+            print(f"  run {len(runs)} of {asked.runs}, {viewers} viewers: {found}", file=sys.stderr, flush=True)
         rows.append({name: statistics.median(run[name] for run in runs) for name in runs[0]})
-    result = {
-        "machine": f"{os.uname().sysname} {os.uname().release} {os.uname().machine}, {os.cpu_count()} cores",
-        "command": " ".join(["python", *sys.argv]),
-        "kernel": not asked.no_kernel,
-        "packets_a_second_and_viewer": PACKETS_A_SECOND,
-        "rows": rows,
-    }
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(result, indent=2) + "\n")
+        result = {
+            "machine": f"{os.uname().sysname} {os.uname().release} {os.uname().machine}, {os.cpu_count()} cores",
+            "command": " ".join(["python", *sys.argv]),
+            "kernel": not asked.no_kernel,
+            "packets_a_second_and_viewer": PACKETS_A_SECOND,
+            "rows": rows,
+        }
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps(result, indent=2) + "\n")
     _table(result)
 
 
