@@ -8,6 +8,7 @@ that a frame costs a few milliseconds. Burnt in: the look's number and title, th
 from __future__ import annotations
 
 import datetime
+import unicodedata
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
@@ -335,9 +336,14 @@ def _text(words: str, size: int, spaced: int = 0) -> Bytes:
     return np.asarray(image)
 
 
+def _plain(words: str) -> str:
+    """Capitals without their accents: Pillow's own font draws a box for É."""
+    return "".join(mark for mark in unicodedata.normalize("NFKD", words) if not unicodedata.combining(mark))
+
+
 @lru_cache(maxsize=16)
 def _title(number: int, title: str) -> Bytes:
-    one, other = _text(f"LOOK {number:02d}", 26, 6), _text(title.upper(), 12, 4)
+    one, other = _text(f"LOOK {number:02d}", 26, 6), _text(_plain(title.upper()), 12, 4)
     both = np.zeros((one.shape[0] + other.shape[0], max(one.shape[1], other.shape[1])), dtype=np.uint8)
     for part, y in ((one, 0), (other, one.shape[0])):
         x = (both.shape[1] - part.shape[1]) // 2

@@ -44,6 +44,10 @@ def test_the_model_walks(hall: runway.Runway) -> None:
     assert (abs(after - before) > 12).mean() > 0.05
 
 
+def test_a_title_with_accents_is_drawn_in_letters_and_not_in_boxes() -> None:
+    assert (runway._title(9, "Opéra ball gown") == runway._title(9, "Opera ball gown")).all()
+
+
 def test_sprites_are_kept_for_the_next_run(tmp_path: Path) -> None:
     first = runway.Runway(tmp_path)
     first.warm(MORNING_MS)
