@@ -159,6 +159,16 @@ class SqlArchive:
 
         return await self._db.read(read)
 
+    async def rooms_audited(self) -> list[str]:
+        """Rooms in which a moderator has acted."""
+        query = select(audit.c.room).distinct().order_by(audit.c.room)
+        return await self._db.read(lambda sql: list(sql.execute(query).scalars()))
+
+    async def acts(self, room: str) -> int:
+        """How many acts the room's audit log holds."""
+        query = select(func.count()).select_from(audit).where(audit.c.room == room)
+        return await self._db.read(lambda sql: int(sql.execute(query).scalar_one()))
+
 
 def chained(previous: str, act: Act) -> str:
     """The hash of an act that follows the one hashed `previous` (SHA-256 over both, in hex)."""
