@@ -82,7 +82,7 @@ async def name(page: Page) -> None:
 
 
 async def key(page: Page) -> None:
-    await page.locator("summary").click()
+    await page.locator(".source summary").click()
 
 
 async def secure(page: Page) -> None:
