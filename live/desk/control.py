@@ -47,6 +47,7 @@ from live.events import (
     Tally,
     TallyChanged,
 )
+from live.shop.adjust import Adjusted, Adjustments
 from live.shop.cart import Carts
 from live.shop.checkout import Checkout, Placed, Settled
 from live.shop.contact import Contact
@@ -83,6 +84,7 @@ class Desk:
         media: Media,
         gate: StockGate,
         carts: Carts,
+        adjustments: Adjustments,
         checkout: Checkout,
         orders: Orders,
         programmes: Programmes,
@@ -99,6 +101,7 @@ class Desk:
         self._media = media
         self._gate = gate
         self._carts = carts
+        self._adjustments = adjustments
         self._checkout = checkout
         self._orders = orders
         self._programmes = programmes
@@ -322,6 +325,14 @@ class Desk:
                 await self._tell_cart(show_id, cart)
             count += len(lapsed)
         return count
+
+    async def adjust_stock(self, sku: str, change: int, *, op: str, by: str) -> Adjusted:
+        """Change what is on hand, once an `op`; pages of shows on air hear at once. Raises: NotFound, Conflict."""
+        adjusted = await self._adjustments.adjust(sku, change, op=op, by=by)
+        for show_id in set(adjusted.shows) & set(await self._gate.shows_open()):
+            if await self._gate.reconcile(show_id):
+                await self.stock_rebuilt(show_id)
+        return adjusted
 
     async def stock_rebuilt(self, show_id: str) -> None:
         """A lost gate was made again: everyone's figures are new. SKUs of looks that wait stay unsaid."""

@@ -26,6 +26,7 @@ from live.desk.programme import Programmes
 from live.desk.relays import Relays
 from live.play.service import PlayService
 from live.settings import Settings
+from live.shop.adjust import Adjustments
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
@@ -65,6 +66,7 @@ class Services:
     catalogue: Catalogue
     gate: StockGate
     carts: Carts
+    adjustments: Adjustments
     provider: SandboxProvider
     checkout: Checkout
     orders: Orders
@@ -102,6 +104,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         catalogue = Catalogue(db, clock)
         gate = StockGate(redis, db, clock)
         carts = Carts(redis, gate, catalogue, clock)
+        adjustments = Adjustments(db, clock)
         provider = SandboxProvider(db, settings, clock)
         checkout = Checkout(db, gate, carts, provider, clock, settings)
         orders = Orders(db, settings.key)
@@ -128,6 +131,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             catalogue=catalogue,
             gate=gate,
             carts=carts,
+            adjustments=adjustments,
             provider=provider,
             checkout=checkout,
             orders=orders,
@@ -143,6 +147,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 media=media,
                 gate=gate,
                 carts=carts,
+                adjustments=adjustments,
                 checkout=checkout,
                 orders=orders,
                 programmes=programmes,

@@ -133,11 +133,13 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 def _fan_out(connection: Connection, now: int) -> int:
     messages = box.claim(connection, now, but=[EVENT_KIND])
     for message in messages:
-        show = msgspec.json.decode(message.body).get("show", "")
+        about = msgspec.json.decode(message.body)
+        brand = select(shows.c.brand_id).where(shows.c.id == about.get("show", "")).scalar_subquery()
         endpoints = connection.execute(
-            select(webhook_endpoints.c.id)
-            .join(shows, shows.c.brand_id == webhook_endpoints.c.brand_id)
-            .where(shows.c.id == show, webhook_endpoints.c.disabled_ms.is_(None))
+            select(webhook_endpoints.c.id).where(
+                webhook_endpoints.c.brand_id == (about.get("brand") or brand),
+                webhook_endpoints.c.disabled_ms.is_(None),
+            )
         ).scalars()
         for endpoint in endpoints.all():
             row = {"outbox_id": message.id, "endpoint_id": endpoint, "attempts": 0, "due_ms": now}

@@ -10,15 +10,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from live.accounts.roles import roles_in
 from live.accounts.sessions import Session
 from live.desk.wiring import Services
-from live.errors import Invalid
+from live.errors import Invalid, NotFound
 from live.ids import new_id
 from live.money import Money
 from live.shop.contact import Contact
 from live.shop.payments.sandbox import Outcome
 from live.stage.show import Show
-from live.web.security import member_of
+from live.web.security import grants_of, member_of
 
 T = TypeVar("T")
 
@@ -151,6 +152,26 @@ async def stats(request: Request) -> Response:
     """Figures of a show: {"tally": Tally, "relays": […]}."""
     services, show = await _show(request)
     return Json({"tally": await services.desk.tally(show.id), "relays": await services.relays.stats()})
+
+
+class StockChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`change` units more or fewer on hand; `op` names the change: sent again, it is the same one."""
+
+    sku: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    op: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    change: Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
+
+
+async def stock_adjust(request: Request) -> Response:
+    """Change what is on hand of a SKU: {"sku", "on_hand", "sold"}. For staff of the SKU's own brand."""
+    services = _services(request)
+    wanted = await body(request, StockChange)
+    brand = await services.adjustments.brand_of(wanted.sku)
+    if "staff" not in roles_in(await grants_of(request, _session(request)), show_id="", brand_id=brand):
+        raise NotFound("sku", wanted.sku)  # another brand's: whether there is one is not theirs to know
+    by = _session(request).staff_id
+    done = await services.desk.adjust_stock(wanted.sku, wanted.change, op=wanted.op, by=by)
+    return Json({"sku": done.sku, "on_hand": done.on_hand, "sold": done.sold})
 
 
 # ---- the payment provider ----------------------------------------------------------------------

@@ -39,6 +39,7 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/shows/{slug}/next", api.look_next, "host", "csrf", "api"),
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),
     _door("GET /api/shows/{slug}/stats", api.stats, "staff", "read", "api"),
+    _door("POST /api/stock/adjust", api.stock_adjust, "staff", "csrf", "api", a_minute=600),
     # the payment provider
     _door("POST /api/payments/sandbox/events", api.sandbox_event, "anyone", "signed", "api", a_minute=6000),
     # the picture
