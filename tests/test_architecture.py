@@ -102,3 +102,9 @@ def test_a_file_above_400_lines_says_why() -> None:
             if text.count("\n") > 400:
                 doc = ast.get_docstring(ast.parse(text)) or ""
                 assert "one file" in doc.lower(), f"{path.relative_to(ROOT)}: say in its docstring why it is one file"
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest imports them by their bare names: two of one name stop the whole run, and neither when run alone."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
