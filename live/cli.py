@@ -18,7 +18,7 @@ import typer
 if sys.version_info < (3, 11):  # noqa: UP036 - said before anything newer is imported
     sys.exit("Frontrow needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".")
 
-from live.commands import audit, catalogue, shows, staff
+from live.commands import audit, catalogue, shows, staff, stock
 from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, settings_of
 from live.commands.words import FAILED, STARTED_WRONGLY, words
 from live.errors import Error
@@ -41,6 +41,7 @@ app.add_typer(staff.app, name="staff")
 app.add_typer(shows.brand_app, name="brand")
 app.add_typer(shows.app, name="show")
 app.add_typer(catalogue.app, name="catalogue")
+app.add_typer(stock.app, name="stock")
 app.add_typer(audit.app, name="audit")
 
 
