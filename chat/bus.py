@@ -28,6 +28,7 @@ from chat.envelope import Envelope, decode_envelope, encode, numbered, tail
 from chat.kinds import Mode
 
 LOG_KEPT = 10_000
+RESUMED_MOST = 2_000  # events of one socket's resume; a whole log would hold the store up for a tenth of a second
 LINES_KEPT = 200  # more than a join replays, so that removals leave enough
 LINES_REPLAYED = 50
 ROOM_LIFE_S = 30 * 24 * 3600
@@ -135,8 +136,9 @@ class RedisBus:
         found = await self.since_bytes(room, epoch, seq)
         return None if found is None else [decode_envelope(data) for data in found]
 
-    async def since_bytes(self, room: str, epoch: str, seq: int) -> list[bytes] | None:
-        found: list[bytes] | None = await self._since(keys=[keys.head(room), keys.log(room)], args=[epoch, seq])
+    async def since_bytes(self, room: str, epoch: str, seq: int, *, most: int = LOG_KEPT) -> list[bytes] | None:
+        """As `since`, in the bytes that a socket gets; None also when there are more than `most`."""
+        found: list[bytes] | None = await self._since(keys=[keys.head(room), keys.log(room)], args=[epoch, seq, most])
         return found
 
     async def renew(self, room: str, epoch: str, seq: int) -> tuple[str, int]:

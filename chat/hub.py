@@ -26,7 +26,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from chat import keys
-from chat.bus import RedisBus, script
+from chat.bus import RESUMED_MOST, RedisBus, script
 from chat.envelope import Frame, answer, decode_envelope, encode
 from chat.errors import Forbidden, Invalid, NotAdmitted, Refused, StoreDown, Throttled, UnknownKind
 from chat.fanout import Fanout
@@ -370,7 +370,9 @@ class Hub:
         turn, seat.held = seat.turn, []
         private = await self._talk.private(room.name, seat.member)
         you = await self._you(room, seat)
-        missed = None if epoch is None or seq is None else await self._bus.since_bytes(room.name, epoch, seq)
+        missed = None
+        if epoch is not None and seq is not None:
+            missed = await self._bus.since_bytes(room.name, epoch, seq, most=RESUMED_MOST)
         if missed is not None and epoch is not None and seq is not None:
             resumed = Resumed(epoch, seq + len(missed), self._now_ms(), you)
             private = [*private, *await self._scene.private(room.name, seat.member)]

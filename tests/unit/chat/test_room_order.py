@@ -100,6 +100,10 @@ async def test_the_log_ends_after_10_000_numbers_and_older_positions_are_reset(w
     await web.bus.publish("shw_autumn", "x.y", {})
     assert await web.bus.since("shw_autumn", ann.epoch, 0) is None
     assert len(await web.bus.since("shw_autumn", ann.epoch, 1)) == 10_000
+    back = await web.join(house.person("ann"), "autumn", resume_from=(ann.epoch, 8_001))
+    assert [event["kind"] for event in back.envelopes].count("x.y") == 2_000, "a socket resumes over 2,000 events"
+    away = await web.join(house.person("ann"), "autumn", resume_from=(ann.epoch, 8_000))
+    assert away.envelopes[0]["kind"] == "reset", "and begins afresh over more"
 
 
 async def test_private_events_reach_every_tab_of_the_person_and_nobody_else(two_webs, house) -> None:
