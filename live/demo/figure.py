@@ -1,7 +1,7 @@
 """A model in a look: a tall figure, drawn from behind to front. One pose a phase of her step.
 
-Units are those of `brush`: the crown at y = 0, the soles at y = 1,000, the middle at x = 0; light from the upper left. It is one file, since a
-body's parts hide one another and are drawn in one order.
+Units are those of `brush`: the crown at y = 0, the soles at y = 1,000, the middle at x = 0; light from the upper left.
+It is one file, since a body's parts hide one another and are drawn in one order.
 """
 
 from __future__ import annotations
