@@ -73,7 +73,13 @@ async def serve(redis_url: str) -> None:
     app = Starlette(routes=[WebSocketRoute("/ws/{show}", room_endpoint(hub, door))])
     listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
     config = uvicorn.Config(
-        app, ws=RoomProtocol, ws_per_message_deflate=False, ws_max_size=16384, log_level="error", lifespan="off"
+        app,
+        ws=RoomProtocol,
+        ws_per_message_deflate=False,
+        ws_max_size=16384,
+        ws_ping_interval=None,  # the bench's clients answer no pings, and thousands take minutes to come in
+        log_level="error",
+        lifespan="off",
     )
     server = uvicorn.Server(config)
     print(msgspec.json.encode({"port": listener.getsockname()[1]}).decode(), flush=True)
