@@ -25,8 +25,8 @@ export class ChatView {
       event.preventDefault();
       void this.post();
     });
-    this.name.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
+    byId("say").addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || this.name.hidden) return;
       this.ask(false);
       this.text.focus();
     });

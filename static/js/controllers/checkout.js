@@ -9,6 +9,7 @@ import { outcome as outcomeWords, refused } from "../models/words.js";
 /** @typedef {{token: string, number: string, pay_url: string}} Pending */
 
 const POLL_MS = 1500;
+const OF_THE_BAG = new Set(["hold_lapsed", "empty_bag", "sold_out", "price_changed"]);
 
 export class Checkout {
   /**
@@ -121,7 +122,12 @@ export class Checkout {
       const refusal = /** @type {any} */ (thrown);
       const name = refusal.code === "invalid" ? fieldOf(refusal.facts?.field) : null;
       if (name) this.mark({ [name]: "This is not right yet." });
-      else {
+      else if (OF_THE_BAG.has(refusal.code)) {
+        // What to do about it is in the bag: say it there.
+        byId("bag-note").dataset.tone = "wrong";
+        say(byId("bag-note"), refused(refusal));
+        this.tools.sheet.open("bag");
+      } else {
         note.dataset.tone = "wrong";
         say(note, refused(refusal));
       }

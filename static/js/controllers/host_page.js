@@ -163,6 +163,11 @@ async function newKey() {
   return key;
 }
 
+function forgetKey() {
+  key = "";
+  showKey(false);
+}
+
 /** @param {boolean} shown */
 function showKey(shown) {
   say(byId("whip-key"), shown ? key : "•".repeat(16));
@@ -200,10 +205,14 @@ async function startCamera() {
     camera = media;
     publisher = new Publisher(null, { url: `/whip/${encodeURIComponent(slug)}`, key: key || (await newKey()), stream: media });
     publisher.addEventListener("reconnecting", () => say(note, "The line broke. Trying again."));
-    publisher.addEventListener("live", () => say(note, "Your camera is on. Viewers see it once you are on air."));
+    publisher.addEventListener("live", () => say(note, store.state.live.show.status === "live" ? "Your camera is on, and viewers see it." : "Your camera is on. Viewers see it once you are on air."));
     publisher.addEventListener("failed", (event) => {
       const { status, final } = /** @type {CustomEvent} */ (event).detail;
-      if (final) say(note, status === 401 || status === 403 ? "The key is out of date: somebody made a new one. Start the camera again." : status === 409 ? "The show is over, or another picture took its place." : "The camera could not be sent. Try again.");
+      if (!final) return;
+      // The key that this page knew is no key any more: starting again makes one.
+      if (status === 401 || status === 403) forgetKey();
+      void cameraOff();
+      say(note, status === 401 || status === 403 ? "The key is out of date: somebody made a new one. Start the camera again." : status === 409 ? "The show is over, or another picture took its place." : "The camera could not be sent. Try again.");
     });
     await publisher.start();
     byId("camera-start").hidden = true;
@@ -242,10 +251,16 @@ confirmed(/** @type {HTMLButtonElement} */ (byId("camera-start")), "Take over wi
   say(byId("source-note"), "");
   void startCamera();
 }, others);
-byId("camera-stop").addEventListener("click", async () => {
+async function cameraOff() {
+  const hadFocus = document.activeElement === byId("camera-stop");
   await stopCamera();
   byId("camera-start").hidden = false;
   byId("camera-stop").hidden = true;
+  if (hadFocus) byId("camera-start").focus();
+}
+
+byId("camera-stop").addEventListener("click", async () => {
+  await cameraOff();
   say(byId("source-note"), "The camera is off.");
 });
 byId("camera").addEventListener("change", () => void startCamera());
@@ -254,7 +269,7 @@ byId("microphone").addEventListener("change", () => void startCamera());
 /** The picture's rate as this page itself receives it: the same path that viewers' packets take. */
 async function health() {
   const stats = await player.stats();
-  if (!stats?.width || stats.state !== "live") return;
+  if (!stats?.width || stats.state !== "live" || store.state.live.picture.state !== "live") return;
   say(byId("picture-rate"), `${(stats.kbps / 1000).toFixed(1)} Mbit/s, ${stats.width} × ${stats.height}, ${Math.round(stats.fps)} a second`);
   say(byId("picture-loss"), stats.lost > 0 ? `${stats.lost} packets lost` : "nothing lost");
 }
@@ -262,6 +277,18 @@ async function health() {
 // ---- drawing -------------------------------------------------------------------------------
 
 const PICTURE = { waiting: "Waiting for a picture", live: "Picture is good", slate: "Picture lost: viewers see the slate" };
+
+/** No picture comes any more: nothing is asked for, and nothing says that it is good. */
+function over() {
+  if (main.dataset.over) return;
+  main.dataset.over = "yes";
+  void player.stop();
+  const words = byId("picture-state");
+  words.dataset.state = "waiting";
+  say(words, "The show is over");
+  for (const id of ["picture-rate", "picture-loss"]) say(byId(id), "");
+  byId("monitor-says").hidden = true;
+}
 
 /** @param {State} state @param {State|null} before */
 function render(state, before) {
@@ -274,7 +301,8 @@ function render(state, before) {
     const { status, starts_ms, opened_ms, ended_ms } = live.show;
     say(byId("status-words"), status === "live" ? `On air since ${opened_ms ? moment(opened_ms) : "now"}` : status === "ended" ? `Ended ${ended_ms ? moment(ended_ms) : ""}` : starts_ms ? `Starts ${moment(starts_ms)}` : "Not yet on air");
   }
-  if (live.picture !== was?.picture) {
+  if (live.show.status === "ended") over();
+  else if (live.picture !== was?.picture) {
     // A picture that nobody sends yet is not asked for.
     if (live.picture.state !== "waiting") void player.start();
     if (live.picture.state === "live") player.hurry();

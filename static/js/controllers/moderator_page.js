@@ -1,6 +1,6 @@
 // @ts-check
 /** The moderator's page: lines in reading order; nothing moves while somebody reads, and every act is on a key. */
-import { byId, clone, field, fill, find, reconcile, say, toast } from "./dom.js";
+import { byId, clone, field, fill, find, flag, reconcile, say, toast } from "./dom.js";
 import { enter } from "./room.js";
 import { follow } from "../models/lines.js";
 import { clock as clockWords, moment, refused, watching } from "../models/words.js";
@@ -44,7 +44,11 @@ async function act(kind, body) {
 
 /** @param {Seen} seen */
 async function remove(seen) {
-  if (await act("line.remove", { line: seen.line.id })) fate(seen, "deleted");
+  const item = /** @type {HTMLElement|null} */ (document.activeElement?.closest('[data-part="mod-line"]') ?? null);
+  if (!(await act("line.remove", { line: seen.line.id }))) return;
+  fate(seen, "deleted");
+  // Its Delete is gone: the line itself keeps the focus, for the next key.
+  if (document.activeElement === document.body && item?.dataset.key === seen.line.id) item.focus();
 }
 
 /** @param {Seen} seen @param {number} seconds */
@@ -106,6 +110,8 @@ function menu(item, seen) {
     event.stopPropagation();
   });
   item.append(element);
+  // Under the last lines there is no room: it opens upwards there.
+  flag(element, "up", element.getBoundingClientRect().bottom > list.getBoundingClientRect().bottom);
   element.querySelector("button")?.focus();
 }
 

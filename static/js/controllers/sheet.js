@@ -44,8 +44,9 @@ export class Sheet {
     this.view = null;
     this.dialog.close();
     for (const listener of this.listeners) listener(null);
-    const back = this.opener?.isConnected && this.opener.offsetParent !== null ? this.opener : byId("bag-button");
-    back.focus({ preventScroll: true });
+    // A show that ended meanwhile has no bar with a bag any more.
+    const back = [this.opener, byId("bag-button"), byId("main")].find((one) => one?.isConnected && one.offsetParent !== null && one !== document.body);
+    back?.focus({ preventScroll: true });
   }
 
   /** @param {(view: View|null) => void} listener */
