@@ -26,10 +26,11 @@ import msgspec
 from redis.exceptions import RedisError
 
 from chat import keys
-from chat.bus import RESUMED_MOST, RedisBus, script
+from chat.bus import RedisBus
 from chat.envelope import Frame, answer, decode_envelope, encode
 from chat.errors import Forbidden, Invalid, NotAdmitted, Refused, StoreDown, Throttled, UnknownKind
 from chat.fanout import Fanout
+from chat.history import RESUMED_MOST, script
 from chat.intent import Intent
 from chat.kinds import INTENTS, Going, HeartsCounted, Mode, ModeChanged, Refusal, Resumed, RoomFacts, Welcome, You
 from chat.moderation.store import Decisions
@@ -348,7 +349,7 @@ class Hub:
             try:
                 # Subscribe before reading the position: an event between the two is stashed, not lost.
                 await self._subscription.want(keys.channel(name))
-                room.epoch, room.seq = await self._bus.position(name)
+                room.epoch, room.seq = await self._bus.history.position(name)
                 room.fanout.seq = room.seq
                 await self._talk.refresh(name)
             except BaseException:
@@ -372,7 +373,7 @@ class Hub:
         you = await self._you(room, seat)
         missed = None
         if epoch is not None and seq is not None:
-            missed = await self._bus.since_bytes(room.name, epoch, seq, most=RESUMED_MOST)
+            missed = await self._bus.history.since_bytes(room.name, epoch, seq, most=RESUMED_MOST)
         if missed is not None and epoch is not None and seq is not None:
             resumed = Resumed(epoch, seq + len(missed), self._now_ms(), you)
             private = [*private, *await self._scene.private(room.name, seat.member)]
@@ -381,7 +382,7 @@ class Hub:
             up_to = resumed.seq
         else:
             # The position first, then the state: the state may be newer, and events say what is, not what changed.
-            moment = await self._bus.moment(room.name)
+            moment = await self._bus.history.moment(room.name)
             live = await self._scene.snapshot(room.name, seat.member)
             lines = [_line_of(data) for data in moment.lines]
             facts = RoomFacts(max(moment.viewers, 1), lines, moment.mode)
@@ -660,8 +661,8 @@ class Hub:
 
     async def _fill(self, room: Room) -> None:
         """Bring the room up from the log, or over to the epoch that holds now."""
-        epoch, _ = await self._bus.renew(room.name, room.epoch, room.seq)
-        missed = await self._bus.since_bytes(room.name, room.epoch, room.seq) if epoch == room.epoch else None
+        epoch, _ = await self._bus.history.renew(room.name, room.epoch, room.seq)
+        missed = await self._bus.history.since_bytes(room.name, room.epoch, room.seq) if epoch == room.epoch else None
         if missed is None:
             await self._reset(room)
             return
@@ -677,7 +678,7 @@ class Hub:
         for seat in room.seats:
             seat.held = []
             seat.outbox = None
-        room.epoch, room.seq = await self._bus.position(room.name)
+        room.epoch, room.seq = await self._bus.history.position(room.name)
         room.fanout.seq = room.seq
         room.tell_all = True
         self._caught_up(room)

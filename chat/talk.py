@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from chat import keys
-from chat.bus import LINES_KEPT, LOG_KEPT, ROOM_LIFE_S, RedisBus, new_epoch, script
+from chat.bus import RedisBus
 from chat.envelope import decode_envelope, tail
 from chat.errors import Blocked, Forbidden, Invalid, NotFound, Silenced, SlowMode, StoreDown, Throttled
+from chat.history import LINES_KEPT, LOG_KEPT, ROOM_LIFE_S, new_epoch, script
 from chat.intent import Intent
 from chat.kinds import (
     ClockAsk,
@@ -222,7 +223,7 @@ class Talk:
     async def remove(self, intent: Intent) -> dict[str, object]:
         wanted = intent.read(LineRemove).line
         epoch, _, number = wanted.rpartition(".")
-        now_epoch, _ = await self._bus.position(intent.room)
+        now_epoch, _ = await self._bus.history.position(intent.room)
         if epoch != now_epoch or not number.isdecimal():
             raise NotFound("line", wanted)
         entry: Any = await self._bus.redis.hget(keys.log(intent.room), number)

@@ -30,7 +30,7 @@ from live.settings import Settings
 
 T = TypeVar("T")
 
-START_WITHIN_S = 40.0  # two busy cores import everything three times
+START_WITHIN_S = 120.0  # two busy cores import everything three times
 STOP_WITHIN_S = 25.0
 LOOK_EVERY_S = 0.02
 

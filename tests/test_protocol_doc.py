@@ -13,7 +13,7 @@ import chat.envelope
 import chat.errors
 import chat.message
 import chat.socket
-from chat.bus import LINES_REPLAYED, LOG_KEPT
+from chat.history import LINES_REPLAYED, LOG_KEPT
 from chat.hub import Limits
 from chat.moderation import rules
 from chat.outbox import MAX_BYTES, MAX_ITEMS

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from chat import keys
-from chat.bus import RedisBus, script
+from chat.bus import RedisBus
 from chat.errors import Invalid, StoreDown
+from chat.history import script
 from chat.kinds import Mode, Silence, SilencedPerson
 from chat.moderation.rules import MAX_TERMS
 from chat.ports import Archive, SilenceRecord

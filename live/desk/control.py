@@ -343,12 +343,12 @@ class Desk:
 
     async def viewers(self, show_id: str) -> int:
         """People watching, over all processes."""
-        return await self._bus.viewers(show_id)
+        return await self._bus.history.viewers(show_id)
 
     async def tally(self, show_id: str) -> Tally:
         """The host's figures now."""
         viewers, held, sold = await asyncio.gather(
-            self._bus.viewers(show_id), self._gate.held(show_id), self._orders.tally(show_id)
+            self._bus.history.viewers(show_id), self._gate.held(show_id), self._orders.tally(show_id)
         )
         return Tally(viewers=viewers, held=held, orders=sold.orders, revenue=sold.revenue)
 

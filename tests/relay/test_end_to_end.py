@@ -560,13 +560,13 @@ async def test_the_registry_and_the_rooms_log_hear_of_the_picture(running: Stage
         found = await running.redis.hgetall(keys.media("shw_one"))
     assert await running.redis.get(keys.relay_of_show("shw_one")) == running.process._registry.id.encode()
     bus = running.process._bus
-    epoch, seq = await bus.position("shw_one")
+    epoch, seq = await bus.history.position("shw_one")
     await camera.caller.close()
     await until(lambda: running.show.state == "slate")
     events: Any = []
     while not events:
         await asyncio.sleep(0.01)
-        events = await bus.since("shw_one", epoch, seq)
+        events = await bus.history.since("shw_one", epoch, seq)
     assert b"picture.changed" in msgspec.json.encode(events[0])
     await close(camera)
 

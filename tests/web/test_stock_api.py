@@ -24,12 +24,13 @@ async def test_a_change_is_made_once_an_operation_and_told_to_all(web: Web):
     show = web.house.show.id
     viewer, staff = await web.viewer(), await web.signed_in(web.house.staff)
     assert (await viewer.send("POST", f"{SLUG}/cart", {"sku": "L1-S", "op": "1"})).status_code == 200
-    _, seq = await web.services.bus.position(show)
+    _, seq = await web.services.bus.history.position(show)
     answers = await asyncio.gather(*(adjust(staff, 3, "delivery") for _ in range(5)))
     assert [(a.status_code, a.json()) for a in answers] == [(200, {"sku": "L1-S", "on_hand": 8, "sold": 0})] * 5
     assert (await viewer.client.get(SLUG)).json()["stock"]["L1-S"]["left"] == 7
-    epoch, _ = await web.services.bus.position(show)
-    told = [entry for entry in await web.services.bus.since(show, epoch, seq) or [] if entry.kind == "stock.changed"]
+    history = web.services.bus.history
+    epoch, _ = await history.position(show)
+    told = [entry for entry in await history.since(show, epoch, seq) or [] if entry.kind == "stock.changed"]
     assert told, "pages hear at once, not when the worker looks"
     assert msgspec.json.decode(msgspec.json.encode(told[-1].body))["stock"]["L1-S"]["left"] == 7
     rows = await web.services.db.read(

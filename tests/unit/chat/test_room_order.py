@@ -96,10 +96,10 @@ async def test_the_log_ends_after_10_000_numbers_and_older_positions_are_reset(w
             pipe.hset("c:{shw_autumn}:log", str(number), b'{"seq":%d,"kind":"x.y","body":{}}' % number)
         pipe.hset("c:{shw_autumn}:head", mapping={"epoch": ann.epoch, "seq": 10_000})
         await pipe.execute()
-    assert len(await web.bus.since("shw_autumn", ann.epoch, 0)) == 10_000
+    assert len(await web.bus.history.since("shw_autumn", ann.epoch, 0)) == 10_000
     await web.bus.publish("shw_autumn", "x.y", {})
-    assert await web.bus.since("shw_autumn", ann.epoch, 0) is None
-    assert len(await web.bus.since("shw_autumn", ann.epoch, 1)) == 10_000
+    assert await web.bus.history.since("shw_autumn", ann.epoch, 0) is None
+    assert len(await web.bus.history.since("shw_autumn", ann.epoch, 1)) == 10_000
     back = await web.join(house.person("ann"), "autumn", resume_from=(ann.epoch, 8_001))
     assert [event["kind"] for event in back.envelopes].count("x.y") == 2_000, "a socket resumes over 2,000 events"
     away = await web.join(house.person("ann"), "autumn", resume_from=(ann.epoch, 8_000))
@@ -129,7 +129,7 @@ async def test_presence_counts_each_person_once_over_all_processes(two_webs, hou
     for client in (ann, bob):
         await client.wait("presence.counted", lambda body: body["viewers"] == 2)
     assert one.hub.viewers(ROOM) == two.hub.viewers(ROOM) == 2
-    assert await one.bus.viewers(ROOM) == 2
+    assert await one.bus.history.viewers(ROOM) == 2
     await ann.aclose()
     await again.aclose()
     await until(lambda: bob.seen("presence.counted")[-1] == {"viewers": 1})

@@ -24,8 +24,8 @@ BUYER = Contact(CONTACT["name"], CONTACT["email"], Address(**CONTACT["address"])
 
 
 async def log_of(s: Services, show_id: str) -> list[Envelope]:
-    epoch, _ = await s.bus.position(show_id)
-    return await s.bus.since(show_id, epoch, 0) or []
+    epoch, _ = await s.bus.history.position(show_id)
+    return await s.bus.history.since(show_id, epoch, 0) or []
 
 
 class Ears:
@@ -219,7 +219,7 @@ async def test_a_snapshot_and_the_events_after_it_make_the_next_snapshot(two: Tw
     one, other = two
     await one.desk.open_show(house.show.id, "host")
     before = await one.desk.snapshot(house.show.id, VIEWER)
-    _, seq = await one.bus.position(house.show.id)
+    _, seq = await one.bus.history.position(house.show.id)
     for act in (
         lambda: one.desk.drop(house.show.id, house.looks[1], "host"),
         lambda: other.desk.add_to_cart(house.show.id, "per_a", "L2-S", 2, op="1"),

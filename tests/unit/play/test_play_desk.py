@@ -44,8 +44,8 @@ class Room:
         return json.loads(msgspec.json.encode(await self.handlers[kind][0](intent)))
 
     async def log(self) -> list[tuple[str, Any]]:
-        epoch, _ = await self.bus.position(SHOW)
-        envelopes = await self.bus.since(SHOW, epoch, 0)
+        epoch, _ = await self.bus.history.position(SHOW)
+        envelopes = await self.bus.history.since(SHOW, epoch, 0)
         assert envelopes is not None
         told = [json.loads(msgspec.json.encode(envelope)) for envelope in envelopes]
         return [(envelope["kind"], envelope["body"]) for envelope in told]

@@ -1,0 +1,90 @@
+"""The room's log: what a join starts from, and what a resume missed.
+
+The log keeps the last LOG_KEPT events of a room with their numbers; an `epoch` names one unbroken run of numbers. Who
+comes back with an epoch that is over, or from further back than the log reaches, starts afresh.
+
+Every method raises redis' RedisError when the store is down.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from chat import keys
+from chat.envelope import Envelope, decode_envelope
+from chat.kinds import Mode
+
+LOG_KEPT = 10_000
+RESUMED_MOST = 2_000  # events of one socket's resume; a whole log would hold the store up for a tenth of a second
+LINES_KEPT = 200  # more than a join replays, so that removals leave enough
+LINES_REPLAYED = 50
+ROOM_LIFE_S = 30 * 24 * 3600
+_LUA = Path(__file__).parent / "lua"
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """The room at one moment; `lines` are envelopes of line.posted, oldest first."""
+
+    epoch: str
+    seq: int
+    mode: Mode
+    viewers: int
+    lines: list[bytes]
+
+
+def script(redis: Redis, name: str) -> AsyncScript:
+    """chat/lua/`name`.lua, sent by its hash and loaded when the store doesn't know it."""
+    return redis.register_script((_LUA / f"{name}.lua").read_text())
+
+
+def new_epoch() -> str:
+    return secrets.token_hex(6)
+
+
+class History:
+    """The logs of all rooms, read. Only the bus writes them."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._snapshot = script(redis, "snapshot")
+        self._since = script(redis, "since")
+        self._renew = script(redis, "renew")
+
+    async def position(self, room: str) -> tuple[str, int]:
+        """(epoch, seq of the newest event). A room without one begins an epoch."""
+        moment = await self.moment(room, lines=0)
+        return moment.epoch, moment.seq
+
+    async def moment(self, room: str, *, lines: int = LINES_REPLAYED) -> Moment:
+        """Position, newest lines and mode, read in one step."""
+        epoch, seq, slow_s, links, viewers, *entries = await self._snapshot(
+            keys=[keys.head(room), keys.log(room), keys.lines(room), keys.mode(room)],
+            args=[new_epoch(), lines, ROOM_LIFE_S],
+        )
+        return Moment(epoch.decode(), int(seq), Mode(int(slow_s), bool(links)), int(viewers), entries)
+
+    async def viewers(self, room: str) -> int:
+        """People in the room over all processes, as last counted."""
+        found: Any = await self._redis.hget(keys.head(room), "viewers")
+        return int(found or 0)
+
+    async def since(self, room: str, epoch: str, seq: int) -> list[Envelope] | None:
+        """Events after `seq`, or None when the epoch is over or the log no longer reaches back: start afresh."""
+        found = await self.since_bytes(room, epoch, seq)
+        return None if found is None else [decode_envelope(data) for data in found]
+
+    async def since_bytes(self, room: str, epoch: str, seq: int, *, most: int = LOG_KEPT) -> list[bytes] | None:
+        """As `since`, in the bytes that a socket gets; None also when there are more than `most`."""
+        found: list[bytes] | None = await self._since(keys=[keys.head(room), keys.log(room)], args=[epoch, seq, most])
+        return found
+
+    async def renew(self, room: str, epoch: str, seq: int) -> tuple[str, int]:
+        """The position, after beginning a new epoch if the store lost numbers that were given out already."""
+        now_epoch, now_seq = await self._renew(keys=[keys.head(room)], args=[epoch, seq, new_epoch()])
+        return now_epoch.decode(), int(now_seq)
