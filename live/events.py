@@ -359,7 +359,8 @@ PRIVATE: dict[str, type[msgspec.Struct]] = {
 
 
 class CartAdd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hold `qty` more of `sku`. Answer: {"cart": Cart}. Refused: sold_out, over_limit, not_live, invalid."""
+    """Hold `qty` more of `sku`. Answer: {"cart": Cart}. Refused: sold_out, over_limit, not_live, invalid,
+    throttled (carries retry_after_s)."""
 
     sku: str
     qty: int = 1

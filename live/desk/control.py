@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError
 
+from chat import keys as chat_keys
 from chat.bus import RedisBus
 from chat.errors import Blocked
 from chat.errors import Error as RoomError
 from chat.message import display_name
-from chat.moderation.rules import Terms, has_link
+from chat.moderation.rules import Terms, has_link, imitates
 from chat.ports import Member
 from live.accounts.sessions import Sessions
 from live.clock import Clock
@@ -241,12 +243,17 @@ class Desk:
         """Take a nickname outside of any room; answers it as it will be shown. What a room on air doesn't let people
         say can't be a name either. Raises: chat's Invalid and Blocked, StoreDown."""
         shown = display_name(name)
+        crew: list[str] = []
         for show_id in await self._shows.live_ids():
             terms = (await self._archive.load(show_id, self._clock.now_ms())).terms
             if Terms(terms).hit(shown):
                 raise Blocked("term")
+            names: Any = await self._redis.hvals(chat_keys.crew(show_id))
+            crew += [other.decode() for other in names]
         if has_link(shown):
             raise Blocked("link")
+        if imitates(shown, crew):
+            raise Blocked("name")
         await self._sessions.rename(session_id, shown)
         return shown
 

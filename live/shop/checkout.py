@@ -351,6 +351,8 @@ class Checkout:
         decided = await self._db.write(lambda c: order_rows.decide_refund(c, payment, charge, reason, now))
         if not decided:
             return await self._after_another(payment)
+        if not charge.captured_minor:  # a free order: nothing to give back, and providers refuse to give back nothing
+            return await self._refunded(payment, charge)
         refunded = await self._provider.refund(
             charge.ref, charge.captured_minor, idempotency_key=f"refund:{payment.payment_id}"
         )

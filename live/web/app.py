@@ -78,7 +78,7 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
             media_ms=s.desk.media_ms,
             coalesce=coalesce,
         )
-        attend(hub, s.desk, s.play)
+        attend(hub, s.desk, s.play, s.throttle)
         app.state.services, app.state.hub = s, hub
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
         app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))

@@ -35,7 +35,7 @@ def axe() -> Iterator[str]:
         command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", folder, AXE]
         run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=180)
         if run.returncode != 0:
-            pytest.skip(f"npm could not fetch {AXE}: {run.stderr.strip()[-300:]}")
+            pytest.fail(f"npm could not fetch {AXE}: {run.stderr.strip()[-300:]}")
         yield (Path(folder) / "node_modules/axe-core/axe.min.js").read_text()
 
 

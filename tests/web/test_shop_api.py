@@ -224,5 +224,8 @@ async def test_a_name_is_cleaned_and_kept(web: Web):
     assert (await viewer.send("POST", "/api/name", {"name": "  Ve​ra  "})).json() == {"name": "Vera"}
     blank = await viewer.send("POST", "/api/name", {"name": " ​ "})
     assert (blank.status_code, blank.json()["facts"]["field"]) == (422, "name")
+    office = await viewer.send("POST", "/api/name", {"name": "Moderator"})
+    assert (office.status_code, office.json()["code"]) == (422, "blocked")
+    assert (await viewer.send("POST", "/api/name", {"name": "Modesty"})).status_code == 200, "it only looks like one"
     link = await viewer.send("POST", "/api/name", {"name": "buy at evil.com"})
     assert (link.status_code, link.json()["code"]) == (422, "blocked")

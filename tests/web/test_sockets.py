@@ -8,6 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chat.client import RoomClient
+from live.desk import intents
 from live.web import gate
 
 
@@ -121,6 +122,18 @@ async def test_a_hold_lowers_everyones_stock_and_fills_every_tab_of_the_buyer(si
         assert again.body["cart"]["lines"][0]["qty"] == 2
         assert (await tab.post("cart.remove", {"sku": "L1-S"})).body["cart"]["lines"] == []
         assert not [e for e in seen.envelopes if e["kind"] == "cart.changed"]
+
+
+async def test_who_takes_and_gives_back_without_end_is_told_to_wait_on_every_tab(site, monkeypatch):
+    monkeypatch.setattr(intents, "CART_ACTS", 3)
+    await site.house.go_live(1)
+    viewer, neighbour = await site.viewer(), await site.viewer()
+    async with site.room(viewer) as one, site.room(viewer) as tab, site.room(neighbour) as other:
+        for kind in ("cart.add", "cart.remove", "cart.add"):
+            assert (await one.post(kind, {"sku": "L1-S"})).ok
+        told = await tab.post("cart.remove", {"sku": "L1-S"})
+        assert (told.code, told.facts["retry_after_s"] > 0) == ("throttled", True)
+        assert (await other.post("cart.add", {"sku": "L1-S"})).ok
 
 
 async def test_sign_out_closes_the_live_sockets_of_that_browser_and_of_no_other(site):

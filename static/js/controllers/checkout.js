@@ -52,6 +52,12 @@ export class Checkout {
       if (frame && event.source === frame.contentWindow && event.origin === location.origin && event.data?.kind === "frontrow.payment") this.heard(String(event.data.outcome));
     });
     tools.store.subscribe((state, before) => {
+      // Nobody fills in a form for a bag that ran out: back to it, where each piece can be held again.
+      if (tools.sheet.view === "checkout" && !this.placing && before.live.cart.lines.some((line) => line.state === "held") && !state.live.cart.lines.some((line) => line.state !== "lapsed")) {
+        tools.sheet.open("bag");
+        byId("bag-note").dataset.tone = "wrong";
+        say(byId("bag-note"), refused({ code: "hold_lapsed", facts: {} }));
+      }
       if (state.orders !== before.orders && this.pending && state.orders[this.pending.token]) this.settled(state.orders[this.pending.token]);
     });
   }

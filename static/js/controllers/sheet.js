@@ -16,6 +16,7 @@ export class Sheet {
     this.opener = null;
     /** @type {Set<(view: View|null) => void>} */
     this.listeners = new Set();
+    this.leaving = false; // we went back ourselves and wait to be told
     this.dialog.addEventListener("click", (event) => {
       if (/** @type {Element} */ (event.target).closest('[data-act="close"]')) this.close();
     });
@@ -25,11 +26,25 @@ export class Sheet {
         this.close();
       }
     });
+    // Back closes the sheet, as on a phone it should; the show is left by the next one.
+    addEventListener("popstate", () => {
+      if (!this.leaving) return this.shut();
+      this.leaving = false;
+      if (this.view) this.enter();
+    });
+  }
+
+  /** An entry of the history for the open sheet, unless a reload left one. */
+  enter() {
+    if (!history.state?.sheet) history.pushState({ sheet: true }, "");
   }
 
   /** @param {View} view */
   open(view) {
-    if (!this.view) this.opener = /** @type {HTMLElement|null} */ (document.activeElement);
+    if (!this.view) {
+      this.opener = /** @type {HTMLElement|null} */ (document.activeElement);
+      this.enter();
+    }
     this.view = view;
     for (const section of this.dialog.querySelectorAll("[data-view]")) /** @type {HTMLElement} */ (section).hidden = /** @type {HTMLElement} */ (section).dataset.view !== view;
     say(this.title, TITLES[view]);
@@ -40,6 +55,15 @@ export class Sheet {
   }
 
   close() {
+    if (!this.view) return;
+    this.shut();
+    if (!history.state?.sheet || this.leaving) return;
+    this.leaving = true;
+    history.back();
+  }
+
+  /** Close without touching the history. */
+  shut() {
     if (!this.view) return;
     this.view = null;
     this.dialog.close();

@@ -63,7 +63,7 @@ export function refused(refusal) {
     case "silenced": return silenced(/** @type {any} */ (facts), Date.now());
     case "slow_mode": return `The room is in slow mode. Again in ${wait} s.`;
     case "throttled": return wait ? `A little slower, please. Again in ${wait} s.` : "A little slower, please.";
-    case "blocked": return facts.why === "link" ? "Links stay out of this room." : facts.why === "repeat" ? "You said that already." : "The room does not take that word.";
+    case "blocked": return facts.why === "name" ? "That name is too close to one of the house's own. Choose another." : facts.why === "link" ? "Links stay out of this room." : facts.why === "repeat" ? "You said that already." : "The room does not take that word.";
     case "forbidden": return "You do not have the role for that.";
     case "sign_in_needed": return "Sign in to go on.";
     case "not_found": return "That is not there any more.";
@@ -107,7 +107,7 @@ export function outcome(outcome) {
     case "abandoned": return { title: "Not paid yet", words: "You left the payment page. Nothing was taken and your pieces stay set aside a little longer." };
     case "timeout": return { title: "Still waiting for your bank", words: "The payment may have gone through. Do not pay twice: we keep asking, and this page will say." };
     case "refunded": return { title: "Paid too late, and paid back", words: "The hold had run out and the piece was gone. The whole amount goes back to your card." };
-    case "cancelled": return { title: "Payment cancelled", words: "Nothing was taken. Your bag is as it was." };
+    case "cancelled": return { title: "This payment was closed", words: "Nothing was taken by it. If you went on in another window, your order is there; if not, your bag is as it was." };
     default: return { title: "The card was declined", words: "Your bank said no. Nothing was taken. Try again or use another card." };
   }
 }

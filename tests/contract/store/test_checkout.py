@@ -168,6 +168,20 @@ async def test_a_late_payment_for_a_piece_that_went_to_another_is_refunded_once(
     assert await world.wrong() == []
 
 
+async def test_a_free_order_that_came_too_late_ends_with_nothing_to_give_back(world: World) -> None:
+    await world.stock_a_show({"GIFT": 1}, price_minor=0)
+    await world.add("per_ada", "GIFT")
+    placed = await world.place("per_ada")
+    await _lapse_all(world)
+    assert (await world.buy("per_bea", "GIFT")).status == "paid"
+    await world.provider.choose(placed.payment_ref, "success")
+    settled = await world.checkout.settle(placed.payment_ref)
+    assert settled is not None
+    assert settled.status == "refunded"
+    assert await world.sold("GIFT") == 1
+    assert await world.wrong() == []
+
+
 async def test_a_crash_between_the_refunds_decision_and_the_refund_is_finished_by_the_worker(world: World) -> None:
     clock = world.clock
     assert isinstance(clock, SetClock)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from pathlib import Path
 
-import pytest
 from room_process import until
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +72,6 @@ wire.send("no.such").catch((error) => say({ refused: error.code }));
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 async def test_the_browsers_wire_welcomes_answers_resumes_notices_silence_and_stops(web, house, tmp_path) -> None:
     import json
 
