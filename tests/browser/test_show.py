@@ -132,6 +132,11 @@ async def test_each_way_a_payment_can_end_is_said_and_nothing_is_lost(browser: B
         viewer = await viewer_page(browser, house)
         await hold(viewer, "L1-S")
         await viewer.get_by_test_id("bag-button").click()
+        await expect(viewer.get_by_test_id("bag-line")).to_be_visible()
+        await viewer.go_back()
+        await expect(viewer.get_by_test_id("bag-line")).to_be_hidden()
+        assert viewer.url == house.page, "Back closed the bag, not the show"
+        await viewer.get_by_test_id("bag-button").click()
 
         await pay(viewer, "decline")
         await expect(viewer.get_by_test_id("pay-retry")).to_be_visible()
