@@ -143,7 +143,7 @@ async def measure(server: Server, load: str, sockets: int, seconds: float, room:
     clients = await connect(server, sockets, tally, hello=room is not None)
     if room is not None:
         async with asyncio.timeout(120):
-            while await room.viewers("bench") < sockets:  # noqa: ASYNC110 - the store counts them
+            while await room.history.viewers("bench") < sockets:  # noqa: ASYNC110 - the store counts them
                 await asyncio.sleep(0.05)
     kib = (server.rss_kib() - before_kib) / sockets
 
