@@ -351,12 +351,10 @@ class Checkout:
         decided = await self._db.write(lambda c: order_rows.decide_refund(c, payment, charge, reason, now))
         if not decided:
             return await self._after_another(payment)
-        if not charge.captured_minor:  # a free order: nothing to give back, and providers refuse to give back nothing
-            return await self._refunded(payment, charge)
-        refunded = await self._provider.refund(
-            charge.ref, charge.captured_minor, idempotency_key=f"refund:{payment.payment_id}"
-        )
-        return await self._refunded(payment, refunded)
+        if charge.captured_minor:  # of a free order there is nothing to give back
+            key = f"refund:{payment.payment_id}"
+            charge = await self._provider.refund(charge.ref, charge.captured_minor, idempotency_key=key)
+        return await self._refunded(payment, charge)
 
     async def _refunded(self, payment: PaymentRow, charge: Charge) -> Settled:
         now = self._clock.now_ms()
