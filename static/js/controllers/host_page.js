@@ -113,7 +113,7 @@ function runsheet(state) {
     fill(item, "was", money(was));
     field(item, "was").hidden = !was;
     reconcile(field(item, "stock"), sizesLeft(row, live.stock), (one) => one.sku, () => document.createElement("span"), (span, one) => {
-      say(span, `${one.label} ${one.left}`);
+      say(span, `${one.label} · ${one.left}`);
       flag(span, "gone", one.left < 1);
     });
     fill(item, "state", row.look === live.pinned ? "Up now" : row.state === "dropped" ? "Out" : row.state === "withdrawn" ? "Withdrawn" : row.look === coming?.look ? "Next" : "");
