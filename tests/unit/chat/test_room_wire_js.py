@@ -12,6 +12,9 @@ SCRIPT = """
 import { Wire } from "%(module)s";
 // node's own WebSocket can't send an Origin or a cookie, so this one speaks the few frames that are needed.
 import net from "node:net";
+import { webcrypto } from "node:crypto";
+
+globalThis.crypto ??= webcrypto; // Debian's node 18 has it only there
 class Socket {
   constructor(address) {
     const url = new URL(address);
