@@ -28,7 +28,6 @@ from live.clock import Clock
 from live.desk.archive import SqlArchive
 from live.desk.play import PlayDesk
 from live.desk.programme import Programme, Programmes
-from live.desk.relays import Relays
 from live.errors import Error, HoldLapsed, Overloaded, PriceChanged
 from live.events import (
     Card,
@@ -49,6 +48,7 @@ from live.events import (
     Tally,
     TallyChanged,
 )
+from live.media.relays import Relays
 from live.shop.adjust import Adjusted, Adjustments
 from live.shop.cart import Carts
 from live.shop.checkout import Checkout, Placed, Settled

@@ -23,7 +23,7 @@ from live.desk.control import Desk
 from live.desk.people import People
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
-from live.desk.relays import Relays
+from live.media.relays import Relays
 from live.play.service import PlayService
 from live.settings import Settings
 from live.shop.adjust import Adjustments
@@ -109,7 +109,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         checkout = Checkout(db, gate, carts, provider, clock, settings)
         orders = Orders(db, settings.key)
         programmes = Programmes(redis, shows, runsheets, catalogue)
-        relays = Relays(redis, settings)
+        relays = Relays(redis, settings.key)
         stack.push_async_callback(relays.close)
         archive = SqlArchive(db, sessions)
         play = PlayDesk(bus, PlayService(redis, clock))

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from live.errors import Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
+from live.media.relays import RelayGone, Relays
 from live.web import errors
-from live.web.relays import RelayGone, Relays
 
 if TYPE_CHECKING:
     from live.desk.wiring import Services
@@ -223,5 +223,4 @@ async def _order(request: Request, relay_id: str, show: Show, method: str, path:
 
 
 def _relays(request: Request) -> Relays:
-    services = _services(request)
-    return Relays(services.redis, services.settings.key)
+    return _services(request).relays

@@ -26,6 +26,7 @@ from starlette.routing import Mount, Route, Router
 
 from live.accounts.sessions import NOBODY
 from live.errors import NotFound
+from live.media.relays import Relays
 from live.relay.server import RelayProcess, _Uvicorn
 from live.settings import Settings
 from live.store.embedded import embedded_store
@@ -115,7 +116,9 @@ class Stage:
                 Route("/js/{name}", script),
             ]
         )
-        app.state.services = SimpleNamespace(shows=self.shows, redis=self.redis, settings=self.settings)
+        app.state.services = SimpleNamespace(
+            shows=self.shows, redis=self.redis, settings=self.settings, relays=Relays(self.redis, self.settings.key)
+        )
         return app
 
     async def publish(self, offer: str, key: str = KEY, slug: str = "one") -> httpx.Response:

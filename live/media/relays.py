@@ -1,4 +1,4 @@
-"""The relays as web sees them: which one takes a show, an order to one of them, and a dead one forgotten.
+"""The relays as the others see them: which one takes a show, orders to one or to all, and a dead one forgotten.
 
 A relay's entry in Redis lives 10 s longer than a relay that was killed. Whoever finds its control address refused
 takes the entry away at once, so that the next viewer is not sent there (docs/decisions/0023).
@@ -6,6 +6,7 @@ takes the entry away at once, so that the next viewer is not sent there (docs/de
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -22,6 +23,7 @@ from live.store.redis import load_script
 log = structlog.get_logger(__name__)
 
 ANSWERS_WITHIN_S = 5.0
+TELLS_WITHIN_S = 3.0
 _ID = re.compile(r"relay_[0-9A-Za-z]+")
 
 
@@ -36,6 +38,7 @@ class Relays:
         self._redis = redis
         self._token = sign(key, "relay-control", "v1")
         self._give_up = load_script(redis, "give_up")
+        self._client: httpx.AsyncClient | None = None  # for what all relays are told
 
     async def of_show(self, show: str) -> str | None:
         """The relay that has the show's publisher, or had her less than 10 s ago."""
@@ -84,6 +87,50 @@ class Relays:
         if not answer.is_success:
             raise _refusal(answer)
         return answer
+
+    # ---- what all are told ---------------------------------------------------------------------
+
+    async def addresses(self) -> list[str]:
+        """Control addresses (`http://127.0.0.1:41234`) of the relays that beat."""
+        members: Any = await self._redis.smembers(keys.RELAYS)
+        found: list[Any] = [
+            await self._redis.hget(keys.relay(relay_id), "control")
+            for relay_id in sorted(_text(member) for member in members)
+        ]
+        return [_text(address) for address in found if address]
+
+    async def drop_publisher(self, show: str) -> None:
+        """The key that the publisher came with is void: cut it."""
+        await self._tell_all(f"/shows/{show}/drop-publisher")
+
+    async def end(self, show: str) -> None:
+        """The show is over: publisher and viewers are let go."""
+        await self._tell_all(f"/shows/{show}/end")
+
+    async def stats(self) -> list[object]:
+        """What each relay says of itself; one that doesn't answer is left out."""
+        answers = await asyncio.gather(*(self._tell("GET", address, "/stats") for address in await self.addresses()))
+        return [answer for answer in answers if answer is not None]
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    async def _tell_all(self, path: str) -> None:
+        # Fails open: a relay that doesn't hear it is gone or about to be, and the show's state stands in SQL.
+        await asyncio.gather(*(self._tell("POST", address, path) for address in await self.addresses()))
+
+    async def _tell(self, method: str, address: str, path: str) -> object | None:
+        if self._client is None:
+            headers = {"Authorization": f"Bearer {self._token}"}
+            self._client = httpx.AsyncClient(timeout=TELLS_WITHIN_S, headers=headers, trust_env=False)
+        try:
+            answer = await self._client.request(method, f"{address}{path}")
+            answer.raise_for_status()
+            return answer.json() if answer.content else {}
+        except (httpx.HTTPError, ValueError) as error:
+            log.warning("relay.silent", path=path, error=type(error).__name__)
+            return None
 
     async def _forget(self, relay_id: str, show: str) -> None:
         """Ids are never used twice, so the entry can't be another's; the show may have been taken by another."""
