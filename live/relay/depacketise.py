@@ -2,6 +2,7 @@
 
 Packets go through a `Reorder` first, which puts them in order and says where one is missing for good; the
 frame makers then hand out only frames that a decoder can show: after a loss nothing until the next key frame.
+VP9's and AV1's are in vp9.py and av1.py.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import struct
 from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["video", "audio"]
-VideoCodec = Literal["h264", "vp8"]
+VideoCodec = Literal["h264", "vp8", "vp9", "av1"]
 
 VIDEO_HZ = 90_000
 AUDIO_HZ = 48_000
@@ -41,8 +42,9 @@ class Rtp(NamedTuple):
 
 class Frame(NamedTuple):
     """A whole access unit. `ts` is the unwrapped RTP timestamp in ticks of the kind's clock. `format` is what the
-    decoder must be set up with (H.264: Annex B parameter sets; VP8: width and height; Opus: nothing); it is only
-    set on key frames. `ticks` is the duration where the payload states it (Opus), else 0."""
+    decoder must be set up with (H.264: Annex B parameter sets; VP8: width and height; VP9: those, profile and bit
+    depth; AV1: the sequence header; Opus: nothing); it is only set on key frames. `ticks` is the duration where the
+    payload states it (Opus), else 0."""
 
     ts: int
     payload: bytes

@@ -1,7 +1,8 @@
 """A recording's file: packets as they were encoded, in fragments that are on disk within a second.
 
-H.264 goes into fragmented MP4, VP8 into WebM (FFmpeg's MP4 muxer takes no VP8, and browsers expect WebM for it); both
-may be cut off anywhere after their header and still play up to there. Blocking: only for the recorder's thread.
+H.264 and AV1 go into fragmented MP4, VP8 and VP9 into WebM: FFmpeg's MP4 muxer takes no VP8, and WebM lets a size
+change on the way, which VP9 does by itself. Both may be cut off anywhere after their header and still play up to
+there. Blocking: only for the recorder's thread.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ _WEBM = {
     "flush_packets": "1",
     "max_interleave_delta": str(INTERLEAVE_MS * 1000),
 }
+_FOURCC = {"vp8": b"VP80", "vp9": b"VP90", "av1": b"AV01"}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -49,7 +51,7 @@ class DiskFull(Exception):
 
 
 def suffix(video: VideoCodec | None) -> str:
-    return ".webm" if video == "vp8" else ".mp4"
+    return ".webm" if video in ("vp8", "vp9") else ".mp4"
 
 
 class Unreadable(Exception):
@@ -68,8 +70,8 @@ class FragmentFile:
             self._container = av.open(
                 self._sink,
                 "w",
-                format="webm" if video == "vp8" else "mp4",
-                container_options=_WEBM if video == "vp8" else _MP4,
+                format=suffix(video)[1:],
+                container_options=_WEBM if suffix(video) == ".webm" else _MP4,
             )
             self._streams: dict[Kind, Stream] = {}
             if video is not None:
@@ -211,8 +213,11 @@ def _probed(video: VideoCodec, first: Frame) -> Stream:
     if video == "h264":
         whole, form = first.payload, "h264"
     else:
-        width, height = struct.unpack("<HH", first.format)
-        header = struct.pack("<4sHH4sHHIIII", b"DKIF", 0, 32, b"VP80", width & 0x3FFF, height & 0x3FFF, 90_000, 1, 1, 0)
+        # AV1's size is read from its own header; the other two need it said.
+        width, height = struct.unpack_from("<HH", first.format) if video != "av1" else (0, 0)
+        if video == "vp8":
+            width, height = width & 0x3FFF, height & 0x3FFF  # its two highest bits ask for scaling
+        header = struct.pack("<4sHH4sHHIIII", b"DKIF", 0, 32, _FOURCC[video], width, height, 90_000, 1, 1, 0)
         whole, form = header + struct.pack("<IQ", len(first.payload), 0) + first.payload, "ivf"
     try:
         stream = av.open(io.BytesIO(whole), "r", format=form).streams.video[0]

@@ -26,16 +26,15 @@ from live.relay.depacketise import (
     RATE,
     Frame,
     Frames,
-    H264Frames,
     Kind,
     OpusFrames,
     Reorder,
     Rtp,
     VideoCodec,
-    VP8Frames,
     parse,
 )
 from live.relay.fragments import DiskFull, FragmentFile, Reel, Unreadable, suffix
+from live.relay.frames import video_frames
 from live.relay.lipsync import Lips
 
 log = structlog.get_logger(__name__)
@@ -297,10 +296,8 @@ class _Writer:
         self._plan = plan
         self._lips.new_source()
         self._frames = {}
-        if source.video == "h264":
-            self._frames["video"] = H264Frames(list(source.parameter_sets))
-        elif source.video == "vp8":
-            self._frames["video"] = VP8Frames()
+        if source.video is not None:
+            self._frames["video"] = video_frames(source.video, source.parameter_sets)
         if source.audio:
             self._frames["audio"] = OpusFrames()
 
@@ -346,8 +343,8 @@ class _Writer:
             return False
         if self._file is None:
             return True
-        if self._plan[0] == "h264" and frame.format != self._file.format:
-            # MP4 states the parameter sets once, in front. VP8 and WebM take a new size in the stream.
+        if suffix(self._plan[0]) == ".mp4" and frame.format != self._file.format:
+            # MP4 states the parameter sets once, in front. VP8, VP9 and WebM take a new size in the stream.
             return True
         ahead_ms = self._lips.place_ms(kind, frame.ts) - self._file.end_ms[kind]
         return not -1000 < ahead_ms < LEAP_MS

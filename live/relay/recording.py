@@ -17,7 +17,7 @@ from live.relay.show import RelayedShow
 
 log = structlog.get_logger(__name__)
 
-_CODECS: dict[str, VideoCodec] = {"H264": "h264", "VP8": "vp8"}
+_CODECS: dict[str, VideoCodec] = {"H264": "h264", "VP8": "vp8", "VP9": "vp9", "AV1": "av1"}
 _TOLD = {"RecordingStarted": "info", "RecordingFinished": "info"}
 
 

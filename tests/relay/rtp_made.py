@@ -5,6 +5,7 @@ Picture and sound carry a mark at each whole second: a white flash of three fram
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,7 +29,7 @@ class Sent:
 
 def pictures(codec: str, seconds: float, *, size: tuple[int, int] = (320, 240), gop: int = 30) -> list[bytes]:
     """Encoded frames, 30 a second; H.264 as Annex B."""
-    names = {"h264": "libx264", "vp8": "libvpx"}
+    names = {"h264": "libx264", "vp8": "libvpx", "vp9": "libvpx-vp9", "av1": "libsvtav1"}
     encoder = av.CodecContext.create(names[codec], "w")
     encoder.width, encoder.height = size
     encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", Fraction(1, FPS), Fraction(FPS)
@@ -37,6 +38,9 @@ def pictures(codec: str, seconds: float, *, size: tuple[int, int] = (320, 240), 
         encoder.options = {
             "profile": "baseline", "tune": "zerolatency", "preset": "ultrafast", "g": str(gop), "sc_threshold": "0"
         }  # fmt: skip
+    elif codec == "av1":
+        os.environ["SVT_LOG"] = "0"
+        encoder.options = {"preset": "11", "g": str(gop), "svtav1-params": "pred-struct=1:rc=2:lookahead=0:lp=1"}
     else:
         encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "g": str(gop)}
     noise = np.random.default_rng(1).integers(16, 60, (size[1] * 3 // 2, size[0]), dtype=np.uint8)
@@ -49,6 +53,7 @@ def pictures(codec: str, seconds: float, *, size: tuple[int, int] = (320, 240), 
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = number
         out += [bytes(packet) for packet in encoder.encode(frame)]
+    out += [bytes(packet) for packet in encoder.encode(None)]
     assert len(out) == round(seconds * FPS)  # no lag, no dropped frames: number n is frame n
     return out
 
@@ -104,12 +109,90 @@ def vp8_payloads(frame: bytes, number: int) -> list[bytes]:
     return out
 
 
+def vp9_payloads(frame: bytes, number: int, *, key: bool, flexible: bool = False) -> list[bytes]:
+    """RFC 9628 as browsers send it: a 15 bit picture id, layer indices, and the scalability structure with a key."""
+    parts = [frame[start : start + MTU] for start in range(0, len(frame), MTU)]
+    out = []
+    for index, part in enumerate(parts):
+        structure = key and index == 0
+        flags = 0x80 | 0x20 | (0 if key else 0x40) | (0x10 if flexible else 0) | (0x02 if structure else 0)
+        flags |= (0x08 if index == 0 else 0) | (0x04 if index == len(parts) - 1 else 0)
+        head = bytes([flags, 0x80 | number >> 8 & 0x7F, number & 255, 0])
+        if not flexible:
+            head += bytes([number & 255])
+        elif not key:
+            head += bytes([1 << 1 | 1, 2 << 1])  # two references
+        if structure:
+            head += bytes([0x18]) + struct.pack("!HH", 320, 240) + bytes([1, 1 << 2, 1])
+        out.append(head + part)
+    return out
+
+
+def av1_obus(unit: bytes) -> list[bytes]:
+    """The OBUs of a temporal unit as RTP wants them: without their sizes, and without temporal delimiters."""
+    out, at = [], 0
+    while at < len(unit):
+        head = 2 if unit[at] & 4 else 1
+        assert unit[at] & 2, "the encoder states sizes"
+        size, shift, body = 0, 0, at + head
+        while True:
+            size |= (unit[body] & 0x7F) << shift
+            shift, body = shift + 7, body + 1
+            if not unit[body - 1] & 0x80:
+                break
+        if unit[at] >> 3 & 15 != 2:
+            out.append(bytes([unit[at] & 0xFD]) + unit[at + 1 : at + head] + unit[body : body + size])
+        at = body + size
+    return out
+
+
+def av1_payloads(unit: bytes, *, key: bool, counted: bool = True, mtu: int = MTU) -> list[bytes]:
+    """AV1's RTP format: small OBUs together, big ones in fragments. `counted`: W says how many elements there are."""
+
+    def leb(value: int) -> bytes:
+        low, rest = value & 0x7F, value >> 7
+        return bytes([low | 0x80]) + leb(rest) if rest else bytes([low])
+
+    packets: list[tuple[list[bytes], bool, bool]] = [([], False, False)]  # elements, Z, Y
+    for obu in av1_obus(unit):
+        rest = obu
+        while rest:
+            elements, continued, _ = packets[-1]
+            room = mtu - 1 - sum(len(element) + 2 for element in elements)
+            if room < 16 or len(elements) == 3:
+                packets.append(([], rest is not obu, False))
+                continue
+            elements.append(rest[: room - 2])
+            rest = rest[room - 2 :]
+            packets[-1] = (elements, continued, bool(rest))
+            if rest:
+                packets.append(([], True, False))
+    out = []
+    for number, (elements, continued, goes_on) in enumerate(packets):
+        head = (0x80 if continued else 0) | (0x40 if goes_on else 0) | (0x08 if key and number == 0 else 0)
+        body = b"".join(leb(len(element)) + element for element in elements[:-1])
+        body += (b"" if counted else leb(len(elements[-1]))) + elements[-1]
+        out.append(bytes([head | (len(elements) << 4 if counted else 0)]) + body)
+    return out
+
+
 @dataclass
 class Numbering:
     """Where seq and ts of a kind begin: by default just before both wrap."""
 
     seq: int = 65_500
     ts: int = 0xFFFFFFFF - 45_000
+
+
+def payloads_of(codec: str, frame: bytes, number: int) -> list[bytes]:
+    """A frame of `pictures`, in pieces that fit a packet."""
+    if codec == "h264":
+        return h264_payloads(frame)
+    if codec == "vp8":
+        return vp8_payloads(frame, number)
+    if codec == "vp9":
+        return vp9_payloads(frame, number, key=not frame[0] & 0x04)
+    return av1_payloads(frame, key=any(obu[0] >> 3 & 15 == 1 for obu in av1_obus(frame)))
 
 
 def video_rtp(
@@ -119,7 +202,7 @@ def video_rtp(
     out = []
     for number, frame in enumerate(frames):
         at_s = start_s + number / FPS
-        payloads = h264_payloads(frame) if codec == "h264" else vp8_payloads(frame, number)
+        payloads = payloads_of(codec, frame, number)
         for index, payload in enumerate(payloads):
             last = index == len(payloads) - 1
             ts = numbering.ts + round(at_s * 90_000 * pace)

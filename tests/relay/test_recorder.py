@@ -46,6 +46,12 @@ def vp8() -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
+def film(h264: list[bytes], vp8: list[bytes]) -> dict[str, list[bytes]]:
+    """Five seconds in every codec that is recorded."""
+    return {"h264": h264, "vp8": vp8, "vp9": pictures("vp9", 5.0), "av1": pictures("av1", 5.0)}
+
+
+@pytest.fixture(scope="module")
 def opus() -> list[bytes]:
     return sounds(5.0)
 
@@ -119,12 +125,15 @@ def video_and_sound(codec: str, frames: list[bytes], packets: list[bytes], start
     )
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [("h264", ".mp4"), ("vp8", ".webm")])
+SUFFIXES = [("h264", ".mp4"), ("vp8", ".webm"), ("vp9", ".webm"), ("av1", ".mp4")]
+
+
+@pytest.mark.parametrize(("codec", "suffix"), SUFFIXES)
 def test_every_frame_is_in_the_file_and_lips_are_in_step(
-    codec: str, suffix: str, make: Callable[..., Made], h264: list[bytes], vp8: list[bytes], opus: list[bytes]
+    codec: str, suffix: str, make: Callable[..., Made], film: dict[str, list[bytes]], opus: list[bytes]
 ) -> None:
     made = make(codec)
-    made.feed(video_and_sound(codec, h264 if codec == "h264" else vp8, opus), media_ms=9_000)
+    made.feed(video_and_sound(codec, film[codec], opus), media_ms=9_000)
     made.recorder.close()
 
     (path,) = made.files()
@@ -179,11 +188,10 @@ def test_sound_alone_is_recorded(make: Callable[..., Made], opus: list[bytes]) -
 
 @pytest.mark.parametrize("codec", ["h264", "vp8"])
 def test_sound_that_begins_later_is_where_it_belongs(
-    codec: str, make: Callable[..., Made], h264: list[bytes], vp8: list[bytes], opus: list[bytes]
+    codec: str, make: Callable[..., Made], film: dict[str, list[bytes]], opus: list[bytes]
 ) -> None:
     made = make(codec)
-    frames = h264 if codec == "h264" else vp8
-    made.feed([sent for sent in video_and_sound(codec, frames, opus) if sent.kind == "video" or sent.at_s >= 1.5])
+    made.feed([sent for sent in video_and_sound(codec, film[codec], opus) if sent.kind == "video" or sent.at_s >= 1.5])
     made.recorder.close()
     played = play(made.files()[0])
     assert played.audio_s[0] == 0, "a lead-in of silence"
@@ -201,12 +209,12 @@ def test_a_picture_without_sound_is_on_disk_within_two_seconds(make: Callable[..
     assert play(copy, torn=True).video_s[-1] >= 5.0 - 2.0
 
 
-@pytest.mark.parametrize("codec", ["h264", "vp8"])
+@pytest.mark.parametrize("codec", ["h264", "vp8", "vp9", "av1"])
 def test_a_file_cut_off_anywhere_plays_up_to_there(
-    codec: str, make: Callable[..., Made], h264: list[bytes], vp8: list[bytes], opus: list[bytes]
+    codec: str, make: Callable[..., Made], film: dict[str, list[bytes]], opus: list[bytes]
 ) -> None:
     made = make(codec)
-    made.feed(video_and_sound(codec, h264 if codec == "h264" else vp8, opus))
+    made.feed(video_and_sound(codec, film[codec], opus))
     made.recorder.close()
     (path,) = made.files()
     whole = path.read_bytes()
