@@ -43,6 +43,8 @@ class Settings(BaseSettings):
     relay_capacity: int = Field(1000, ge=1, description="Viewers one relay process admits.")
     relay_kernel: bool = Field(True, description="Send by a C routine, compiled at the first start if `cc` is there.")
     publish_max_kbps: int = Field(4000, ge=100, description="Ceiling told to a publisher (REMB), kbit/s.")
+    turn_urls: str = Field("", description="TURN and STUN servers viewers are told, by comma (RFC 7065 addresses).")
+    turn_secret: str = Field("", description="Secret shared with them (coturn's `static-auth-secret`).")
     record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
 
     # the shop

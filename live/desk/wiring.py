@@ -23,6 +23,8 @@ from live.desk.control import Desk
 from live.desk.people import People
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
+from live.media.embedded import EmbeddedEngine
+from live.media.port import MediaEngine
 from live.media.relays import Relays
 from live.play.service import PlayService
 from live.settings import Settings
@@ -62,6 +64,9 @@ class Services:
     runsheets: Runsheets
     timeline: Timeline
     media: Media
+    # the picture's carriers
+    relays: Relays
+    engine: MediaEngine
     # shop
     catalogue: Catalogue
     gate: StockGate
@@ -72,7 +77,6 @@ class Services:
     orders: Orders
     # desk
     programmes: Programmes
-    relays: Relays
     archive: SqlArchive
     desk: Desk
     play: PlayDesk
@@ -128,6 +132,8 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             runsheets=runsheets,
             timeline=Timeline(db),
             media=media,
+            relays=relays,
+            engine=EmbeddedEngine(settings, clock),
             catalogue=catalogue,
             gate=gate,
             carts=carts,
@@ -136,7 +142,6 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             checkout=checkout,
             orders=orders,
             programmes=programmes,
-            relays=relays,
             archive=archive,
             desk=Desk(
                 redis=redis,

@@ -6,7 +6,7 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, pages, studio, whip
+from live.web import api, health, pages, picture, studio, whip
 from live.web.doors import SDP_MAX, Door
 from live.web.doors import door as _door
 
@@ -43,6 +43,7 @@ DOORS: tuple[Door, ...] = (
     # the payment provider
     _door("POST /api/payments/sandbox/events", api.sandbox_event, "anyone", "signed", "api", a_minute=6000),
     # the picture
+    _door("GET /api/shows/{slug}/picture", picture.picture, "anyone", "read", "api"),
     _door("GET,POST,OPTIONS /whip/{slug}", whip.publish, "anyone", "bearer", "media", body_max=SDP_MAX),
     _door(
         "PATCH,DELETE,OPTIONS /whip/{slug}/{session}",
