@@ -10,63 +10,18 @@ from collections.abc import Callable
 
 from live.relay import rtcp
 from live.relay.codecs import starts_key_frame
-from live.relay.reception import Gaps, Reception
 from live.relay.rtp import Header, parse
 from live.relay.sdp import Format, Incoming, Kind
+from live.relay.source import Forward, Layer, Lower, Throttle, unheard
 
 REPORT_EVERY_MS = 1000
 REMB_EVERY_MS = 500
-KEY_EVERY_MS = 700  # N joins must not become N key frames
 _ALIVE_MS = 1500
 _MAX_STREAMS = 16  # a publisher that invents SSRCs gets no more memory than this
 
 
-class Throttle:
-    """At most one a period."""
-
-    def __init__(self, period_ms: int) -> None:
-        self._period_ms = period_ms
-        self._next_ms: int | None = None
-
-    def ready(self, now_ms: int) -> bool:
-        if self._next_ms is not None and now_ms < self._next_ms:
-            return False
-        self._next_ms = now_ms + self._period_ms
-        return True
-
-
-class Layer:
-    """One incoming stream: a sound, a picture, or one size of it."""
-
-    def __init__(self, ssrc: int, kind: Kind, form: Format, now_ms: int, rid: str = "") -> None:
-        self.ssrc = ssrc
-        self.kind = kind
-        self.format = form
-        self.rid = rid
-        self.reception = Reception(ssrc, form.clock_rate)
-        self.gaps = Gaps()
-        self.sender_clock: tuple[float, int] | None = None  # (publisher's NTP in ms, RTP timestamp)
-        self.last_ms = now_ms
-        self.rate_kbps = 0
-        self._octets_before = 0
-        self._rated_ms = now_ms
-        self.key_throttle = Throttle(KEY_EVERY_MS)
-        self.fir_count = 0
-
-    def rate(self, now_ms: int) -> None:
-        """Refresh `rate_kbps`, about once a second."""
-        passed = now_ms - self._rated_ms
-        if passed >= 500:
-            self.rate_kbps = (self.reception.octets - self._octets_before) * 8 // passed
-            self._octets_before, self._rated_ms = self.reception.octets, now_ms
-
-
 class Ingest:
-    """Takes decrypted packets of one publisher.
-
-    `forward(layer, header, key, switched)` is called for each packet of the sound and of the layer that is
-    forwarded; `switched` says that this packet is the first of another source. `send_rtcp(bytes)` goes upstream.
-    """
+    """Takes decrypted packets of one publisher: a `Source`. `send_rtcp(bytes)` goes upstream."""
 
     def __init__(
         self,
@@ -74,14 +29,14 @@ class Ingest:
         *,
         ssrc: int,
         max_kbps: int,
-        forward: Callable[[Layer, Header, bool, bool], None],
         send_rtcp: Callable[[bytes], None],
     ) -> None:
         self._incoming = incoming
         self._ssrc = ssrc
         self._max_bps = max_kbps * 1000
         self._allowed_bps = self._max_bps
-        self._forward = forward
+        self.forward: Forward = unheard
+        self.lower: Lower = unheard
         self._send_rtcp = send_rtcp
         self._reports = Throttle(REPORT_EVERY_MS)
         self._rembs = Throttle(REMB_EVERY_MS)
@@ -94,8 +49,11 @@ class Ingest:
         self.unknown = 0
 
     @property
+    def formats(self) -> dict[Kind, Format]:
+        return dict(self._incoming.formats.values())
+
+    @property
     def has_video(self) -> bool:
-        """Whether a picture was agreed on."""
         return any(kind == "video" for kind, _ in self._incoming.formats.values())
 
     def forwarded(self, kind: Kind) -> Layer | None:
@@ -153,9 +111,9 @@ class Ingest:
             media = [layer.ssrc for layer in self.layers.values()]
             self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.remb(self._ssrc, self._allowed_bps, media))
 
-    def want_key(self, now_ms: int) -> None:
-        """Ask for a key frame of what is forwarded, one in 700 ms at most (RFC 4585 section 6.3.1)."""
-        layer = self._chosen.get("video") or self._best()
+    def want_key(self, now_ms: int, layer: Layer | None = None) -> None:
+        """One in 700 ms and layer at most (RFC 4585 section 6.3.1)."""
+        layer = layer or self._chosen.get("video") or self._best()
         if layer is not None:
             self._ask_key(layer, now_ms)
 
@@ -191,13 +149,15 @@ class Ingest:
         layer.gaps.took(header.seq, now_ms)
         kind = layer.kind
         key = kind == "video" and starts_key_frame(layer.format.codec, header.payload)
+        if kind == "video" and self._rids:
+            self.lower(layer, header, key)
         chosen = self._chosen.get(kind)
         if chosen is layer:
-            self._forward(layer, header, key, False)
+            self.forward(layer, header, key, False)
         elif chosen is None or now_ms - chosen.last_ms > _ALIVE_MS or self._best() is layer:
             if kind == "audio" or key:
                 self._chosen[kind] = layer
-                self._forward(layer, header, key, True)
+                self.forward(layer, header, key, True)
             else:
                 self._ask_key(layer, now_ms)
 

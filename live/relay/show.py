@@ -15,11 +15,12 @@ from typing import Any, Literal, Protocol
 
 from live.relay import rtcp
 from live.relay.fanout import Fanout, Variant
-from live.relay.ingest import Ingest, Layer
+from live.relay.ingest import Ingest
 from live.relay.members import Members
 from live.relay.rtp import Header, Packet, build, build_rtx
 from live.relay.sdp import Format, Incoming, Kind, Outgoing, Stream
 from live.relay.session import Session
+from live.relay.source import Layer, Source, unheard
 from live.relay.track import Track
 from live.relay.udp import UdpPort
 from live.relay.viewer import Outlet, Reports
@@ -39,6 +40,12 @@ class Recorder(Protocol):
 
     def packet(self, show: RelayedShow, kind: Kind, packet: Packet) -> None: ...
     def close(self) -> None: ...
+
+
+class Tap(Protocol):
+    """Hears what leaves, as it leaves: a frame, or a part of a big or slow one; before any viewer's offset."""
+
+    def frame(self, show: RelayedShow, kind: Kind, packets: list[Packet]) -> None: ...
 
 
 class Watching:
@@ -75,7 +82,8 @@ class RelayedShow:
         self.state: State = "waiting"
         self.tracks: dict[Kind, Track] = {}
         self.publisher: Session | None = None
-        self.ingest: Ingest | None = None
+        self.source: Source | None = None
+        self.taps: list[Tap] = []
         self.viewers: dict[str, Watching] = {}
         self.recorder: Recorder | None = None
         self.first_wall_ms = first_ms  # server time of the show's first frame: media time counts from here
@@ -94,7 +102,12 @@ class RelayedShow:
         self._catch_up_timer: asyncio.TimerHandle | None = None
         self._turn = 0
 
-    # ---- the publisher -------------------------------------------------------------------------
+    @property
+    def ingest(self) -> Source | None:
+        """The source, by the name that the recorder knows."""
+        return self.source
+
+    # ---- who feeds it -------------------------------------------------------------------------
 
     def take_over(self, session: Session, incoming: Incoming) -> None:
         """`session` publishes from now on; whoever did before is closed."""
@@ -102,31 +115,38 @@ class RelayedShow:
         if old is not None and old is not session:
             self._ended(old)
         own = next(iter(self.tracks.values())).ssrc if self.tracks else 1
-        self.ingest = Ingest(
-            incoming,
-            ssrc=own,
-            max_kbps=self._max_kbps,
-            forward=self._forward,
-            send_rtcp=session.peer.send_rtcp,
-        )
-        session.peer.on_rtp = self._publisher_rtp
-        session.peer.on_rtcp = self._publisher_rtcp
-        # Until the new one's first key frame there is silence; the tick makes a slate of it when it lasts.
+        ingest = Ingest(incoming, ssrc=own, max_kbps=self._max_kbps, send_rtcp=session.peer.send_rtcp)
+        session.peer.on_rtp = lambda packet: ingest.rtp(packet, self._now_ms())
+        session.peer.on_rtcp = lambda compound: ingest.rtcp(compound, self._now_ms(), self._wall_ms())
+        self.feed(ingest)
+
+    def feed(self, source: Source) -> None:
+        """`source` feeds the show from now on, in the numbering that viewers know; the one before is heard no more.
+
+        Until its first key frame there is silence; the tick makes a slate of it when it lasts.
+        """
+        self._unplug()
+        self.source = source
+        source.forward = self._forward
 
     def publisher_gone(self, session: Session) -> None:
         """The publisher left by its own will or the network's."""
         if self.publisher is session:
-            self.publisher = self.ingest = None
+            self.publisher = None
+            if self.source is not None:
+                self.source_gone(self.source)
+
+    def source_gone(self, source: Source) -> None:
+        """What fed the show has ended: a slate, at once."""
+        if self.source is source:
+            self._unplug()
             self._set_state("slate" if self.state == "live" else self.state)
             self.idle_since_ms = self._now_ms()
 
-    def _publisher_rtp(self, packet: bytes) -> None:
-        if self.ingest is not None:
-            self.ingest.rtp(packet, self._now_ms())
-
-    def _publisher_rtcp(self, compound: bytes) -> None:
-        if self.ingest is not None:
-            self.ingest.rtcp(compound, self._now_ms(), self._wall_ms())
+    def _unplug(self) -> None:
+        old, self.source = self.source, None
+        if old is not None:
+            old.forward = old.lower = unheard
 
     def _forward(self, layer: Layer, header: Header, key: bool, switched: bool) -> None:
         now_ms = self._now_ms()
@@ -142,7 +162,7 @@ class RelayedShow:
         packet = track.take(header, key, now_ms)
         if packet is None:
             return
-        if self.state != "live" and (key or (self.ingest is not None and not self.ingest.has_video)):
+        if self.state != "live" and (key or (self.source is not None and not self.source.has_video)):
             self._set_state("live")
         if self.recorder is not None:
             self.recorder.packet(self, kind, packet)
@@ -198,8 +218,8 @@ class RelayedShow:
             track = self.tracks["video"]
             packets = track.join()
             stale = track.key_ms is None or self._now_ms() - track.key_ms > KEY_FRESH_MS
-            if (packets is None or stale) and self.ingest is not None:
-                self.ingest.want_key(self._now_ms())
+            if (packets is None or stale) and self.source is not None:
+                self.source.want_key(self._now_ms())
             watching.backlog = packets or []
             first = packets[0].seq if packets else track.numbering.last_seq + 1 & 0xFFFF
             if packets and track.ring.get(first) is not packets[0]:
@@ -278,6 +298,8 @@ class RelayedShow:
                 if backlog is not None:
                     backlog.extend(packets)
         self._fanout.frame(packets, self._groups[kind].items())
+        for tap in self.taps:
+            tap.frame(self, kind, packets)
 
     def _catch_up(self) -> None:
         """A piece of each joiner's backlog; paced, so that a GOP does not overrun her line's first router."""
@@ -308,8 +330,8 @@ class RelayedShow:
             middle = rtcp.ntp_of(self._wall_ms()) >> 16 & 0xFFFFFFFF
             for report in said.reports:
                 watching.reports.heard(report, middle)
-        if said.keyframe and self.ingest is not None:
-            self.ingest.want_key(now_ms)
+        if said.keyframe and self.source is not None:
+            self.source.want_key(now_ms)
         for ssrc, seq in said.nacks:
             known = watching.by_ssrc.get(ssrc)
             if known is not None and known[1].takes_nack:
@@ -345,8 +367,8 @@ class RelayedShow:
 
     def stats(self) -> dict[str, Any]:
         """For staff: who is here, and how well it goes."""
-        video = self.ingest.forwarded("video") if self.ingest is not None else None
-        layers = self.ingest.layers.values() if self.ingest is not None else ()
+        video = self.source.forwarded("video") if self.source is not None else None
+        layers = self.source.layers.values() if self.source is not None else ()
         worst = [max(watching.reports.fraction_lost.values(), default=0) for watching in self.viewers.values()]
         return {
             "state": self.state,
@@ -364,8 +386,8 @@ class RelayedShow:
     def tick(self, count: int) -> None:
         """Every 20 ms: losses upstream; every 100 ms: silence, and a tenth of the viewers get their reports."""
         now_ms = self._now_ms()
-        if self.ingest is not None:
-            self.ingest.tick(now_ms)
+        if self.source is not None:
+            self.source.tick(now_ms)
         if count % 5 == 0:
             self._watch_silence(now_ms)
             for watching in self.viewers.values():
@@ -378,15 +400,15 @@ class RelayedShow:
         tracks = self.tracks.values()
         picture = self.tracks.get("video")
         # Sound without picture is silence too, when there should be a picture.
-        shown = picture if picture is not None and (self.ingest is None or self.ingest.has_video) else None
+        shown = picture if picture is not None and (self.source is None or self.source.has_video) else None
         last_ms = shown.last_ms if shown is not None else max((track.last_ms for track in tracks), default=0)
         if now_ms - last_ms > SILENCE_MS:
             self._set_state("slate")
             for track in tracks:
-                if track.kind == "video" and self.ingest is not None:
+                if track.kind == "video" and self.source is not None:
                     # The same publisher may come back in the middle of a GOP: viewers need a key frame first.
                     track.switch(track.format)
-                    self.ingest.want_key(now_ms)
+                    self.source.want_key(now_ms)
 
     def _report_to(self, watching: Watching) -> None:
         """SR for each kind in one compound, so that lips stay in sync (RFC 3550 section 6.4.1)."""
@@ -412,10 +434,10 @@ class RelayedShow:
     def _timestamp_now(self, track: Track, wall_ms: int) -> int | None:
         """The RTP time of a track at this moment: by the publisher's clock when she told it, else by arrival."""
         rate = track.numbering.clock_rate
-        layer = self.ingest.forwarded(track.kind) if self.ingest is not None else None
-        if layer is not None and layer.sender_clock is not None and self.ingest is not None:
+        layer = self.source.forwarded(track.kind) if self.source is not None else None
+        if layer is not None and layer.sender_clock is not None and self.source is not None:
             ntp_ms, timestamp = layer.sender_clock
-            offset = self.ingest.clock_offset_ms or 0.0
+            offset = self.source.clock_offset_ms or 0.0
             return int(timestamp + (wall_ms - offset - ntp_ms) * rate / 1000 + track.numbering.timestamp_offset)
         if not track.packets:
             return None

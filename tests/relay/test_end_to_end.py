@@ -210,7 +210,7 @@ async def test_a_second_publisher_with_the_key_takes_over(running: Stage) -> Non
     await second.on(running)
     await asyncio.wait_for(first.caller.closed.wait(), 10)
     second.frame(key=True)
-    await until(lambda: running.show.ingest.layers)
+    await until(lambda: running.show.source.layers)
     offer = Camera().caller
     refused = await running.http.post(
         f"{running.url}/whip/one?return=1",

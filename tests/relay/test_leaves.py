@@ -13,12 +13,12 @@ from live.relay import rtcp, rtp, stun
 from live.relay.codecs import Vp8Pictures, parameter_sets, stap, starts_key_frame
 from live.relay.fanout import runs, seal
 from live.relay.ice import IceLite
-from live.relay.ingest import Throttle
 from live.relay.numbering import Numbering
 from live.relay.reception import Gaps, Reception
 from live.relay.ring import SIZE, Ring
 from live.relay.rtp import Packet
 from live.relay.sdp import Format, Outgoing
+from live.relay.source import Throttle
 from live.relay.track import Track
 from live.relay.viewer import MAX_RESENDS, RESENDS_BURST, RESENDS_S, Outlet, Reports
 

@@ -35,16 +35,16 @@ SWITCH_OFF = """async (rid) => {
 async def test_the_best_layer_is_seen_and_layers_change_at_key_frames_only(tmp_path: Path, redis_url: str) -> None:
     async with stage(tmp_path, redis_url=redis_url) as running, page_of(running) as page:
         await page.evaluate(PUBLISH, KEY)
-        await until(lambda: running.relay.shows and running.show.ingest is not None)
-        ingest = running.show.ingest
+        await until(lambda: running.relay.shows and running.show.source is not None)
+        ingest = running.show.source
         forwarded: list[tuple[str, bool, bool]] = []
-        forward = ingest._forward
+        forward = ingest.forward
 
         def watched(layer: Any, header: Any, key: bool, switched: bool) -> None:
             forwarded.append((layer.rid, key, switched))
             forward(layer, header, key, switched)
 
-        ingest._forward = watched
+        ingest.forward = watched
         # The bandwidth estimate has to rise before the browser sends all three.
         await until(lambda: {layer.rid for layer in ingest.layers.values()} == {"q", "h", "f"}, 30)
         await until(lambda: forwarded and forwarded[-1][0] == "f", 30)
