@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     relay_control_host: str = Field("127.0.0.1", description="Address on which the relay takes orders from web.")
     relay_control_port: int = Field(0, ge=0, le=65535, description="Port for those orders; 0 takes a free one.")
     relay_capacity: int = Field(1000, ge=1, description="Viewers one relay process admits.")
+    relay_busy_percent: int = Field(
+        85, ge=0, le=100, description="CPU share of a relay process above which it takes no more viewers; 0: never."
+    )
     relay_kernel: bool = Field(True, description="Send by a C routine, compiled at the first start if `cc` is there.")
     publish_max_kbps: int = Field(4000, ge=100, description="Ceiling told to a publisher (REMB), kbit/s.")
     turn_urls: str = Field("", description="TURN and STUN servers viewers are told, by comma (RFC 7065 addresses).")

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 
 from live.clock import Clock
-from live.relay import sdp
+from live.relay import foyer, sdp
+from live.relay.admission import Gate, Sample
 from live.relay.errors import BadOffer, Full, HandshakeFailed, NoSession, NotReady, StaleTag, Taken
 from live.relay.fanout import Counters, Fanout
 from live.relay.kernel import Kernel
@@ -27,8 +28,7 @@ from live.relay.udp import UdpPort
 log = structlog.get_logger(__name__)
 
 TICK_S = 0.02
-MAX_HANDSHAKES = 200  # viewers' unfinished ones at a time: a flood of offers must not take the memory
-MAX_OF_A_NETWORK = 100  # of these from one network: nobody's flood keeps everybody else out
+_MEASURED_EVERY = 25  # ticks
 MAX_PUBLISHING = 32  # publishers' unfinished ones, counted apart: they showed a key, and viewers can't keep them out
 SHOW_KEPT_MS = 10 * 60 * 1000  # a show without publisher and viewers is forgotten after this
 
@@ -47,9 +47,13 @@ class Relay:
         opened: Callable[[RelayedShow], None] | None = None,
         now_ms: Callable[[], int] | None = None,
         kernel: Kernel | None = None,
+        busy: float = 0.0,
     ) -> None:
+        """`busy`: share of a core above which newcomers are refused before `capacity` is reached; 0 never."""
         self.port = port
         self.capacity = capacity
+        self.gate = Gate(busy)
+        self.cpu_s: Callable[[], float] = time.process_time
         self.counters = Counters()
         self.shows: dict[str, RelayedShow] = {}
         self.sessions: dict[str, Session] = {}
@@ -68,6 +72,10 @@ class Relay:
     @property
     def viewers(self) -> int:
         return sum(len(show.viewers) for show in self.shows.values())
+
+    def load(self) -> float:
+        """How full: 0 empty, 1 takes no more viewers."""
+        return 1.0 if self.draining else self.gate.load(self.viewers, self.capacity)
 
     async def run(self) -> None:
         """Own the sessions' tasks and the tick, until cancelled; then everybody is told."""
@@ -111,12 +119,12 @@ class Relay:
     def play(self, show_name: str, offer_text: str, network: str = "") -> tuple[Session, str]:
         """A viewer's offer. `network` is where it came from ("" counts for none). Raises BadOffer, Unsupported,
         NotReady, Full."""
-        self._admit("play", MAX_HANDSHAKES, network)
+        self._admit("play", foyer.MOST, network)
         show = self.shows.get(show_name)
         offer = sdp.read_offer(offer_text)
         if show is None or not show.playable:
             raise NotReady()
-        if self.viewers >= self.capacity:
+        if self.viewers >= self.capacity or not self.gate.admits(self._now_ms(), self.viewers):
             raise Full()
         session = self._session("play", show_name, offer)
         try:
@@ -176,6 +184,10 @@ class Relay:
             "capacity": self.capacity,
             "sessions": len(self.sessions),
             "draining": self.draining,
+            "load": round(self.load(), 3),
+            "shut": self.gate.why if self.gate.shut else "",
+            "cpu": round(self.gate.measured.cpu, 3),
+            "lag_ms": round(self.gate.measured.lag_ms, 1),
             "packets": self.counters.packets,
             "bytes": self.counters.bytes,
             "dropped": self.counters.dropped + self.port.dropped,
@@ -193,10 +205,21 @@ class Relay:
         if self.draining or self._tasks is None:
             raise Full()
         unfinished = [one for one in self.sessions.values() if one.kind == kind and not one.peer.connected]
+        if network and sum(one.network == network for one in unfinished) >= foyer.OF_A_NETWORK:
+            raise Full(1)
         if len(unfinished) >= most:
-            raise Full(1)
-        if network and sum(one.network == network for one in unfinished) >= MAX_OF_A_NETWORK:
-            raise Full(1)
+            goes = self._who_goes(unfinished, network) if kind == "play" else None
+            if goes is None:
+                raise Full(1)
+            self._end(self.sessions[goes])
+
+    def _who_goes(self, unfinished: list[Session], network: str) -> str | None:
+        now_ms = self._now_ms()
+        waiting = [
+            foyer.Waiting(one.id, one.network, one.ice.address is not None, now_ms - one.started_ms)
+            for one in unfinished
+        ]
+        return foyer.who_goes(waiting, network)
 
     def _known(self, show_name: str, session_id: str) -> Session:
         session = self.sessions.get(session_id)
@@ -270,9 +293,15 @@ class Relay:
 
     async def _tick_for_ever(self) -> None:
         count = 0
+        late_ms: list[float] = []
         while True:
+            due_s = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)
             count += 1
+            late_ms.append((time.monotonic() - due_s) * 1000)
+            if count % _MEASURED_EVERY == 0:
+                self._measure(sorted(late_ms)[len(late_ms) // 2])
+                late_ms.clear()
             for show in list(self.shows.values()):
                 try:
                     show.tick(count)
@@ -280,6 +309,11 @@ class Relay:
                     log.exception("relay.tick_broke", show=show.name)  # the other shows go on
             if count % 50 == 0:
                 self._sweep(self._now_ms())
+
+    def _measure(self, lag_ms: float) -> None:
+        dropped = self.counters.dropped + self.port.dropped
+        sample = Sample(self._now_ms(), self.cpu_s(), lag_ms, self.counters.packets, dropped)
+        self.gate.take(sample, self.viewers)
 
     def _sweep(self, now_ms: int) -> None:
         """Once a second: sessions whose consent ran out, shows that nobody needs."""

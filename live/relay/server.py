@@ -82,6 +82,7 @@ class RelayProcess:
             changed=self._changed,
             opened=self._opened,
             kernel=kernel.load(settings.data_dir / ".cache") if settings.relay_kernel else None,
+            busy=settings.relay_busy_percent / 100,
         )
         self._control_socket = _listen(settings.relay_control_host, settings.relay_control_port)
         host, number = self._control_socket.getsockname()[:2]

@@ -188,6 +188,8 @@ async def _read(stream: asyncio.StreamReader, told: list[bytes]) -> None:
 @contextlib.asynccontextmanager
 async def stage(tmp_path: Path, *, udp_host: str = "127.0.0.1", **more: Any) -> AsyncIterator[Stage]:
     """Everything up; everything down again."""
+    # Its clients run in the same process, so what it measures of itself would be theirs.
+    more = {"relay_busy_percent": 0, **more}
     settings = Settings(
         _env_file=None, data_dir=tmp_path, relay_udp_port=0, relay_control_port=0, relay_udp_host=udp_host, **more
     )

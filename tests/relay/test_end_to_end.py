@@ -18,8 +18,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from relay_stage import KEY, Stage, ffmpeg, stage, until
 
 from live.clock import SystemClock
-from live.relay import relay as relay_module
-from live.relay import rtcp, rtp
+from live.relay import foyer, rtcp, rtp
 from live.relay import show as show_module
 from live.relay.caller import Caller
 from live.relay.codecs import stap, starts_key_frame
@@ -534,8 +533,8 @@ async def test_a_flood_of_offers_keeps_neither_the_publisher_nor_other_networks_
     running: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera = await live(running)
-    monkeypatch.setattr(relay_module, "MAX_HANDSHAKES", 6)
-    monkeypatch.setattr(relay_module, "MAX_OF_A_NETWORK", 3)
+    monkeypatch.setattr(foyer, "MOST", 6)
+    monkeypatch.setattr(foyer, "OF_A_NETWORK", 3)
     flood, relay = Viewer(), running.process.relay
     offer = flood.caller.offer("recvonly")
     for _ in range(3):
