@@ -86,6 +86,7 @@ class RelayedShow:
         self.taps: list[Tap] = []
         self.viewers: dict[str, Watching] = {}
         self.recorder: Recorder | None = None
+        self.mirrored = False  # fed by another relay: the show's state and clock are that one's to tell
         self.first_wall_ms = first_ms  # server time of the show's first frame: media time counts from here
         self.idle_since_ms = now_ms()
         self._port = port
@@ -142,6 +143,11 @@ class RelayedShow:
             self._unplug()
             self._set_state("slate" if self.state == "live" else self.state)
             self.idle_since_ms = self._now_ms()
+
+    def want_key(self) -> None:
+        """Somebody who is not a viewer of ours needs a key frame."""
+        if self.source is not None:
+            self.source.want_key(self._now_ms())
 
     def _unplug(self) -> None:
         old, self.source = self.source, None
@@ -418,7 +424,7 @@ class RelayedShow:
         out = b""
         for kind, outlet in watching.outlets.items():
             track = self.tracks[kind]
-            timestamp = self._timestamp_now(track, wall_ms)
+            timestamp = self.timestamp_at(track, wall_ms)
             if outlet.first_seq is None or timestamp is None:
                 continue
             out += rtcp.sender_report(
@@ -431,8 +437,8 @@ class RelayedShow:
         if out:
             watching.session.peer.send_rtcp(out)
 
-    def _timestamp_now(self, track: Track, wall_ms: int) -> int | None:
-        """The RTP time of a track at this moment: by the publisher's clock when she told it, else by arrival."""
+    def timestamp_at(self, track: Track, wall_ms: int) -> int | None:
+        """The RTP time of a track at `wall_ms`, which is about now: by the publisher's clock if told, else by arrival."""
         rate = track.numbering.clock_rate
         layer = self.source.forwarded(track.kind) if self.source is not None else None
         if layer is not None and layer.sender_clock is not None and self.source is not None:

@@ -40,6 +40,11 @@ class Track:
     def stream(self) -> Stream:
         return Stream(self.format, self.ssrc, self.rtx_ssrc)
 
+    @property
+    def sets(self) -> list[bytes]:
+        """H.264's newest parameter sets."""
+        return list(self._sets.values())
+
     def switch(self, form: Format) -> None:
         """Another source feeds this track from now on. A picture waits for its first key frame."""
         self.format = form
