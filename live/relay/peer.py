@@ -32,6 +32,8 @@ from live.relay.errors import HandshakeFailed
 HANDSHAKE_TIMEOUT_S = 8.0
 _MAX_WAITING = 64  # datagrams kept while the handshake runs; later ones are dropped
 _SRTCP_TRAILER = 4 + 16
+_MAX_SOURCES = 64  # SSRCs one peer may use: libsrtp keeps a context for each, and looks through them one by one
+_MAX_RECORDS = 128  # DTLS records read of one datagram; the shortest that is one has 13 bytes of header
 _TAG_BYTES = {SRTP_AEAD_AES_128_GCM.openssl_profile: 16, SRTP_AES128_CM_SHA1_80.openssl_profile: 10}
 # AES-GCM first: half the cost of AES-CM with SHA-1 on a CPU that has both instructions.
 _PROFILES = [SRTP_AEAD_AES_128_GCM, SRTP_AES128_CM_SHA1_80]
@@ -128,6 +130,7 @@ class Peer:
         self._timer: asyncio.TimerHandle | None = None
         self._rx: Any = None
         self._tx: Any = None
+        self._sources: set[bytes] = set()
         self.tag_bytes = 0
         self.connected = False
         self.closed = False
@@ -214,13 +217,19 @@ class Peer:
 
     def _feed_srtp(self, datagram: bytes) -> None:
         size = len(datagram)
+        # RFC 5761 section 4: RTCP's packet types are 192 to 223 in the second byte.
+        is_rtcp = 192 <= datagram[1] <= 223
+        source = datagram[4:8] if is_rtcp else datagram[8:12]
+        if source not in self._sources and len(self._sources) >= _MAX_SOURCES:
+            return
         _packet_bytes[0:size] = datagram
         _length[0] = size
-        # RFC 5761 section 4: RTCP's packet types are 192 to 223 in the second byte.
-        if 192 <= datagram[1] <= 223:
+        if is_rtcp:
             if lib.srtp_unprotect_rtcp(self._rx._srtp[0], _packet, _length) == 0:
+                self._sources.add(source)
                 self.on_rtcp(_packet_bytes[0 : _length[0]])
         elif lib.srtp_unprotect(self._rx._srtp[0], _packet, _length) == 0:
+            self._sources.add(source)
             self.on_rtp(_packet_bytes[0 : _length[0]])
 
     def _feed_dtls(self, datagram: bytes) -> None:
@@ -228,7 +237,9 @@ class Peer:
         ended = False
         try:
             ssl.bio_write(datagram)
-            ssl.recv(1500)
+            # To its end: what is left in OpenSSL's buffer would pile up behind every datagram that follows.
+            for _ in range(_MAX_RECORDS):
+                ssl.recv(1500)
         except SSL.ZeroReturnError:
             ended = True
         except SSL.Error:

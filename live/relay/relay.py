@@ -119,13 +119,15 @@ class Relay:
     def play(self, show_name: str, offer_text: str, network: str = "") -> tuple[Session, str]:
         """A viewer's offer. `network` is where it came from ("" counts for none). Raises BadOffer, Unsupported,
         NotReady, Full."""
-        self._admit("play", foyer.MOST, network)
+        if self.draining:
+            raise Full()
         show = self.shows.get(show_name)
         offer = sdp.read_offer(offer_text)
         if show is None or not show.playable:
             raise NotReady()
         if self.viewers >= self.capacity or not self.gate.admits(self._now_ms(), self.viewers):
             raise Full()
+        self._admit("play", foyer.MOST, network)  # last: it may send somebody away, for an offer that is good
         session = self._session("play", show_name, offer)
         try:
             answer, agreed = sdp.answer_viewer(offer, session.ours(), show.streams())
