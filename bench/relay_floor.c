@@ -3,7 +3,7 @@
  * Each viewer has a context and an address. A frame is `count` packets of `size` bytes; per viewer it is copied, its
  * numbers are written, it is protected, and it leaves by `count` sendto() or by one sendmsg() with UDP_SEGMENT (GSO).
  * After each frame come as many lone packets of `small` bytes as keep 50 sounds a second beside 30 pictures.
- * Returns the number of packets that left; the caller reads the CPU time around it.
+ * `host`: where all viewers are, in network order. Returns the number of packets that left; the caller reads the CPU time around it.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -47,13 +47,13 @@ static int send_run(int fd, uint8_t *data, size_t total, size_t stride, int coun
 }
 
 long floor_loop(uintptr_t protect_address, const uintptr_t *contexts, const uint16_t *ports, int viewers, int fd,
-                int frames, int count, int size, int small, int gso, int first_seq) {
+                int frames, int count, int size, int small, int gso, int first_seq, uint32_t host) {
   protect_fn protect = (protect_fn)protect_address;
   static uint8_t plain[65536], work[65536];
   size_t stride = (size_t)size + 16;
   long sent = 0;
   uint16_t seq = (uint16_t)first_seq, sound = (uint16_t)first_seq;
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = host};
   memset(plain, 0x5a, sizeof plain);
   for (int frame = 0; frame < frames; frame++) {
     int sounds = 1 + (frame % 3 != 0); /* five in three frames */

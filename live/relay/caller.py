@@ -153,6 +153,10 @@ class Caller:
             self.peer.close()
         self.socket.close()
 
+    def stun(self, datagram: bytes) -> None:
+        """What comes of STUN is the answer to a check of ours: a lite peer sends none."""
+        self._answered.set()
+
     async def _check_for_ever(self) -> None:
         while True:
             self.check()
@@ -172,7 +176,7 @@ class Caller:
             except OSError:
                 return
             if datagram and datagram[0] < 4:
-                self._answered.set()
+                self.stun(datagram)
             elif datagram and self.peer is not None:
                 self.peer.feed(datagram)
 

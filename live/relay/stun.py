@@ -21,6 +21,8 @@ _MESSAGE_INTEGRITY = 0x0008
 _XOR_MAPPED_ADDRESS = 0x0020
 _USE_CANDIDATE = 0x0025
 _FINGERPRINT = 0x8028
+_ICE_CONTROLLED = 0x8029
+_ICE_CONTROLLING = 0x802A
 _FINGERPRINT_XOR = 0x5354554E
 
 
@@ -77,11 +79,23 @@ def answer(check: Check, password: bytes, host: str, port: int) -> bytes:
     return message + struct.pack("!HHI", _FINGERPRINT, 4, zlib.crc32(message) ^ _FINGERPRINT_XOR)
 
 
-def request(local_ufrag: str, remote_ufrag: str, password: bytes, transaction: bytes, *, nominate: bool) -> bytes:
-    """The check that a full agent sends us: for the pull from another relay, the tests and the benchmark."""
+def request(
+    local_ufrag: str,
+    remote_ufrag: str,
+    password: bytes,
+    transaction: bytes,
+    *,
+    nominate: bool,
+    controlling: bool = True,
+) -> bytes:
+    """The check that a full agent sends us: for the pull from another relay, the tests and the benchmark.
+
+    `controlling`: False when the other side made the offer and is no lite agent (RFC 8445 section 6.1.1).
+    """
     username = f"{remote_ufrag}:{local_ufrag}".encode()
     body = struct.pack("!HH", _USERNAME, len(username)) + username + bytes(-len(username) % 4)
-    body += struct.pack("!HHI", 0x0024, 4, 1845501695) + struct.pack("!HHQ", 0x802A, 8, 1)
+    body += struct.pack("!HHI", 0x0024, 4, 1845501695)
+    body += struct.pack("!HHQ", _ICE_CONTROLLING if controlling else _ICE_CONTROLLED, 8, 1)
     if nominate:
         body += struct.pack("!HH", _USE_CANDIDATE, 0)
     message = _HEADER.pack(_BINDING_REQUEST, len(body) + 24, COOKIE, transaction) + body
