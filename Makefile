@@ -15,10 +15,10 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install dev demo serve test check bench packages lock clean
+.PHONY: help install dev demo serve test check bench bench-relay packages lock clean
 
 help: ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/run.stamp ## Make .venv with what running needs
 
@@ -44,6 +44,9 @@ check: .venv/dev.stamp $(TSC) ## ruff, mypy, import arrows, tsc
 bench: .venv/dev.stamp ## The three harnesses; results as JSON and a table
 	@for one in relay room shop; do \
 	  if [ -f bench/$$one.py ]; then $(BIN)/python bench/$$one.py $(ARGS) || exit 1; fi; done
+
+bench-relay: .venv/dev.stamp ## The relay beside Janus and a C loop, ~10 min; ARGS="--quick"
+	$(BIN)/python -m bench.relay $(ARGS)
 
 packages: ## What the tests need from Debian; installed when root
 	@./scripts/packages

@@ -122,11 +122,13 @@ def relay() -> None:
     settings = settings_of()
     with checked(settings):
         check_udp(settings)
+        import uvloop
+
         from live import logs
         from live.relay.server import run
 
         logs.configure(settings)
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
 
 
 @app.command()
