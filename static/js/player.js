@@ -4,6 +4,7 @@
  *
  *   const player = new Player(video, { url: "/whep/spring" });
  *   player.addEventListener("live", …)     the picture moves
+ *   player.addEventListener("sound", …)    only the sound goes on: the line is too thin, or there is no picture
  *   player.addEventListener("slate", …)    it stands still: the publisher is away, or we are reconnecting
  *   player.addEventListener("failed", …)   detail {status, final}: this try failed; `final` when no other will follow
  *   await player.start(); await player.stop(); await player.stats();
@@ -13,60 +14,58 @@
  * from our checks. No STUN server is asked.
  */
 
+import { Connection } from "./connection.js";
+import { SPREAD_MS, retryAfterMs } from "./pauses.js";
+
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 8_000;
 const LAST_WAIT_MS = 30_000; // while there is no picture: the page hears of it sooner, and hurries us
-const SPREAD_MS = 200; // a thousand players that are told at once don't come in one moment
-const ANSWER_WITHIN_MS = 8_000;
-const CONNECT_WITHIN_MS = 10_000;
-const LOOK_EVERY_MS = 500;
+const PATIENT_FIRST_MS = 2_000; // while another way shows the picture
+const PATIENT_LAST_MS = 60_000;
+const LOOK_EVERY_MS = 250;
 const STILL_MS = 2_000; // no new frame for so long is a slate
+const SOUND_MS = 1_000; // sound that came within so long goes on
 const SILENT_MS = 2_500; // a relay reports each second, also through a slate: one that says nothing for so long is dead
-const CUT_OFF_MS = 3_000; // "disconnected" may heal by itself for so long
+const CUT_OFF_MS = 3_000;
 
 /**
- * @typedef {{ url: string, fetch?: typeof fetch }} PlayerOptions
- * @typedef {{ state: string, framesDecoded: number, framesDropped: number, fps: number, width: number, height: number,
- *   kbps: number, lost: number, nacks: number, jitterMs: number, rttMs: number, freezes: number, codec: string,
- *   firstFrameMs: number | null, joins: number }} PlayerStats
+ * @typedef {{ url: string, fetch?: typeof fetch, iceServers?: RTCIceServer[] }} PlayerOptions
+ * @typedef {{ way: string, state: string, framesDecoded: number, framesDropped: number, fps: number, width: number,
+ *   height: number, kbps: number, lost: number | null, lossPercent: number | null, nacks: number | null,
+ *   jitterMs: number | null, rttMs: number | null, freezes: number, codec: string, firstFrameMs: number | null,
+ *   joins: number }} PlayerStats null: this way can't tell
  */
 
-export class Player extends EventTarget {
+export class Player extends Connection {
   /**
    * @param {HTMLVideoElement} video
    * @param {PlayerOptions} options
    */
   constructor(video, options) {
-    super();
+    super({ ...options, firstRetryMs: FIRST_RETRY_MS, lastRetryMs: LAST_RETRY_MS, silentMs: SILENT_MS, cutOffMs: CUT_OFF_MS });
     this.video = video;
-    this.url = options.url;
-    /** "idle" | "joining" | "live" | "slate" | "waiting" */
+    /** "idle" | "joining" | "live" | "sound" | "slate" | "waiting" */
     this.state = "idle";
-    this.joins = 0;
     /** @type {number | null} ms from the start of the last join to its first frame */
     this.firstFrameMs = null;
-    this._fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
-    /** @type {RTCPeerConnection | null} */
-    this._peer = null;
-    /** @type {string | null} */
-    this._session = null;
-    this._wanted = false;
-    this._resting = false; // between two tries
-    this._generation = 0;
-    this._retryMs = FIRST_RETRY_MS;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this._retryTimer = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this._cutOffTimer = undefined;
+    /** How far what is seen lies behind what the relay sends, ms: the line and the jitter buffer. */
+    this.behindMs = 0;
     /** @type {ReturnType<typeof setInterval> | undefined} */
     this._lookTimer = undefined;
+    this._begun = 0;
     this._frames = 0;
     this._movedAt = 0;
-    this._heard = { packets: 0, at: 0 };
+    this._sound = { packets: 0, at: 0 };
     this._bytes = { at: 0, count: 0, kbps: 0 };
-    this._leave = () => void this._end();
+    this._jitter = { delayS: 0, count: 0 };
+    this._lastWaitedMs = 0;
+    /** @type {MediaStream | null} */
+    this._stream = null;
+    this._lost = { at: 0, lost: 0, received: 0, percent: 0 };
     this._online = () => {
-      if (this._wanted && this.state !== "live") this._again(0);
+      if (!this._wanted || this.state === "live") return;
+      this._pauses.reset();
+      this._again(0);
     };
   }
 
@@ -76,15 +75,34 @@ export class Player extends EventTarget {
     this._wanted = true;
     addEventListener("pagehide", this._leave);
     addEventListener("online", this._online);
+    // A phone that goes from one network to another, where the browser tells of it.
+    /** @type {any} */ (navigator).connection?.addEventListener?.("change", this._online);
     this._lookTimer = setInterval(() => void this._look(), LOOK_EVERY_MS);
-    await this._join();
+    await this._connect();
   }
 
   /** Try now what would be tried later. Nothing happens while a try is under way or the picture moves. */
   hurry() {
     if (!this._wanted || !this._resting) return;
-    this._retryMs = FIRST_RETRY_MS;
+    this._pauses.reset();
     this._again(1 + Math.random() * SPREAD_MS);
+  }
+
+  /** Another way shows the picture: don't try so often. @param {boolean} on */
+  set patient(on) {
+    this._pauses.firstMs = on ? PATIENT_FIRST_MS : FIRST_RETRY_MS;
+    this._pauses.lastMs = on ? PATIENT_LAST_MS : LAST_RETRY_MS;
+    this._pauses.nowMs = Math.max(this._pauses.firstMs, Math.min(this._pauses.nowMs, this._pauses.lastMs));
+  }
+
+  /** Whether packets come from the relay, whatever they carry. */
+  get connected() {
+    return this._peer?.connectionState === "connected";
+  }
+
+  /** How long the relay has said nothing, ms; 0 while there is no session. */
+  get silentForMs() {
+    return this._heard.packets ? performance.now() - this._heard.at : 0;
   }
 
   /** Stop playing and tell the server. */
@@ -94,8 +112,10 @@ export class Player extends EventTarget {
     this._generation += 1;
     removeEventListener("pagehide", this._leave);
     removeEventListener("online", this._online);
+    /** @type {any} */ (navigator).connection?.removeEventListener?.("change", this._online);
     clearInterval(this._lookTimer);
     clearTimeout(this._retryTimer);
+    clearTimeout(this._cutOffTimer);
     await this._end();
     this.video.srcObject = null;
     this.state = "idle";
@@ -103,12 +123,17 @@ export class Player extends EventTarget {
 
   /** @returns {Promise<PlayerStats>} what the connection says of itself, for an overlay */
   async stats() {
+    return this._told(await this._peer?.getStats());
+  }
+
+  /** @param {RTCStatsReport | undefined} report @returns {PlayerStats} */
+  _told(report) {
     /** @type {PlayerStats} */
     const out = {
-      state: this.state, framesDecoded: 0, framesDropped: 0, fps: 0, width: 0, height: 0, kbps: 0, lost: 0, nacks: 0,
-      jitterMs: 0, rttMs: 0, freezes: 0, codec: "", firstFrameMs: this.firstFrameMs, joins: this.joins,
+      way: "WebRTC", state: this.state, framesDecoded: 0, framesDropped: 0, fps: 0, width: 0, height: 0, kbps: 0,
+      lost: 0, lossPercent: 0, nacks: 0, jitterMs: 0, rttMs: 0, freezes: 0, codec: "", firstFrameMs: this.firstFrameMs,
+      joins: this.joins,
     };
-    const report = await this._peer?.getStats();
     report?.forEach((/** @type {any} */ entry) => {
       if (entry.type === "inbound-rtp" && entry.kind === "video") {
         out.framesDecoded = entry.framesDecoded ?? 0;
@@ -121,86 +146,85 @@ export class Player extends EventTarget {
         out.freezes = entry.freezeCount ?? 0;
         out.jitterMs = Math.round((entry.jitter ?? 0) * 1000);
         out.codec = (report.get(entry.codecId)?.mimeType ?? "").replace("video/", "");
-        const passedMs = entry.timestamp - this._bytes.at;
-        if (passedMs >= LOOK_EVERY_MS / 2) {
-          this._bytes = { at: entry.timestamp, count: entry.bytesReceived, kbps: Math.max(0, Math.round(((entry.bytesReceived - this._bytes.count) * 8) / passedMs)) };
-        }
+        this._rates(entry);
         out.kbps = this._bytes.kbps;
+        out.lossPercent = this._lost.percent;
       }
-      if (entry.type === "transport" && (entry.packetsReceived ?? 0) !== this._heard.packets) {
-        this._heard = { packets: entry.packetsReceived, at: performance.now() };
+      if (entry.type === "inbound-rtp" && entry.kind === "audio" && (entry.packetsReceived ?? 0) !== this._sound.packets) {
+        this._sound = { packets: entry.packetsReceived, at: performance.now() };
       }
       if (entry.type === "candidate-pair" && entry.nominated) out.rttMs = Math.round((entry.currentRoundTripTime ?? 0) * 1000);
     });
+    if (report) this.behindMs = Math.round(this._waitedMs(report) + (out.rttMs ?? 0) / 2);
     return out;
   }
 
-  async _join() {
-    const generation = ++this._generation;
-    this._resting = false;
-    const begun = performance.now();
-    const mine = () => this._wanted && generation === this._generation;
-    this._become("joining");
-    this.joins += 1;
-    try {
-      await this._end();
-      if (!mine()) return;
-      const peer = (this._peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" }));
-      const stream = new MediaStream();
-      peer.ontrack = ({ track, receiver }) => {
-        // The jitter buffer starts small and grows with the line, not the other way round.
-        if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-        stream.addTrack(track);
-      };
-      peer.onconnectionstatechange = () => mine() && this._connection(peer);
-      peer.addTransceiver("video", { direction: "recvonly" });
-      peer.addTransceiver("audio", { direction: "recvonly" });
-      const offer = await peer.createOffer();
-      offer.sdp = stereo(offer.sdp ?? "");
-      await peer.setLocalDescription(offer);
-      const response = await this._fetch(this.url, {
-        method: "POST",
-        credentials: "same-origin",
-        headers: { "Content-Type": "application/sdp" },
-        body: offer.sdp,
-        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
-      });
-      const location = response.headers.get("Location");
-      if (!mine()) {
-        if (location) void this._delete(new URL(location, this._base()).href);
-        return;
-      }
-      if (response.status !== 201) {
-        this._refused(response);
-        return;
-      }
-      this._session = location && new URL(location, this._base()).href;
-      await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
-      if (!mine()) return;
-      const dtls = peer.getReceivers()[0]?.transport;
-      if (dtls) {
-        // The server's close_notify: it drains, or the codec changed. Join again at once, elsewhere if need be.
-        dtls.onstatechange = () => {
-          if (mine() && (dtls.state === "closed" || dtls.state === "failed")) this._again(0);
-        };
-      }
-      this.video.srcObject = stream;
-      this.video.playsInline = true;
-      void this._play();
-      this._frames = 0;
-      this._heard = { packets: 0, at: 0 };
-      this._movedAt = performance.now();
-      this._firstFrame(begun, generation);
-      clearTimeout(this._cutOffTimer);
-      this._cutOffTimer = setTimeout(() => {
-        if (mine() && peer.connectionState !== "connected") this._again();
-      }, CONNECT_WITHIN_MS);
-    } catch (error) {
-      if (mine()) {
-        this._fail({ status: 0, final: false, error });
-        this._again();
-      }
+  /** What is measured between two looks. @param {any} entry inbound-rtp of the picture */
+  _rates(entry) {
+    const passedMs = entry.timestamp - this._bytes.at;
+    if (passedMs >= 900) {
+      this._bytes = { at: entry.timestamp, count: entry.bytesReceived, kbps: Math.max(0, Math.round(((entry.bytesReceived - this._bytes.count) * 8) / passedMs)) };
     }
+    if (entry.timestamp - this._lost.at >= 5_000) {
+      const lost = Math.max(0, entry.packetsLost - this._lost.lost);
+      const sent = lost + Math.max(0, entry.packetsReceived - this._lost.received);
+      this._lost = { at: entry.timestamp, lost: entry.packetsLost, received: entry.packetsReceived, percent: sent ? Math.round((lost / sent) * 1000) / 10 : 0 };
+    }
+  }
+
+  /** What frames waited in the jitter buffer of late, ms each. @param {RTCStatsReport} report */
+  _waitedMs(report) {
+    let waitedMs = 0;
+    report.forEach((/** @type {any} */ entry) => {
+      if (entry.type !== "inbound-rtp" || entry.kind !== "video" || !entry.jitterBufferEmittedCount) return;
+      const count = entry.jitterBufferEmittedCount - this._jitter.count;
+      const delayS = entry.jitterBufferDelay - this._jitter.delayS;
+      waitedMs = count > 0 ? (delayS / count) * 1000 : this._lastWaitedMs;
+      this._jitter = { delayS: entry.jitterBufferDelay, count: entry.jitterBufferEmittedCount };
+      if (count < 0) waitedMs = (entry.jitterBufferDelay / entry.jitterBufferEmittedCount) * 1000; // another session's
+    });
+    this._lastWaitedMs = waitedMs;
+    return waitedMs;
+  }
+
+  _beginning() {
+    this._begun = performance.now();
+    this._become("joining");
+  }
+
+  /** @param {RTCPeerConnection} peer */
+  async _prepare(peer) {
+    const stream = (this._stream = new MediaStream());
+    peer.ontrack = ({ track, receiver }) => {
+      // The jitter buffer starts small and grows with the line, not the other way round.
+      if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+      stream.addTrack(track);
+    };
+    peer.addTransceiver("video", { direction: "recvonly" });
+    peer.addTransceiver("audio", { direction: "recvonly" });
+  }
+
+  /** @param {string} sdp */
+  _offered(sdp) {
+    return stereo(sdp);
+  }
+
+  /** @param {RTCPeerConnection} _peer @param {number} generation */
+  _answered(_peer, generation) {
+    this.video.srcObject = this._stream ?? null;
+    this.video.playsInline = true;
+    void this._play();
+    this._frames = 0;
+    this._sound = { packets: 0, at: 0 };
+    this._jitter = { delayS: 0, count: 0 };
+    this._bytes = { at: 0, count: 0, kbps: 0 };
+    this._movedAt = performance.now();
+    this._firstFrame(generation);
+  }
+
+  /** The server's close_notify: it drains, or the codec changed. Join again at once, elsewhere if need be. */
+  _closed() {
+    this._again(0);
   }
 
   async _play() {
@@ -213,18 +237,12 @@ export class Player extends EventTarget {
     }
   }
 
-  /**
-   * @param {number} begun
-   * @param {number} generation
-   */
-  _firstFrame(begun, generation) {
+  /** @param {number} generation */
+  _firstFrame(generation) {
     this.firstFrameMs = null;
     if (!("requestVideoFrameCallback" in this.video)) return;
     this.video.requestVideoFrameCallback(() => {
-      if (generation === this._generation) {
-        this.firstFrameMs = Math.round(performance.now() - begun);
-        this._moved();
-      }
+      if (generation === this._generation) this._moved();
     });
   }
 
@@ -234,9 +252,9 @@ export class Player extends EventTarget {
     if (peer.connectionState === "failed" || peer.connectionState === "closed") this._again(0);
     if (peer.connectionState === "disconnected") {
       this._become("slate");
-      this._cutOffTimer = setTimeout(() => {
-        if (this._peer === peer && peer.connectionState !== "connected") this._again(0);
-      }, CUT_OFF_MS);
+      this._giveItTime(peer, () => {
+        if (peer.connectionState !== "connected") this._again(0);
+      });
     }
   }
 
@@ -251,50 +269,44 @@ export class Player extends EventTarget {
       return;
     }
     // Not sooner than the server says, and ever more seldom: `409` is the console's business too.
-    const pauseMs = Math.max(retryMs ?? 0, this._retryMs);
+    const pauseMs = Math.max(retryMs ?? 0, this._pauses.nowMs);
     this._again(pauseMs);
-    if (response.status === 409) this._retryMs = Math.min(LAST_WAIT_MS, pauseMs * 2);
+    if (response.status === 409) this._pauses.nowMs = Math.min(LAST_WAIT_MS, pauseMs * 2);
   }
 
-  /**
-   * Try again, after `afterMs` or the growing pause; a little later by chance, so that a thousand players don't return
-   * in one moment.
-   * @param {number} [afterMs]
-   */
-  _again(afterMs) {
-    if (!this._wanted) return;
-    this._generation += 1;
-    this._resting = true;
-    clearTimeout(this._retryTimer);
-    clearTimeout(this._cutOffTimer);
-    const pauseMs = Math.max(afterMs ?? this._retryMs, afterMs === 0 && this.state === "joining" ? this._retryMs : 0);
-    this._retryMs = Math.min(LAST_RETRY_MS, this._retryMs * 2);
-    this._become(this.state === "live" || this.state === "slate" ? "slate" : "waiting");
-    this._retryTimer = setTimeout(() => void this._join(), pauseMs * (1 + Math.random() * 0.3));
+  /** @param {string} before */
+  _resigned(before) {
+    this._become(SEEN.has(before) ? "slate" : "waiting");
   }
 
   async _look() {
     const peer = this._peer;
     if (!peer || (peer.connectionState !== "connected" && peer.connectionState !== "disconnected")) return;
-    const { framesDecoded } = await this.stats();
+    const report = await peer.getStats();
     if (peer !== this._peer) return;
-    if (this._heard.packets && performance.now() - this._heard.at > SILENT_MS) {
-      this._heard = { packets: 0, at: 0 }; // said once
+    const { framesDecoded } = this._told(report);
+    if (this._silent(report)) {
       this._become("slate");
       this._again(0);
       return;
     }
+    const now = performance.now();
     if (framesDecoded > this._frames) {
       this._frames = framesDecoded;
       this._moved();
-    } else if (this.state === "live" && performance.now() - this._movedAt > STILL_MS) {
-      this._become("slate");
+    } else if (now - this._movedAt > STILL_MS && this.state !== "slate") {
+      // The relay keeps the sound where a line is too thin for any picture, and some shows have none.
+      if (this._sound.packets && now - this._sound.at < SOUND_MS) this._become("sound");
+      else if (SEEN.has(this.state)) this._become("slate");
+    } else if (this.state === "slate" && this._sound.packets && now - this._sound.at < SOUND_MS && now - this._movedAt > STILL_MS) {
+      this._become("sound");
     }
   }
 
   _moved() {
     this._movedAt = performance.now();
-    this._retryMs = FIRST_RETRY_MS;
+    this.firstFrameMs ??= Math.round(performance.now() - this._begun);
+    this._pauses.reset();
     this._become("live");
   }
 
@@ -303,36 +315,12 @@ export class Player extends EventTarget {
     if (state === this.state) return;
     const before = this.state;
     this.state = state;
-    if (state === "live") this.dispatchEvent(new Event("live"));
-    else if (state === "slate" || before === "live") this.dispatchEvent(new Event("slate"));
-  }
-
-  /** @param {{status: number, final: boolean, error?: unknown}} detail */
-  _fail(detail) {
-    this.dispatchEvent(new CustomEvent("failed", { detail }));
-  }
-
-  async _end() {
-    const session = this._session;
-    this._session = null;
-    if (this._peer) {
-      this._peer.onconnectionstatechange = this._peer.ontrack = null;
-      this._peer.close();
-      this._peer = null;
-    }
-    if (session) await this._delete(session);
-  }
-
-  /** @param {string} session */
-  async _delete(session) {
-    // keepalive: it still leaves when the page is being closed.
-    await this._fetch(session, { method: "DELETE", credentials: "same-origin", keepalive: true }).catch(() => undefined);
-  }
-
-  _base() {
-    return new URL(this.url, location.href);
+    if (state === "live" || state === "sound") this.dispatchEvent(new Event(state));
+    else if (state === "slate" || SEEN.has(before)) this.dispatchEvent(new Event("slate"));
   }
 }
+
+const SEEN = new Set(["live", "sound", "slate"]);
 
 /**
  * Ask for stereo: without it libwebrtc decodes Opus to one channel.
@@ -341,15 +329,4 @@ export class Player extends EventTarget {
 export function stereo(sdp) {
   const number = /a=rtpmap:(\d+) opus\/48000/i.exec(sdp)?.[1];
   return number ? sdp.replace(new RegExp(`(a=fmtp:${number} [^\\r\\n]*)`), (line) => (line.includes("stereo=") ? line : `${line};stereo=1`)) : sdp;
-}
-
-/**
- * @param {string | null} header seconds, or a date (RFC 9110 section 10.2.3)
- * @returns {number | undefined}
- */
-export function retryAfterMs(header) {
-  if (!header) return undefined;
-  const seconds = Number(header);
-  const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
-  return Number.isFinite(ms) ? Math.min(60_000, Math.max(0, ms)) : undefined;
 }

@@ -10,10 +10,10 @@
  *   await publisher.start(); await publisher.stop(); await publisher.stats();
  */
 
+import { Connection } from "./connection.js";
+
 const FIRST_RETRY_MS = 250;
 const LAST_RETRY_MS = 5_000;
-const ANSWER_WITHIN_MS = 8_000;
-const CONNECT_WITHIN_MS = 10_000;
 const CUT_OFF_MS = 2_000;
 const LOOK_EVERY_MS = 500;
 const SILENT_MS = 2_500; // a relay reports twice a second: one that says nothing for so long is dead
@@ -24,16 +24,14 @@ const VIDEO_BPS = 2_500_000;
  *   fetch?: typeof fetch }} PublisherOptions
  */
 
-export class Publisher extends EventTarget {
+export class Publisher extends Connection {
   /**
    * @param {HTMLVideoElement | null} video shows what the camera sees, muted
    * @param {PublisherOptions} options `codec` is taken first if the browser can encode it; default H264, else VP8
    */
   constructor(video, options) {
-    super();
+    super({ ...options, headers: { Authorization: `Bearer ${options.key}` }, firstRetryMs: FIRST_RETRY_MS, lastRetryMs: LAST_RETRY_MS, silentMs: SILENT_MS, cutOffMs: CUT_OFF_MS, orderly: true });
     this.video = video;
-    this.url = options.url;
-    this.key = options.key;
     this.codec = options.codec ?? "H264";
     /** "idle" | "connecting" | "live" | "reconnecting" */
     this.state = "idle";
@@ -43,23 +41,9 @@ export class Publisher extends EventTarget {
       video: { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30, max: 30 } },
       audio: { channelCount: { ideal: 2 } },
     };
-    this._fetch = options.fetch ?? globalThis.fetch.bind(globalThis);
-    /** @type {RTCPeerConnection | null} */
-    this._peer = null;
-    /** @type {string | null} */
-    this._session = null;
-    this._wanted = false;
-    this._generation = 0;
     this._sentAway = false; // the server closed us: come back only if nobody else is on
-    this._retryMs = FIRST_RETRY_MS;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this._retryTimer = undefined;
-    /** @type {ReturnType<typeof setTimeout> | undefined} */
-    this._cutOffTimer = undefined;
     /** @type {ReturnType<typeof setInterval> | undefined} */
     this._lookTimer = undefined;
-    this._heard = { packets: 0, at: 0 };
-    this._leave = () => void this._end();
   }
 
   /** Ask for the camera and go on air. Throws what getUserMedia throws (NotAllowedError, NotFoundError, …). */
@@ -90,6 +74,7 @@ export class Publisher extends EventTarget {
     this._generation += 1;
     removeEventListener("pagehide", this._leave);
     clearTimeout(this._retryTimer);
+    clearTimeout(this._cutOffTimer);
     clearInterval(this._lookTimer);
     await this._end();
     if (this._ownStream) {
@@ -120,121 +105,81 @@ export class Publisher extends EventTarget {
     return out;
   }
 
-  async _connect() {
-    const generation = ++this._generation;
-    const mine = () => this._wanted && generation === this._generation;
+  _beginning() {
     this._become(this.state === "idle" ? "connecting" : "reconnecting");
-    try {
-      await this._end();
-      if (!mine() || !this.stream) return;
-      const peer = (this._peer = new RTCPeerConnection({ iceServers: [], bundlePolicy: "max-bundle", rtcpMuxPolicy: "require" }));
-      for (const track of this.stream.getTracks()) {
-        const video = track.kind === "video";
-        const transceiver = peer.addTransceiver(track, {
-          direction: "sendonly",
-          streams: [this.stream],
-          sendEncodings: video ? [{ maxBitrate: VIDEO_BPS }] : [{ maxBitrate: 96_000 }],
-        });
-        if (video) {
-          // A piece must stay sharp: on a bad line fewer frames rather than fewer pixels.
-          track.contentHint = "detail";
-          const parameters = transceiver.sender.getParameters();
-          parameters.degradationPreference = "maintain-resolution";
-          await transceiver.sender.setParameters(parameters).catch(() => undefined);
-          preferCodec(transceiver, this.codec);
-        }
-      }
-      this._heard = { packets: 0, at: 0 };
-      peer.onconnectionstatechange = () => mine() && this._connection(peer);
-      const offer = await peer.createOffer();
-      await peer.setLocalDescription(offer);
-      const url = this._base();
-      if (this._sentAway) url.searchParams.set("return", "1");
-      const response = await this._fetch(url.href, {
-        method: "POST",
-        headers: { "Content-Type": "application/sdp", Authorization: `Bearer ${this.key}` },
-        body: offer.sdp,
-        signal: AbortSignal.timeout(ANSWER_WITHIN_MS),
+  }
+
+  /** @param {RTCPeerConnection} peer */
+  async _prepare(peer) {
+    for (const track of this.stream?.getTracks() ?? []) {
+      const video = track.kind === "video";
+      const transceiver = peer.addTransceiver(track, {
+        direction: "sendonly",
+        streams: this.stream ? [this.stream] : [],
+        sendEncodings: video ? [{ maxBitrate: VIDEO_BPS }] : [{ maxBitrate: 96_000 }],
       });
-      const location = response.headers.get("Location");
-      if (!mine()) {
-        if (location) void this._delete(new URL(location, this._base()).href);
-        return;
-      }
-      if (response.status !== 201) {
-        const final = response.status >= 400 && response.status < 500 && ![408, 425, 429].includes(response.status);
-        this._fail({ status: response.status, final });
-        if (final) this._wanted = false;
-        else this._again();
-        return;
-      }
-      this._session = location && new URL(location, this._base()).href;
-      await peer.setRemoteDescription({ type: "answer", sdp: await response.text() });
-      if (!mine()) return;
-      const dtls = peer.getSenders()[0]?.transport;
-      if (dtls) {
-        // The server's close_notify: the key was rotated (the next try is told 401), another publisher took over (409),
-        // or the relay drains (201 on another). Without `return` two publishers would take over from each other for ever.
-        dtls.onstatechange = () => {
-          if (!mine() || (dtls.state !== "closed" && dtls.state !== "failed")) return;
-          this._sentAway = dtls.state === "closed";
-          this._again();
-        };
-      }
-      this._cutOffTimer = setTimeout(() => {
-        if (mine() && peer.connectionState !== "connected") this._again();
-      }, CONNECT_WITHIN_MS);
-    } catch (error) {
-      if (mine()) {
-        this._fail({ status: 0, final: false, error });
-        this._again();
+      if (video) {
+        // A piece must stay sharp: on a bad line fewer frames rather than fewer pixels.
+        track.contentHint = "detail";
+        const parameters = transceiver.sender.getParameters();
+        parameters.degradationPreference = "maintain-resolution";
+        await transceiver.sender.setParameters(parameters).catch(() => undefined);
+        preferCodec(transceiver, this.codec);
       }
     }
+  }
+
+  _address() {
+    const url = this._base();
+    if (this._sentAway) url.searchParams.set("return", "1");
+    return url.href;
+  }
+
+  /** @param {Response} response */
+  _refused(response) {
+    const final = response.status >= 400 && response.status < 500 && ![408, 425, 429].includes(response.status);
+    this._fail({ status: response.status, final });
+    if (final) this._wanted = false;
+    else this._again();
+  }
+
+  /**
+   * The server's close_notify: the key was rotated (the next try is told 401), another publisher took over (409), or the
+   * relay drains (201 on another). Without `return` two publishers would take over from each other for ever.
+   * @param {RTCDtlsTransportState} state
+   */
+  _closed(state) {
+    this._sentAway = state === "closed";
+    this._again();
   }
 
   /** @param {RTCPeerConnection} peer */
   _connection(peer) {
     clearTimeout(this._cutOffTimer);
     if (peer.connectionState === "connected") {
-      this._retryMs = FIRST_RETRY_MS;
+      this._pauses.reset();
       this._sentAway = false;
       this._become("live");
     }
     if (peer.connectionState === "failed" || peer.connectionState === "closed") this._again();
     if (peer.connectionState === "disconnected") {
       this._become("reconnecting");
-      this._cutOffTimer = setTimeout(() => {
-        if (this._peer === peer && peer.connectionState !== "connected") this._again();
-        else if (this._peer === peer) this._become("live");
-      }, CUT_OFF_MS);
+      this._giveItTime(peer, () => {
+        if (peer.connectionState !== "connected") this._again();
+        else this._become("live");
+      });
     }
   }
 
-  /** Connect anew when the relay has fallen silent: ICE would take several seconds more to say so. */
   async _look() {
     const peer = this._peer;
     if (!peer || (peer.connectionState !== "connected" && peer.connectionState !== "disconnected")) return;
     const report = await peer.getStats();
-    if (peer !== this._peer) return;
-    report.forEach((/** @type {any} */ entry) => {
-      if (entry.type === "transport" && (entry.packetsReceived ?? 0) !== this._heard.packets) {
-        this._heard = { packets: entry.packetsReceived, at: performance.now() };
-      }
-    });
-    if (this._heard.packets && performance.now() - this._heard.at > SILENT_MS) {
-      this._heard = { packets: 0, at: 0 }; // said once
-      this._again();
-    }
+    if (peer === this._peer && this._silent(report)) this._again();
   }
 
-  _again() {
-    if (!this._wanted) return;
-    this._generation += 1;
-    clearTimeout(this._retryTimer);
-    clearTimeout(this._cutOffTimer);
+  _resigned() {
     this._become("reconnecting");
-    this._retryTimer = setTimeout(() => void this._connect(), this._retryMs * (1 + Math.random() * 0.3));
-    this._retryMs = Math.min(LAST_RETRY_MS, this._retryMs * 2);
   }
 
   /** @param {string} state */
@@ -242,31 +187,6 @@ export class Publisher extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     this.dispatchEvent(new Event(state));
-  }
-
-  /** @param {{status: number, final: boolean, error?: unknown}} detail */
-  _fail(detail) {
-    this.dispatchEvent(new CustomEvent("failed", { detail }));
-  }
-
-  async _end() {
-    const session = this._session;
-    this._session = null;
-    if (this._peer) {
-      this._peer.onconnectionstatechange = null;
-      this._peer.close();
-      this._peer = null;
-    }
-    if (session) await this._delete(session);
-  }
-
-  /** @param {string} session */
-  async _delete(session) {
-    await this._fetch(session, { method: "DELETE", headers: { Authorization: `Bearer ${this.key}` }, keepalive: true }).catch(() => undefined);
-  }
-
-  _base() {
-    return new URL(this.url, location.href);
   }
 }
 

@@ -21,7 +21,12 @@ const slug = main.dataset.slug ?? "";
 const video = /** @type {HTMLVideoElement} */ (byId("video"));
 const { wire, store, clock } = enter(slug, {
   onSnapshot: (welcome) => games.snapshot(welcome.live.play),
-  onEvent: (envelope) => games.event(envelope),
+  onEvent: (envelope) => {
+    games.event(envelope);
+    if (envelope.kind !== "relay.gone") return;
+    player.relayGone(envelope.body.relay);
+    publisher?.relayGone(envelope.body.relay);
+  },
 });
 
 /** @param {string} kind @param {object} [body] */
@@ -271,7 +276,7 @@ async function health() {
   const stats = await player.stats();
   if (!stats?.width || stats.state !== "live" || store.state.live.picture.state !== "live") return;
   say(byId("picture-rate"), `${(stats.kbps / 1000).toFixed(1)} Mbit/s, ${stats.width} × ${stats.height}, ${Math.round(stats.fps)} a second`);
-  say(byId("picture-loss"), stats.lost > 0 ? `${stats.lost} packets lost` : "nothing lost");
+  say(byId("picture-loss"), (stats.lost ?? 0) > 0 ? `${stats.lost} packets lost` : "nothing lost");
 }
 
 // ---- drawing -------------------------------------------------------------------------------
