@@ -19,6 +19,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said before anything newer is im
     sys.exit("Frontrow needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".")
 
 from live.commands import audit, catalogue, shows, staff, stock
+from live.commands.backup import backup, restore
 from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, settings_of
 from live.commands.words import FAILED, STARTED_WRONGLY, words
 from live.errors import Error
@@ -43,6 +44,8 @@ app.add_typer(shows.app, name="show")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(stock.app, name="stock")
 app.add_typer(audit.app, name="audit")
+app.command()(backup)
+app.command()(restore)
 
 
 def main() -> None:

@@ -36,6 +36,8 @@ def words(error: Error) -> tuple[str, int]:
             )
         case "store_wont_start":
             return f"The embedded store {facts['server']} does not start. It says:\n{facts['log']}", FAILED
+        case "backup_unreadable":
+            return f"Can't restore from {facts['path']}: {facts['why']}. The store is as it was.", FAILED
         case "not_found":
             return f"There is no {facts['what']} {facts['which']}.", FAILED
         case "conflict":

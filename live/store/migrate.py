@@ -21,8 +21,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x46726F6E74  # "Front": any number that only we take
 
 
-def upgrade(url: str, data_dir: Path) -> None:
-    """Apply what is missing. Blocks while another process does; raises StoreDown when the store does not answer."""
+def upgrade(url: str, data_dir: Path, revision: str = "head") -> None:
+    """Apply what is missing up to `revision`. Blocks while another process does; raises StoreDown when the store does
+    not answer."""
     url = normalised(url)
     try:
         if url.startswith("sqlite"):
@@ -32,9 +33,9 @@ def upgrade(url: str, data_dir: Path) -> None:
             with contextlib.suppress(FileExistsError):
                 Path(url.removeprefix("sqlite:///")).touch(mode=0o600, exist_ok=False)
             with _file_lock(data_dir / "migrate.lock"):
-                _upgrade(url)
+                _upgrade(url, revision)
         else:
-            _upgrade(url)
+            _upgrade(url, revision)
     except OperationalError as why:
         raise StoreDown("sql") from why
 
@@ -49,18 +50,23 @@ def head() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-def _upgrade(url: str) -> None:
+def knows(revision: str) -> bool:
+    """Whether this code has that migration."""
+    return any(script.revision == revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _upgrade(url: str, revision: str) -> None:
     engine = new_engine(url)
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # Held to the end of the transaction, so that a second process finds the work done.
                 connection.execute(text("select pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
-            if current(connection) == head():
+            if current(connection) == (head() if revision == "head" else revision):
                 return
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
     finally:
         engine.dispose()
 
