@@ -15,7 +15,7 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install dev demo serve test check bench bench-relay packages lock clean
+.PHONY: help install dev livekit demo serve test check bench bench-relay packages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,9 +54,13 @@ packages: ## What the tests need from Debian; installed when root
 PIN := $(BIN)/uv pip compile --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
   --no-emit-find-links --quiet
 
+livekit: .venv/run.stamp ## … and what FRONTROW_MEDIA_ENGINE=livekit needs
+	@PYTHON="$(PYTHON)" ./scripts/environment requirements-livekit.txt
+
 lock: ## Pin requirements*.txt again, with hashes
 	printf 'uv\nsetuptools>=77\n' | $(PIN) - -o requirements-build.txt
 	$(PIN) pyproject.toml -o requirements.txt
+	$(PIN) pyproject.toml --extra livekit -c requirements.txt -o requirements-livekit.txt
 	$(PIN) pyproject.toml --extra dev -c requirements.txt -o requirements-dev.txt
 
 clean: ## Remove .venv, caches and test results; data/ stays

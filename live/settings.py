@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from live.ids import new_secret
 
 
 class Settings(BaseSettings):
-    """One process's settings. Field `hold_ttl_s` is the environment's `FRONTROW_HOLD_TTL_S`; three keep the
-    names that hosting platforms give them: `REDIS_URL`, `DATABASE_URL`, `PORT`."""
+    """One process's settings. Field `hold_ttl_s` is the environment's `FRONTROW_HOLD_TTL_S`; some keep the
+    names that platforms and others' tools give them: `REDIS_URL`, `DATABASE_URL`, `PORT`, LiveKit's."""
 
     model_config = SettingsConfigDict(env_prefix="FRONTROW_", env_file=".env", extra="ignore", populate_by_name=True)
 
@@ -46,6 +47,10 @@ class Settings(BaseSettings):
     )
     relay_kernel: bool = Field(True, description="Send by a C routine, compiled at the first start if `cc` is there.")
     publish_max_kbps: int = Field(4000, ge=100, description="Ceiling told to a publisher (REMB), kbit/s.")
+    media_engine: Literal["embedded", "livekit"] = Field("embedded", description="Who carries the picture.")
+    livekit_url: str = Field("", validation_alias="LIVEKIT_URL", description="LiveKit's address, `wss://…`.")
+    livekit_key: str = Field("", validation_alias="LIVEKIT_API_KEY", description="LiveKit's API key.")
+    livekit_secret: str = Field("", validation_alias="LIVEKIT_API_SECRET", description="LiveKit's API secret.")
     turn_urls: str = Field("", description="TURN and STUN servers viewers are told, by comma (RFC 7065 addresses).")
     turn_secret: str = Field("", description="Secret shared with them (coturn's `static-auth-secret`).")
     record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
@@ -59,6 +64,15 @@ class Settings(BaseSettings):
     secret_key: str = Field("", description="Key of signed links and webhooks. Default: made once in the data folder.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Logs for people or for machines.")
+
+    @model_validator(mode="after")
+    def _livekit_is_told_where(self) -> Self:
+        if self.media_engine == "livekit":
+            if not (self.livekit_url and self.livekit_key and self.livekit_secret):
+                raise ValueError("it needs LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET too")
+            if find_spec("livekit") is None:
+                raise ValueError("it needs the package livekit-api; `make livekit` installs it")
+        return self
 
     @property
     def base_url(self) -> str:

@@ -34,7 +34,11 @@ def settings_of(port: int | None = None) -> Settings:
         settings = Settings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else "?"
+        if not first["loc"]:  # settings that don't go together: their values may be secrets
+            raise Stop(
+                f"FRONTROW_MEDIA_ENGINE=livekit is not whole: {first['ctx']['error']}.", STARTED_WRONGLY
+            ) from None
+        name = str(first["loc"][0])
         names = {str(field.validation_alias): key for key, field in Settings.model_fields.items()}
         shown = name if name in names else f"FRONTROW_{name.upper()}"
         sentence = f"The setting {shown} is wrong: {first['msg']}. It is {first['input']!r}."

@@ -40,6 +40,7 @@ from live.events import (
     OrderChanged,
     Picture,
     PictureChanged,
+    PictureState,
     RunsheetChanged,
     ShowEnded,
     ShowFacts,
@@ -48,7 +49,7 @@ from live.events import (
     Tally,
     TallyChanged,
 )
-from live.media.relays import Relays
+from live.media.port import Channel, MediaEngine
 from live.shop.adjust import Adjusted, Adjustments
 from live.shop.cart import Carts
 from live.shop.checkout import Checkout, Placed, Settled
@@ -90,7 +91,7 @@ class Desk:
         checkout: Checkout,
         orders: Orders,
         programmes: Programmes,
-        relays: Relays,
+        engine: MediaEngine,
         archive: SqlArchive,
         sessions: Sessions,
         play: PlayDesk,
@@ -107,7 +108,7 @@ class Desk:
         self._checkout = checkout
         self._orders = orders
         self._programmes = programmes
-        self._relays = relays
+        self._engine = engine
         self._archive = archive
         self._sessions = sessions
         self._play = play
@@ -175,7 +176,7 @@ class Desk:
             show, _ = await self._shows.advance(show_id, "end", at_ms=await self._media_now(show_id), actor=actor)
             await self._programmes.changed(show_id)
             await self._bus.publish(show_id, "show.ended", ShowEnded(show.facts))
-        await self._relays.end(show_id)
+        await self._engine.end(Channel(show.id, show.slug))
         return show.facts
 
     async def drop(self, show_id: str, look_id: str, actor: str) -> str:
@@ -207,8 +208,22 @@ class Desk:
         look = runsheet.next_in_order(await self._runsheets.of(show_id))
         return await self.drop(show_id, look.id, actor)
 
+    async def picture_is(self, show_id: str, state: PictureState) -> None:
+        """What an engine answered that doesn't tell the room itself: the media clock is kept by it, and the room
+        hears of a change."""
+        picture, changed = await self._media.tell(show_id, state)
+        if changed:
+            await self.picture_changed(show_id, picture)
+
+    async def look_at_pictures(self) -> None:
+        """The same for every show on air: a lost message of the engine costs the rest between two looks, no more."""
+        if self._engine.capabilities.tells_itself:
+            return
+        for show_id in await self._shows.live_ids():
+            await self.picture_is(show_id, await self._engine.state(Channel(show_id, "")))
+
     async def picture_changed(self, show_id: str, picture: Picture) -> None:
-        """The relay says that the picture came, went or came back."""
+        """The picture came, went or came back."""
         await self._bus.publish(show_id, "picture.changed", PictureChanged(picture))
 
     # ---- the bag -------------------------------------------------------------------------------

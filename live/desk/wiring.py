@@ -23,7 +23,7 @@ from live.desk.control import Desk
 from live.desk.people import People
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
-from live.media.embedded import EmbeddedEngine
+from live.media.engine import engine_of
 from live.media.port import MediaEngine
 from live.media.relays import Relays
 from live.play.service import PlayService
@@ -115,6 +115,8 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         programmes = Programmes(redis, shows, runsheets, catalogue)
         relays = Relays(redis, settings.key)
         stack.push_async_callback(relays.close)
+        engine = engine_of(settings, relays, clock)
+        stack.push_async_callback(engine.close)
         archive = SqlArchive(db, sessions)
         play = PlayDesk(bus, PlayService(redis, clock))
         yield Services(
@@ -133,7 +135,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             timeline=Timeline(db),
             media=media,
             relays=relays,
-            engine=EmbeddedEngine(settings, clock),
+            engine=engine,
             catalogue=catalogue,
             gate=gate,
             carts=carts,
@@ -156,7 +158,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
                 checkout=checkout,
                 orders=orders,
                 programmes=programmes,
-                relays=relays,
+                engine=engine,
                 archive=archive,
                 sessions=sessions,
                 play=play,

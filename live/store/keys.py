@@ -18,6 +18,7 @@ s:{show}:play:<id>         hash    7 days from change  play             facts, s
 s:{show}:play:<id>:people  hash    7 days from change  play             person -> choice or name
 plays:due                  zset    until closed        play             show|id by the ms at which the worker closes it
 s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
+                                                                     (LiveKit's: a day, stage.media, first_ms)
 relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
 relays                     set     -                   relay.server     ids of relays, pruned by readers
 relay:show:<show>          string  10 s from the beat  relay.server     id of the relay with the publisher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, TypeVar
 
@@ -15,6 +16,7 @@ from live.accounts.sessions import Session
 from live.desk.wiring import Services
 from live.errors import Invalid, NotFound
 from live.ids import new_id
+from live.media.port import Channel
 from live.money import Money
 from live.shop.contact import Contact
 from live.shop.payments.sandbox import Outcome
@@ -144,14 +146,26 @@ async def publish_key(request: Request) -> Response:
     """A new key for publishing, shown this once; the one before is void and its publisher cut: {"key", "whip_url"}."""
     services, show = await _show(request)
     key = await services.shows.set_publish_key(show.id)
-    await services.relays.drop_publisher(show.id)
+    await services.engine.revoke(Channel(show.id, show.slug))
     return Json({"key": key, "whip_url": f"{services.settings.base_url}/whip/{show.slug}"}, 201)
 
 
 async def stats(request: Request) -> Response:
-    """Figures of a show: {"tally": Tally, "relays": […]}."""
+    """Figures of a show: {"tally": Tally, "viewers", "publishing", "relays": […]}."""
     services, show = await _show(request)
-    return Json({"tally": await services.desk.tally(show.id), "relays": await services.relays.stats()})
+    tally, carried = await asyncio.gather(
+        services.desk.tally(show.id), services.engine.stats(Channel(show.id, show.slug))
+    )
+    facts = {"viewers": carried.viewers, "publishing": carried.publishing, "relays": carried.parts}
+    return Json({"tally": tally, **facts})
+
+
+async def media_event(request: Request) -> Response:
+    """What the engine says of itself, signed. Answered 204 also where nothing follows, so that it stops telling."""
+    services = _services(request)
+    for heard in await services.engine.events(await request.body(), request.headers):
+        await services.desk.picture_is(heard.show, heard.state)
+    return Response(status_code=204)
 
 
 class StockChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -33,6 +33,9 @@ class SecurityHeaders:
         base = urlsplit(settings.base_url)
         # Safari before 15.4 does not count ws: as 'self'.
         self._socket = f"{'wss' if self._https else 'ws'}://{base.netloc}"
+        if settings.media_engine == "livekit":  # its client asks by WebSocket, and by HTTP why that failed
+            there = urlsplit(settings.livekit_url).netloc
+            self._socket += f" wss://{there} https://{there} ws://{there} http://{there}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -43,6 +43,7 @@ DOORS: tuple[Door, ...] = (
     # the payment provider
     _door("POST /api/payments/sandbox/events", api.sandbox_event, "anyone", "signed", "api", a_minute=6000),
     # the picture
+    _door("POST /api/media/events", api.media_event, "anyone", "signed", "api", body_max=SDP_MAX, a_minute=6000),
     _door("GET /api/shows/{slug}/picture", picture.picture, "anyone", "read", "api"),
     _door("GET,POST,OPTIONS /whip/{slug}", whip.publish, "anyone", "bearer", "media", body_max=SDP_MAX),
     _door(

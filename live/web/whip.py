@@ -23,6 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from live.errors import Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
+from live.media.port import Channel
 from live.media.relays import RelayGone, Relays
 from live.web import errors
 
@@ -69,6 +70,11 @@ async def publish(request: Request) -> Response:
     await _check_key(request, show)
     if show.status == "ended":
         raise WrongState(show.status, "scheduled or live")
+    engine = _services(request).engine
+    if not engine.capabilities.offers_here:
+        # RFC 9725 section 4.5: the client sends the same offer there, and deals with that server from then on.
+        there = await engine.publish_endpoint(Channel(show.id, show.slug))
+        return Response(status_code=307, headers={"Location": there.url, "Cache-Control": "no-store"})
     offer = await _sdp(request, SDP)
     # `?return=1`: a publisher that was sent away asks to come back, unless another has taken over.
     order = {"show": show.id, "offer": offer, "takes_over": request.query_params.get("return") != "1"}
@@ -94,6 +100,8 @@ async def play(request: Request) -> Response:
     show = await _show(request)
     if request.method in ("GET", "HEAD"):
         return Response(media_type=SDP, headers={"Accept-Post": SDP, "Cache-Control": "no-store"})
+    if not _services(request).engine.capabilities.offers_here:
+        raise NotFound("way", "whep")
     if not await may_watch(request, show):
         raise NotLive(show.status)
     offer = await _sdp(request, SDP)

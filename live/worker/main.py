@@ -63,6 +63,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("fan out events", 1.0, webhooks.fan_out),
         Job("deliver webhooks", 1.0, webhooks.deliver_due),
         Job("reconcile stock", 10.0, lambda: reconcile(parts)),
+        Job("look at pictures", 5.0, desk.look_at_pictures),  # of an engine that doesn't tell the room itself
         Job("close recordings", 30.0, lambda: close_abandoned(db, clock, parts.settings.data_dir)),
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
     ]

@@ -25,7 +25,9 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount, Route, Router
 
 from live.accounts.sessions import NOBODY
+from live.clock import SystemClock
 from live.errors import NotFound
+from live.media.embedded import EmbeddedEngine
 from live.media.relays import Relays
 from live.relay.server import RelayProcess, _Uvicorn
 from live.settings import Settings
@@ -116,8 +118,14 @@ class Stage:
                 Route("/js/{name}", script),
             ]
         )
+        relays, clock = Relays(self.redis, self.settings.key), SystemClock()
         app.state.services = SimpleNamespace(
-            shows=self.shows, redis=self.redis, settings=self.settings, relays=Relays(self.redis, self.settings.key)
+            shows=self.shows,
+            redis=self.redis,
+            settings=self.settings,
+            clock=clock,
+            relays=relays,
+            engine=EmbeddedEngine(self.settings, relays, clock),
         )
         return app
 
