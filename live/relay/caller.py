@@ -16,7 +16,7 @@ from typing import Literal
 
 from live.relay import sdp
 from live.relay.peer import Peer, RelayCertificate
-from live.relay.stun import request
+from live.relay.stun import answer, parse_check, request
 
 CHECK_EVERY_S = 2.0
 _FIRST_CHECKS_S = 0.05
@@ -154,8 +154,12 @@ class Caller:
         self.socket.close()
 
     def stun(self, datagram: bytes) -> None:
-        """What comes of STUN is the answer to a check of ours: a lite peer sends none."""
-        self._answered.set()
+        """What comes of STUN answers a check of ours, or asks whether we are where our checks say we are."""
+        check = parse_check(datagram)
+        if check is None:
+            self._answered.set()
+        elif check.local_ufrag == self._ufrag and check.authentic(self._password.encode()) and self._to is not None:
+            self._send(answer(check, self._password.encode(), *self._to[:2]))
 
     async def _check_for_ever(self) -> None:
         while True:

@@ -153,7 +153,7 @@ class Relay:
             raise BadOffer("a restart needs ice-pwd")
         if if_match not in (None, "*"):
             raise StaleTag()
-        session.ice.restart(ufrag)
+        session.ice.restart(ufrag, password)
         self.port.forget_names(session)
         self.port.admit(session)
         return session.tag, sdp.restart_fragment(session.ours())

@@ -11,7 +11,7 @@ from live.relay import sdp
 from live.relay.errors import HandshakeFailed
 from live.relay.ice import IceLite
 from live.relay.peer import HANDSHAKE_TIMEOUT_S, Peer, RelayCertificate
-from live.relay.udp import Address, UdpPort
+from live.relay.udp import UNPROVEN_TIMES, Address, UdpPort
 
 
 class Session:
@@ -30,8 +30,9 @@ class Session:
         self.kind = kind
         self.show = show
         self.network = ""  # a viewer's, as web told it
-        self.ice = IceLite(offer.ufrag, now_ms)
+        self.ice = IceLite(offer.ufrag, now_ms, offer.password)
         self.paths: list[tuple[int, Address]] = []
+        self.credit = 0
         self.started_ms = now_ms
         self.role = sdp.role_of_ours(offer)
         self.peer = Peer(certificate, offer.fingerprints, self.role, self._send)
@@ -60,6 +61,8 @@ class Session:
         await self.peer.connect()
 
     def datagram(self, datagram: bytes) -> None:
+        if not self.peer.connected:
+            self.credit += UNPROVEN_TIMES * len(datagram)
         self.peer.feed(datagram)
 
     def moved(self) -> None:
@@ -72,6 +75,12 @@ class Session:
         self._port.forget(self)
 
     def _send(self, datagram: bytes) -> None:
+        self.ice.settled = True
+        if not self.peer.connected:
+            # A forged source must not make us flood somebody: DTLS sends again, and by then more has come.
+            if self.credit < len(datagram):
+                return
+            self.credit -= len(datagram)
         self._port.send(self, datagram)
 
 

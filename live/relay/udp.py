@@ -17,11 +17,13 @@ from typing import Protocol
 import ifaddr
 
 from live.relay.ice import IceLite
-from live.relay.stun import Check, answer, parse_check
+from live.relay.stun import Check, answer, parse_check, parse_echo
 
 Address = tuple[str, int]
 _MAX_READS = 128  # datagrams a wake-up, so that a flood leaves time for everything else
 _MAX_PATHS = 8  # addresses remembered per session
+_MAX_PROBED = 1024  # addresses asked and not yet heard from; the eldest is forgotten, and asked again by her next check
+UNPROVEN_TIMES = 3  # what may go to an unproven address, times what came from it (as RFC 9000 section 8 has it)
 _BUFFER_BYTES = 4 * 1024 * 1024
 
 
@@ -30,6 +32,7 @@ class Receiver(Protocol):
 
     ice: IceLite
     paths: list[tuple[int, Address]]
+    credit: int  # bytes that may go to an address nobody has proved yet: three times what came from it
 
     def datagram(self, datagram: bytes) -> None: ...
     def moved(self) -> None: ...
@@ -79,6 +82,7 @@ class UdpPort:
         self._now_ms = now_ms
         self._by_name: dict[str, Receiver] = {}
         self._by_address: list[dict[Address, Receiver]] = [{} for _ in sockets]
+        self._probed: dict[tuple[int, Address], Receiver] = {}
         self.dropped = 0
         self.strays = 0
         named = [part.strip() for part in announce.split(",") if part.strip()]
@@ -111,6 +115,8 @@ class UdpPort:
 
     def forget(self, session: Receiver) -> None:
         self.forget_names(session)
+        for path in [path for path, known in self._probed.items() if known is session]:
+            del self._probed[path]
         for index, address in session.paths:
             if self._by_address[index].get(address) is session:
                 del self._by_address[index][address]
@@ -139,9 +145,7 @@ class UdpPort:
             if not datagram:
                 continue
             if datagram[0] < 4:  # STUN (RFC 7983)
-                check = parse_check(datagram)
-                if check is not None:
-                    self._checked(index, check, address)
+                self._stun(index, datagram, address)
                 continue
             session = known.get(address)
             if session is None:
@@ -149,14 +153,54 @@ class UdpPort:
             else:
                 session.datagram(datagram)
 
-    def _checked(self, index: int, check: Check, address: Address) -> None:
+    def _stun(self, index: int, datagram: bytes, address: Address) -> None:
+        check = parse_check(datagram)
+        if check is not None:
+            self._checked(index, check, address, len(datagram))
+            return
+        echo = parse_echo(datagram)
+        path = (index, address)
+        session = self._probed.get(path)
+        if session is not None and echo is not None and session.ice.echoed(echo, path):
+            self._enter(session, path)
+            session.moved()
+
+    def _checked(self, index: int, check: Check, address: Address, size: int) -> None:
         session = self._by_name.get(check.local_ufrag)
         if session is None:
             return
         password = session.ice.believe(check, self._now_ms())
         if password is None:
             return  # no answer either: a guess learns nothing
+        session.credit += UNPROVEN_TIMES * size
         path = (index, address)
+        reply = answer(check, password, address[0], address[1])
+        session.credit -= len(reply)
+        self._send(index, reply, address)
+        if self._by_address[index].get(address, session) is not session:
+            self._probe(session, path)  # another session's address: not hers by a check alone, which may be forged
+            return
+        if session.ice.wants(check, path) and session.ice.settled:
+            self._probe(session, path)
+            return
+        self._enter(session, path)
+        if session.ice.follow(check, path):
+            session.moved()
+
+    def _probe(self, session: Receiver, path: tuple[int, Address]) -> None:
+        """Ask whoever is there. Small and once a check, so that nothing is amplified."""
+        if len(self._probed) >= _MAX_PROBED:
+            del self._probed[next(iter(self._probed))]
+        self._probed[path] = session
+        self._send(path[0], session.ice.probe(path), path[1])
+
+    def _enter(self, session: Receiver, path: tuple[int, Address]) -> None:
+        """Datagrams from that address are hers from now on."""
+        index, address = path
+        before = self._by_address[index].get(address)
+        if before is not None and before is not session and path in before.paths:
+            before.paths.remove(path)
+        self._probed.pop(path, None)
         if path not in session.paths:
             if len(session.paths) >= _MAX_PATHS:
                 oldest = next(item for item in session.paths if item != session.ice.address)
@@ -164,9 +208,6 @@ class UdpPort:
                 self._by_address[oldest[0]].pop(oldest[1], None)
             session.paths.append(path)
         self._by_address[index][address] = session
-        self._send(index, answer(check, password, address[0], address[1]), address)
-        if session.ice.follow(check, index, address):
-            session.moved()
 
 
 def gso_possible() -> bool:

@@ -399,10 +399,10 @@ def test_a_check_altered_on_the_way_is_refused() -> None:
 
 def test_the_address_moves_by_nomination_only() -> None:
     ice = IceLite("them", 0)
-    assert ice.follow(check_from(ice, nominate=False), 0, ("192.0.2.1", 1))
-    assert not ice.follow(check_from(ice, nominate=False), 0, ("192.0.2.2", 2))
+    assert ice.follow(check_from(ice, nominate=False), (0, ("192.0.2.1", 1)))
+    assert not ice.follow(check_from(ice, nominate=False), (0, ("192.0.2.2", 2)))
     assert ice.address == (0, ("192.0.2.1", 1))
-    assert ice.follow(check_from(ice), 0, ("192.0.2.2", 2))
+    assert ice.follow(check_from(ice), (0, ("192.0.2.2", 2)))
     assert ice.address == (0, ("192.0.2.2", 2))
 
 
