@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     max_per_buyer: int = Field(4, ge=1, description="Units of one SKU that one buyer may hold or own in a show.")
     payments: Literal["sandbox"] = Field("sandbox", description="Payment provider.")
 
+    # letters to buyers
+    smtp_url: str = Field("", description="`smtps://user:password@host`. Unset: letters are files in `data/mail`.")
+    mail_from: str = Field("", description="Sender of letters. Default: orders@ the public address's host.")
+
     # secrets and logs
     secret_key: str = Field("", description="Key of signed links and webhooks. Default: made once in the data folder.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

@@ -17,6 +17,7 @@ from live.ids import new_id
 from live.money import Money
 from live.shop.cart import KeptLine
 from live.shop.orders import after
+from live.shop.outbox import MAIL_PAID, MAIL_REFUNDED
 from live.shop.payments.port import Charge
 from live.shop.stock import Line
 from live.store.statements import Statement, insert_into
@@ -198,6 +199,7 @@ def sell(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> N
             raise Oversold
     _note(connection, row.id, "order.paid", now, captured_minor=charge.captured_minor, ref=charge.ref)
     _tell(connection, row, "order.paid", now)
+    _tell(connection, row, MAIL_PAID, now)
 
 
 def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reason: str, now: int) -> bool:
@@ -236,6 +238,7 @@ def mark_refunded(connection: Connection, row: PaymentRow, charge: Charge, now: 
     )
     _note(connection, row.id, "order.refunded", now, refunded_minor=charge.refunded_minor, ref=charge.ref)
     _tell(connection, row, "order.refunded", now)
+    _tell(connection, row, MAIL_REFUNDED, now)
     return True
 
 

@@ -15,6 +15,8 @@ from live.store.tables import outbox
 
 LEASE_MS = 60_000
 AT_ONCE = 50
+MAIL_PAID, MAIL_REFUNDED = "mail.order_paid", "mail.order_refunded"
+MAIL_KINDS = (MAIL_PAID, MAIL_REFUNDED)  # the worker's letters to buyers; nobody else's business
 KEPT_MS = 30 * 86_400_000  # what was told stays readable this long
 
 

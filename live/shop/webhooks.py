@@ -131,7 +131,7 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _fan_out(connection: Connection, now: int) -> int:
-    messages = box.claim(connection, now, but=[EVENT_KIND])
+    messages = box.claim(connection, now, but=[EVENT_KIND, *box.MAIL_KINDS])
     for message in messages:
         about = msgspec.json.decode(message.body)
         brand = select(shows.c.brand_id).where(shows.c.id == about.get("show", "")).scalar_subquery()

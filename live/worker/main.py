@@ -18,6 +18,8 @@ from live.settings import Settings
 from live.shop import outbox
 from live.shop.payments.sandbox_post import post_due
 from live.shop.webhooks import Webhooks
+from live.worker.letters import Letters
+from live.worker.postman import postman_of
 from live.worker.recordings import close_abandoned
 
 log = structlog.get_logger("worker")
@@ -55,11 +57,13 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     """Every job of the worker, with its pace."""
     db, clock, desk = parts.db, parts.clock, parts.desk
     webhooks = Webhooks(db, client, clock)
+    letters = Letters(db, parts.orders, postman_of(parts.settings), parts.settings, clock)
     return [
         Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
         Job("settle payments", 1.0, desk.settle_due),
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         Job("sandbox events", 0.25, lambda: post_due(db, parts.provider, client, parts.settings.base_url, clock)),
+        Job("send letters", 2.0, letters.send_due),
         Job("fan out events", 1.0, webhooks.fan_out),
         Job("deliver webhooks", 1.0, webhooks.deliver_due),
         Job("reconcile stock", 10.0, lambda: reconcile(parts)),
