@@ -20,6 +20,7 @@ SERVED: dict[str, Door] = {f"{method} {door.path}": door for door in DOORS for m
 BODIES: dict[str, list[type[msgspec.Struct]]] = {
     "POST /api/shows/{slug}/cart": [api.CartAddition],
     "POST /api/shows/{slug}/checkout": [Contact, Address],
+    "PUT /api/shows/{slug}/publisher-rule": [api.PublisherRule],
     "POST /api/name": [api.Naming],
     "POST /sandbox/pay/{ref}": [api.SandboxChoice],
 }

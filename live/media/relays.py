@@ -144,7 +144,7 @@ def _refusal(answer: httpx.Response) -> Exception:
     facts = _facts(answer)
     retry_after_s = int(facts.get("retry_after_s", 2))
     if answer.status_code == 409 and facts.get("error") == "taken":
-        return Conflict("another publisher is on")
+        return Conflict("another publisher is on", retry_after_s=retry_after_s)
     if answer.status_code == 409:
         return NotLive("waiting", retry_after_s=retry_after_s)
     if answer.status_code == 503:

@@ -1,8 +1,9 @@
 """The relay's control API: what web asks of it, over HTTP on an address of its own, under a bearer that only
 processes with the secret key can make.
 
-    POST   /publish {show, offer, takes_over?}            201 {session, answer, etag}
+    POST   /publish {show, offer, takes_over?, yields?}   201 {session, answer, etag}
     POST   /play {show, offer, network}      201 {session, answer, etag} | 409, 503 {error, retry_after_s}
+                {show, offer, mirror: true}  the same from another machine's relay; also {formats, first_wall_ms}
     PATCH  /shows/{show}/sessions/{id}       204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
     DELETE /shows/{show}/sessions/{id}       200
     POST   /shows/{show}/drop-publisher      204
@@ -28,11 +29,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from live.relay.errors import BadOffer, RelayError
+from live.relay.errors import BadOffer, NotReady, RelayError
 from live.relay.relay import Relay
 from live.relay.sdp import MAX_OFFER_BYTES
 
 FirstFrame = Callable[[str], Awaitable[int | None]]
+Ready = Callable[[str], Awaitable[None]]
 
 
 class Order(msgspec.Struct):
@@ -42,22 +44,36 @@ class Order(msgspec.Struct):
     offer: str
     network: str = ""
     takes_over: bool = True
+    mirror: bool = False
+    yields: bool = False
 
 
-def control_app(relay: Relay, token: str, first_frame: FirstFrame, relay_id: str) -> ASGIApp:
-    """`first_frame(show)`: server time of the show's first frame, if another process relayed it before."""
+def control_app(
+    relay: Relay, token: str, first_frame: FirstFrame, relay_id: str, ready: Ready, over: Callable[[str], None]
+) -> ASGIApp:
+    """`first_frame(show)`: server time of the show's first frame, if another process relayed it before. `ready(show)`
+    waits a moment for the picture, mirroring it if its publisher is elsewhere. `over(show)`: mirror it no more."""
 
     async def publish(request: Request) -> Response:
         order = await _order(request)
         session, answer = relay.publish(
-            order.show, order.offer, await first_frame(order.show), takes_over=order.takes_over
+            order.show, order.offer, await first_frame(order.show), takes_over=order.takes_over, yields=order.yields
         )
         return JSONResponse({"session": session.id, "answer": answer, "etag": session.tag}, 201)
 
     async def play(request: Request) -> Response:
         order = await _order(request)
+        if not order.mirror:
+            await ready(order.show)
+        here = relay.shows.get(order.show)
+        if order.mirror and (here is None or here.mirrored):
+            raise NotReady()  # a mirror is not fed by a mirror, or two would feed each other
         session, answer = relay.play(order.show, order.offer, order.network)
-        return JSONResponse({"session": session.id, "answer": answer, "etag": session.tag}, 201)
+        facts: dict[str, object] = {"session": session.id, "answer": answer, "etag": session.tag}
+        if order.mirror and here is not None:
+            formats = {kind: tuple(track.format) for kind, track in here.tracks.items()}
+            facts |= {"formats": formats, "first_wall_ms": here.first_wall_ms}
+        return JSONResponse(facts, 201)
 
     async def patch(request: Request) -> Response:
         tag = request.headers.get("if-match")
@@ -76,6 +92,7 @@ def control_app(relay: Relay, token: str, first_frame: FirstFrame, relay_id: str
         return Response(status_code=204)
 
     async def end(request: Request) -> Response:
+        over(request.path_params["show"])
         relay.end_show(request.path_params["show"])
         return Response(status_code=204)
 

@@ -34,7 +34,7 @@ SHOW_KEPT_MS = 10 * 60 * 1000  # a show without publisher and viewers is forgott
 
 
 class Relay:
-    """`changed(show)` is called when a show's state moves, `prepare(show)` when it first gets a publisher."""
+    """`changed(show)` is called when a show's state moves, `taken(show)` when it has got a publisher here."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Relay:
         max_kbps: int,
         clock: Clock,
         changed: Callable[[RelayedShow], None],
-        opened: Callable[[RelayedShow], None] | None = None,
+        taken: Callable[[RelayedShow], None] | None = None,
         now_ms: Callable[[], int] | None = None,
         kernel: Kernel | None = None,
         busy: float = 0.0,
@@ -62,10 +62,11 @@ class Relay:
         self.handshakes_failed = 0
         self.figures = RelayFigures(self)
         self._fanout = Fanout(port.sockets, self.counters, kernel)
-        self._max_kbps = max_kbps
+        self.max_kbps = max_kbps
         self._clock = clock
+        self.wall_ms = clock.now_ms
         self._changed = changed
-        self._opened = opened
+        self._taken = taken
         self._now_ms = now_ms or monotonic_ms
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -94,16 +95,23 @@ class Relay:
     # ---- orders --------------------------------------------------------------------------------
 
     def publish(
-        self, show_name: str, offer_text: str, first_wall_ms: int | None = None, *, takes_over: bool = True
+        self,
+        show_name: str,
+        offer_text: str,
+        first_wall_ms: int | None = None,
+        *,
+        takes_over: bool = True,
+        yields: bool = False,
     ) -> tuple[Session, str]:
         """A publisher's offer; she takes over when her handshake is through. Raises BadOffer, Unsupported, Full, Taken.
 
         `first_wall_ms`: server time of the show's first frame, when another process relayed it before.
         `takes_over`: False from a client that was sent away, so that two do not take over from each other for ever.
+        `yields`: the show's rule is that nobody takes over from a picture that moves; a stale session is no picture.
         """
         self._admit("publish", MAX_PUBLISHING)
         here = self.shows.get(show_name)
-        if not takes_over and here is not None and here.publisher is not None:
+        if here is not None and here.publisher is not None and (not takes_over or (yields and here.state == "live")):
             raise Taken()
         offer = sdp.read_offer(offer_text)
         session = self._session("publish", show_name, offer)
@@ -113,7 +121,14 @@ class Relay:
             session.peer.close()
             raise
         show = self._show(show_name, first_wall_ms)
-        self._start(session, lambda: show.take_over(session, incoming))
+
+        def connected() -> None:
+            if yields and show.publisher is not None and show.state == "live":
+                self._end(session)  # of two that offered at once the first is on
+            else:
+                self._take_over(show, session, incoming)
+
+        self._start(session, connected)
         return session, answer
 
     def play(self, show_name: str, offer_text: str, network: str = "") -> tuple[Session, str]:
@@ -178,6 +193,13 @@ class Relay:
                 self._end(session)
         if show is not None:
             show.close()
+
+    def mirrored(self, show_name: str, first_wall_ms: int | None) -> RelayedShow:
+        """The show, to be fed by another relay."""
+        show = self._show(show_name, first_wall_ms)
+        show.mirrored = True
+        show.first_wall_ms = show.first_wall_ms if first_wall_ms is None else first_wall_ms
+        return show
 
     def stats(self) -> dict[str, Any]:
         """For staff and for choosing a relay."""
@@ -244,14 +266,18 @@ class Relay:
                 fanout=self._fanout,
                 now_ms=self._now_ms,
                 wall_ms=self._clock.now_ms,
-                max_kbps=self._max_kbps,
+                max_kbps=self.max_kbps,
                 changed=self._changed,
                 ended=self._end,
                 first_ms=first_wall_ms,
             )
-            if self._opened is not None:
-                self._opened(show)
         return show
+
+    def _take_over(self, show: RelayedShow, session: Session, incoming: sdp.Incoming) -> None:
+        show.mirrored = False
+        show.take_over(session, incoming)
+        if self._taken is not None:
+            self._taken(show)
 
     def _start(self, session: Session, connected: Callable[[], None]) -> None:
         self.sessions[session.id] = session
@@ -324,7 +350,12 @@ class Relay:
                 log.info("relay.lapsed", kind=session.kind, show=session.show)
                 self._end(session)
         for name, show in list(self.shows.items()):
-            if not show.viewers and show.publisher is None and now_ms - show.idle_since_ms > SHOW_KEPT_MS:
+            if (
+                not show.viewers
+                and not show.mirrored
+                and show.publisher is None
+                and now_ms - show.idle_since_ms > SHOW_KEPT_MS
+            ):
                 show.close()
                 del self.shows[name]
 

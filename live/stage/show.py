@@ -10,6 +10,7 @@ from live.errors import WrongState
 from live.events import ShowFacts, ShowStatus
 
 Act = Literal["open", "end"]
+SecondPublisher = Literal["takes_over", "refused"]
 
 
 class Show(msgspec.Struct, frozen=True):
@@ -29,6 +30,7 @@ class Show(msgspec.Struct, frozen=True):
     ended_ms: int | None
     hold_ttl_s: int
     max_per_buyer: int
+    second_publisher: SecondPublisher  # who comes with the key while a picture is on
 
     @property
     def facts(self) -> ShowFacts:

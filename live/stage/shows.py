@@ -13,7 +13,7 @@ from live.errors import Conflict, Invalid, NotFound
 from live.ids import digest, new_id, new_secret
 from live.stage import show as rules
 from live.stage import timeline
-from live.stage.show import Act, Ended, Opened, Show
+from live.stage.show import Act, Ended, Opened, SecondPublisher, Show
 from live.store.sql import Database
 from live.store.tables import brands, shows
 
@@ -119,6 +119,15 @@ class Shows:
             return after, happened
 
         return await self._db.write(write)
+
+    async def set_second_publisher(self, show_id: str, rule: SecondPublisher) -> None:
+        """Whether who comes with the key takes over from a publisher whose picture is on. Raises: NotFound."""
+
+        def write(sql: Connection) -> None:
+            if not sql.execute(update(shows).where(shows.c.id == show_id).values(second_publisher=rule)).rowcount:
+                raise NotFound("show", show_id)
+
+        await self._db.write(write)
 
     async def set_publish_key(self, show_id: str) -> str:
         """A new key for publishing; the one before is void. The only time it is seen: its digest is what we keep.

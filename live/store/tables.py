@@ -108,6 +108,8 @@ shows = Table(
     Column("publish_key_digest", Text, unique=True),
     Column("publish_key_rotated_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
+    Column("second_publisher", Text, nullable=False, default="takes_over", server_default="takes_over"),
+    CheckConstraint("second_publisher in ('takes_over', 'refused')", name="second_publisher_known"),
     CheckConstraint("status in ('scheduled', 'live', 'ended')", name="status_known"),
 )
 

@@ -20,7 +20,7 @@ from live.media.port import Channel
 from live.money import Money
 from live.shop.contact import Contact
 from live.shop.payments.sandbox import Outcome
-from live.stage.show import Show
+from live.stage.show import SecondPublisher, Show
 from live.web.security import grants_of, member_of
 
 T = TypeVar("T")
@@ -148,6 +148,18 @@ async def publish_key(request: Request) -> Response:
     key = await services.shows.set_publish_key(show.id)
     await services.engine.revoke(Channel(show.id, show.slug))
     return Json({"key": key, "whip_url": f"{services.settings.base_url}/whip/{show.slug}"}, 201)
+
+
+class PublisherRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    second: SecondPublisher
+
+
+async def publisher_rule(request: Request) -> Response:
+    """What happens to a second publisher with the key: {"second"}."""
+    services, show = await _show(request)
+    rule = await body(request, PublisherRule)
+    await services.shows.set_second_publisher(show.id, rule.second)
+    return Json({"second": rule.second})
 
 
 async def stats(request: Request) -> Response:

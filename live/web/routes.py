@@ -38,6 +38,7 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/shows/{slug}/looks/{look}/withdraw", api.look_withdraw, "host", "csrf", "api"),
     _door("POST /api/shows/{slug}/next", api.look_next, "host", "csrf", "api"),
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),
+    _door("PUT /api/shows/{slug}/publisher-rule", api.publisher_rule, "host", "csrf", "api"),
     _door("GET /api/shows/{slug}/stats", api.stats, "staff", "read", "api"),
     _door("POST /api/stock/adjust", api.stock_adjust, "staff", "csrf", "api", a_minute=600),
     # the payment provider

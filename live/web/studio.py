@@ -44,6 +44,7 @@ async def show(request: Request) -> Response:
             (f"/shows/{found.slug}", "As viewers see it"),
         ],
         whip_url=f"{s.settings.base_url}/whip/{found.slug}",
+        second_publisher=found.second_publisher,
         has_key=await s.shows.has_publish_key(found.id),
         state=state,
     )

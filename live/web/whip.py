@@ -77,7 +77,12 @@ async def publish(request: Request) -> Response:
         return Response(status_code=307, headers={"Location": there.url, "Cache-Control": "no-store"})
     offer = await _sdp(request, SDP)
     # `?return=1`: a publisher that was sent away asks to come back, unless another has taken over.
-    order = {"show": show.id, "offer": offer, "takes_over": request.query_params.get("return") != "1"}
+    order = {
+        "show": show.id,
+        "offer": offer,
+        "takes_over": request.query_params.get("return") != "1",
+        "yields": show.second_publisher == "refused",
+    }
     relays = _relays(request)
     for _ in range(TRIES):
         relay_id = await relays.for_publisher(show.id)

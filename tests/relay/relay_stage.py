@@ -77,8 +77,12 @@ class Stage:
             self.process = RelayProcess(settings, redis)
         self.shows = StubShows(
             {
-                "one": SimpleNamespace(id="shw_one", slug="one", brand_id="b", status="live"),
-                "two": SimpleNamespace(id="shw_two", slug="two", brand_id="b", status="scheduled"),
+                "one": SimpleNamespace(
+                    id="shw_one", slug="one", brand_id="b", status="live", second_publisher="takes_over"
+                ),
+                "two": SimpleNamespace(
+                    id="shw_two", slug="two", brand_id="b", status="scheduled", second_publisher="takes_over"
+                ),
             },
             {KEY: "shw_one", "key-of-show-two": "shw_two"},
         )

@@ -186,6 +186,14 @@ byId("key-reveal").addEventListener("click", () => showKey(byId("key-reveal").ge
 confirmed(/** @type {HTMLButtonElement} */ (byId("rotate-key")), "Make a new key and cut off the old?", () => {
   newKey().then(() => say(byId("source-note"), "A new key. Copy it now: it is not shown again after you leave."), (refusal) => say(byId("source-note"), refused(refusal)));
 }, () => hasKey);
+const secondRefused = /** @type {HTMLInputElement} */ (byId("second-refused"));
+secondRefused.addEventListener("change", () => {
+  const rule = { second: secondRefused.checked ? "refused" : "takes_over" };
+  call("PUT", `/api/shows/${encodeURIComponent(slug)}/publisher-rule`, rule).catch((refusal) => {
+    secondRefused.checked = !secondRefused.checked;
+    say(byId("source-note"), refused(refusal));
+  });
+});
 document.addEventListener("click", (event) => {
   const button = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-copy]"));
   if (!button) return;
