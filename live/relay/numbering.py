@@ -16,6 +16,7 @@ class Numbering:
         self.clock_rate = clock_rate
         self.last_seq = first_seq - 1 & 0xFFFF
         self.last_timestamp = first_timestamp
+        self.passed = 0  # numbers used so far, those of lost packets too
         self._last_ms: int | None = None
         self._seq_offset: int | None = None
         self._timestamp_offset = 0
@@ -47,6 +48,7 @@ class Numbering:
         out_seq = seq + self._seq_offset & 0xFFFF
         out_timestamp = timestamp + self._timestamp_offset & 0xFFFFFFFF
         if newer(out_seq, self.last_seq):
+            self.passed += out_seq - self.last_seq & 0xFFFF
             self.last_seq = out_seq
             self.last_timestamp = out_timestamp
             self._last_ms = now_ms

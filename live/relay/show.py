@@ -1,36 +1,33 @@
-"""One show's picture: who publishes, who watches, what state it is in, and the way of a packet from one to the others.
+"""One show's picture: who feeds it, who watches, what state it is in, and the way of a packet from one to the others.
 
     waiting ──first key frame──► live ──1.5 s of silence, DTLS closed, DELETE──► slate ──next key frame──► live
 
 Viewers stay through a slate; whoever publishes next continues their numbering. Only when the codec changes to one
-that a viewer did not agree to is her session ended, so that her player joins anew. One file: the state, who is in
-it and the packet's way through it change together.
+that a viewer did not agree to, or a kind comes that she was not offered, is her session ended, so that her player
+joins anew.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from live.relay import rtcp
-from live.relay.fanout import Fanout, Variant
+from live.relay.catch_up import CatchUp
+from live.relay.fanout import Fanout
 from live.relay.ingest import Ingest
-from live.relay.members import Members
-from live.relay.rtp import Header, Packet, build, build_rtx
+from live.relay.ladder import Ladder
+from live.relay.lane import House, Lane
+from live.relay.rtp import Header, Packet
 from live.relay.sdp import Format, Incoming, Kind, Outgoing, Stream
 from live.relay.session import Session
 from live.relay.source import Layer, Source, unheard
 from live.relay.track import Track
 from live.relay.udp import UdpPort
-from live.relay.viewer import Outlet, Reports
+from live.relay.watching import Seat, Watching
 
 State = Literal["waiting", "live", "slate"]
 SILENCE_MS = 1500
-FLUSH_PACKETS = 24
-FLUSH_S = 0.004  # a paced frame trickles in; nobody waits longer than this for its rest
-CATCH_UP_PACKETS = 40  # of a joiner's backlog, every CATCH_UP_S: about 90 Mbit/s
-CATCH_UP_S = 0.005
 REPORT_ROUNDS = 10  # sender reports of a second are spread over this many ticks
 KEY_FRESH_MS = 2500  # a joiner whose key frame is older than this makes us ask for a new one
 
@@ -46,20 +43,6 @@ class Tap(Protocol):
     """Hears what leaves, as it leaves: a frame, or a part of a big or slow one; before any viewer's offset."""
 
     def frame(self, show: RelayedShow, kind: Kind, packets: list[Packet]) -> None: ...
-
-
-class Watching:
-    """A viewer in the show: her session, her outlets, and what she still has to catch up with."""
-
-    def __init__(self, session: Session, outlets: dict[Kind, Outlet], formats: dict[Kind, Format], turn: int) -> None:
-        self.session = session
-        self.outlets = outlets
-        self.formats = formats
-        self.turn = turn
-        self.reports = Reports()
-        self.backlog: list[Packet] | None = None  # None: not started; empty: with the others
-        self.variants: dict[Kind, Variant] = {}
-        self.by_ssrc = {outlet.ssrc: (kind, outlet) for kind, outlet in outlets.items()}
 
 
 class RelayedShow:
@@ -81,6 +64,8 @@ class RelayedShow:
         self.name = name
         self.state: State = "waiting"
         self.tracks: dict[Kind, Track] = {}
+        self.lanes: dict[Kind, Lane] = {}
+        self.ladder: Ladder | None = None  # where there is a picture
         self.publisher: Session | None = None
         self.source: Source | None = None
         self.taps: list[Tap] = []
@@ -89,18 +74,13 @@ class RelayedShow:
         self.mirrored = False  # fed by another relay: the show's state and clock are that one's to tell
         self.first_wall_ms = first_ms  # server time of the show's first frame: media time counts from here
         self.idle_since_ms = now_ms()
-        self._port = port
-        self._fanout = fanout
+        self._house = House(port, fanout, now_ms, wall_ms)
+        self._catch_up = CatchUp(self._house, self._caught_up)
         self._now_ms = now_ms
         self._wall_ms = wall_ms
         self._max_kbps = max_kbps
         self._changed = changed
         self._ended = ended
-        self._groups: dict[Kind, dict[Variant, Members]] = {"audio": {}, "video": {}}
-        self._pending: list[Packet] = []
-        self._flush_timer: asyncio.TimerHandle | None = None
-        self._catching_up: set[str] = set()
-        self._catch_up_timer: asyncio.TimerHandle | None = None
         self._turn = 0
 
     @property
@@ -108,7 +88,7 @@ class RelayedShow:
         """The source, by the name that the recorder knows."""
         return self.source
 
-    # ---- who feeds it -------------------------------------------------------------------------
+    # ---- who feeds it --------------------------------------------------------------------------
 
     def take_over(self, session: Session, incoming: Incoming) -> None:
         """`session` publishes from now on; whoever did before is closed."""
@@ -128,7 +108,12 @@ class RelayedShow:
         """
         self._unplug()
         self.source = source
+        for kind, form in source.formats.items():
+            self._lane(kind, form)
         source.forward = self._forward
+        if self.ladder is not None:
+            self.ladder.cut()
+            source.lower = self.ladder.lower
 
     def publisher_gone(self, session: Session) -> None:
         """The publisher left by its own will or the network's."""
@@ -144,47 +129,55 @@ class RelayedShow:
             self._set_state("slate" if self.state == "live" else self.state)
             self.idle_since_ms = self._now_ms()
 
-    def want_key(self) -> None:
-        """Somebody who is not a viewer of ours needs a key frame."""
+    def want_key(self, layer: Layer | None = None) -> None:
+        """Somebody needs a key frame, of `layer` or of the picture as it is."""
         if self.source is not None:
-            self.source.want_key(self._now_ms())
+            self.source.want_key(self._now_ms(), layer)
 
     def _unplug(self) -> None:
         old, self.source = self.source, None
         if old is not None:
             old.forward = old.lower = unheard
+        for lane in self.lanes.values():
+            lane.layer = None
+
+    def _lane(self, kind: Kind, form: Format) -> Lane:
+        lane = self.lanes.get(kind)
+        if lane is None:
+            track = self.tracks[kind] = Track(kind, form)
+            lane = self.lanes[kind] = Lane(track, self._house, self._sent)
+            if kind == "video":
+                self.ladder = Ladder(lane, self._house, self.want_key, self._sent_a_rung)
+            for watching in list(self.viewers.values()):
+                self._ended(watching.session)  # she was not offered this kind
+        return lane
 
     def _forward(self, layer: Layer, header: Header, key: bool, switched: bool) -> None:
-        now_ms = self._now_ms()
         kind = layer.kind
-        track = self.tracks.get(kind)
-        if track is None:
-            track = self.tracks[kind] = Track(kind, layer.format)
-        elif switched:
+        lane = self._lane(kind, layer.format)
+        track = lane.track
+        if switched and track.packets:
             changed_codec = track.format.codec != layer.format.codec
+            lane.flush()
             track.switch(layer.format)
             if changed_codec:
                 self._dismiss_viewers_without(kind, layer.format)
-        packet = track.take(header, key, now_ms)
+        elif switched:
+            track.format = layer.format
+        lane.layer = layer
+        packet = track.take(header, key, self._now_ms())
         if packet is None:
             return
         if self.state != "live" and (key or (self.source is not None and not self.source.has_video)):
             self._set_state("live")
         if self.recorder is not None:
             self.recorder.packet(self, kind, packet)
-        if kind == "audio":
-            self._send("audio", [packet])
-            return
-        self._pending.append(packet)
-        if packet.marker or len(self._pending) >= FLUSH_PACKETS:
-            self._flush()
-        elif self._flush_timer is None:
-            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+        lane.put(packet)
 
     def _dismiss_viewers_without(self, kind: Kind, form: Format) -> None:
         for watching in list(self.viewers.values()):
-            agreed = watching.formats.get(kind)
-            if agreed is not None and agreed.codec != form.codec:
+            seat = watching.seat(kind)
+            if seat is not None and seat.codec != form.codec:
                 self._ended(watching.session)
 
     # ---- the viewers ---------------------------------------------------------------------------
@@ -200,170 +193,73 @@ class RelayedShow:
 
     def admit(self, session: Session, agreed: dict[Kind, Outgoing]) -> Watching:
         """A viewer whose answer is out; packets follow once she is connected."""
-        outlets = {
-            kind: Outlet(outgoing, self.tracks[kind].ssrc, self.tracks[kind].rtx_ssrc)
-            for kind, outgoing in agreed.items()
-        }
+        seats = {kind: Seat(kind, outgoing, self.lanes[kind]) for kind, outgoing in agreed.items()}
         self._turn += 1
-        formats = {kind: self.tracks[kind].format for kind in agreed}
-        watching = Watching(session, outlets, formats, self._turn % REPORT_ROUNDS)
+        watching = Watching(session, seats, self._turn % REPORT_ROUNDS, self._house, self._viewer_wants_key)
         self.viewers[session.id] = watching
         return watching
 
     def start(self, watching: Watching) -> None:
         """She is connected: sound from now on, the picture from the newest key frame."""
         session = watching.session
-        session.peer.on_rtcp = lambda compound: self._viewer_rtcp(watching, compound)
-        session.on_moved = lambda: self._regroup(watching)
-        self._flush()
-        audio = watching.outlets.get("audio")
-        if audio is not None:
-            self._start_outlet(watching, "audio", self.tracks["audio"].numbering.last_seq + 1 & 0xFFFF)
-        video = watching.outlets.get("video")
-        if video is not None:
-            track = self.tracks["video"]
-            packets = track.join()
-            stale = track.key_ms is None or self._now_ms() - track.key_ms > KEY_FRESH_MS
-            if (packets is None or stale) and self.source is not None:
-                self.source.want_key(self._now_ms())
-            watching.backlog = packets or []
-            first = packets[0].seq if packets else track.numbering.last_seq + 1 & 0xFFFF
-            if packets and track.ring.get(first) is not packets[0]:
-                video.lent = packets[0]
-            video.start(first, track.packets, track.octets)
-            if packets:
-                self._catching_up.add(session.id)
-                self._catch_up()
+        session.peer.on_rtcp = watching.heard
+        session.on_moved = watching.moved
+        for seat in watching.seats:
+            seat.lane.flush()
+            if seat.kind == "audio":
+                seat.start(seat.lane.track, seat.lane.track.numbering.last_seq + 1 & 0xFFFF)
+                seat.join(session)
             else:
-                self._join_group(watching, "video")
+                self._start_picture(watching, seat)
         self._report_to(watching)
 
     def leave(self, session: Session) -> None:
         """A viewer's session is over."""
         watching = self.viewers.pop(session.id, None)
         if watching is not None:
-            for kind in watching.outlets:
-                self._leave_group(watching, kind)
-            self._catching_up.discard(session.id)
+            self._catch_up.discard(watching)
+            if self.ladder is not None:
+                self.ladder.leave(watching)
+            for seat in watching.seats:
+                seat.leave(session)
         if not self.viewers and self.publisher is None:
             self.idle_since_ms = self._now_ms()
 
-    def _start_outlet(self, watching: Watching, kind: Kind, seq: int) -> None:
-        track = self.tracks[kind]
-        watching.outlets[kind].start(seq, track.packets, track.octets)
-        self._join_group(watching, kind)
+    def _start_picture(self, watching: Watching, seat: Seat) -> None:
+        track = seat.lane.track
+        packets = track.join()
+        if packets is None or track.key_ms is None or self._now_ms() - track.key_ms > KEY_FRESH_MS:
+            self.want_key()
+        if packets:
+            lent = packets[0] if track.ring.get(packets[0].seq) is not packets[0] else None
+            seat.start(track, packets[0].seq, lent)
+            self._catch_up.add(watching, packets)
+        else:
+            seat.start(track, track.numbering.last_seq + 1 & 0xFFFF)
+            seat.join(watching.session)
 
-    def _variant(self, watching: Watching, kind: Kind) -> Variant | None:
-        outlet, address = watching.outlets[kind], watching.session.ice.address
-        if address is None:
-            return None
-        return Variant(
-            address[0],
-            watching.session.peer.tag_bytes,
-            outlet.payload_type,
-            outlet.ssrc,
-            outlet.seq_offset,
-            outlet.timestamp_offset,
-        )
+    def _caught_up(self, watching: Watching) -> None:
+        if watching.video is not None:
+            watching.video.join(watching.session)
 
-    def _join_group(self, watching: Watching, kind: Kind) -> None:
-        variant, address = self._variant(watching, kind), watching.session.ice.address
-        if variant is not None and address is not None and watching.session.peer.connected:
-            watching.variants[kind] = variant
-            members = self._groups[kind].setdefault(variant, Members())
-            members.put(watching.session.id, watching.session.peer.context, address[1])
-
-    def _leave_group(self, watching: Watching, kind: Kind) -> None:
-        variant = watching.variants.pop(kind, None)
-        if variant is not None:
-            members = self._groups[kind][variant]
-            members.remove(watching.session.id)
-            if not members:
-                del self._groups[kind][variant]
-
-    def _regroup(self, watching: Watching) -> None:
-        """Her address moved."""
-        for kind in list(watching.variants):
-            self._leave_group(watching, kind)
-            self._join_group(watching, kind)
+    def _viewer_wants_key(self, watching: Watching) -> None:
+        lane = watching.video.lane if watching.video is not None else None
+        main = lane is None or lane is self.lanes.get("video")
+        self.want_key(None if main or lane is None else lane.layer)
 
     # ---- packets out ---------------------------------------------------------------------------
 
-    def _flush(self) -> None:
-        if self._flush_timer is not None:
-            self._flush_timer.cancel()
-            self._flush_timer = None
-        if self._pending:
-            packets, self._pending = self._pending, []
-            self._send("video", packets)
-
-    def _send(self, kind: Kind, packets: list[Packet]) -> None:
-        if kind == "video" and self._catching_up:
-            for name in self._catching_up:
-                backlog = self.viewers[name].backlog
-                if backlog is not None:
-                    backlog.extend(packets)
-        self._fanout.frame(packets, self._groups[kind].items())
+    def _sent(self, lane: Lane, packets: list[Packet]) -> None:
+        kind = lane.track.kind
         for tap in self.taps:
             tap.frame(self, kind, packets)
+        if kind == "video":
+            self._catch_up.sent(lane, packets)
+            if self.ladder is not None:
+                self.ladder.flushed(lane)
 
-    def _catch_up(self) -> None:
-        """A piece of each joiner's backlog; paced, so that a GOP does not overrun her line's first router."""
-        self._catch_up_timer = None
-        for name in list(self._catching_up):
-            watching = self.viewers[name]
-            backlog, variant = watching.backlog or [], self._variant(watching, "video")
-            address = watching.session.ice.address
-            if not watching.session.peer.connected or variant is None or address is None:
-                self._catching_up.discard(name)
-                continue
-            piece, watching.backlog = backlog[:CATCH_UP_PACKETS], backlog[CATCH_UP_PACKETS:]
-            self._fanout.frame(piece, [(variant, Members.of(watching.session.peer.context, address[1]))])
-            if not watching.backlog:
-                self._catching_up.discard(name)
-                self._join_group(watching, "video")
-        if self._catching_up:
-            self._catch_up_timer = asyncio.get_running_loop().call_later(CATCH_UP_S, self._catch_up)
-
-    # ---- what viewers say ----------------------------------------------------------------------
-
-    def _viewer_rtcp(self, watching: Watching, compound: bytes) -> None:
-        said = rtcp.parse(compound)
-        now_ms = self._now_ms()
-        if said.remb_bps is not None:
-            watching.reports.remb_bps = said.remb_bps
-        if said.reports:
-            middle = rtcp.ntp_of(self._wall_ms()) >> 16 & 0xFFFFFFFF
-            for report in said.reports:
-                watching.reports.heard(report, middle)
-        if said.keyframe and self.source is not None:
-            self.source.want_key(now_ms)
-        for ssrc, seq in said.nacks:
-            known = watching.by_ssrc.get(ssrc)
-            if known is not None and known[1].takes_nack:
-                self._resend(watching, *known, seq, now_ms)
-
-    def _resend(self, watching: Watching, kind: Kind, outlet: Outlet, seq: int, now_ms: int) -> None:
-        packet = outlet.resend(seq, self.tracks[kind].ring, now_ms, watching.reports.rtt_ms)
-        if packet is None:
-            return
-        timestamp = packet.timestamp + outlet.timestamp_offset & 0xFFFFFFFF
-        if outlet.rtx_payload_type is not None:
-            plain = build_rtx(
-                packet,
-                payload_type=outlet.rtx_payload_type,
-                ssrc=outlet.rtx_ssrc,
-                seq=outlet.next_rtx_seq(),
-                timestamp=timestamp,
-                original=seq,
-            )
-        else:
-            # No RTX agreed: the very same bytes again, which AES-GCM allows.
-            plain = build(packet, payload_type=outlet.payload_type, ssrc=outlet.ssrc, seq=seq, timestamp=timestamp)
-        protected = watching.session.peer.protect(plain)
-        if protected is not None:
-            self._fanout.counters.resent += 1
-            self._port.send(watching.session, protected)
+    def _sent_a_rung(self, lane: Lane, packets: list[Packet]) -> None:
+        self._catch_up.sent(lane, packets)
 
     # ---- time ----------------------------------------------------------------------------------
 
@@ -385,7 +281,9 @@ class RelayedShow:
             "layers": len([layer for layer in layers if layer.kind == "video"]),
             "publisher_lost": sum(layer.reception.lost for layer in layers),
             "viewers_losing": sum(1 for fraction in worst if fraction > 12),  # more than 5 %
-            "resent": sum(o.resent for watching in self.viewers.values() for o in watching.outlets.values()),
+            "viewers_smaller": self.ladder.viewers if self.ladder is not None else 0,
+            "viewers_sound_only": sum(1 for watching in self.viewers.values() if watching.paused),
+            "resent": sum(seat.resent for watching in self.viewers.values() for seat in watching.seats),
             "media_ms": self.media_ms(self._wall_ms()),
         }
 
@@ -394,11 +292,15 @@ class RelayedShow:
         now_ms = self._now_ms()
         if self.source is not None:
             self.source.tick(now_ms)
+        if self.ladder is not None:
+            self.ladder.tick(now_ms)
         if count % 5 == 0:
             self._watch_silence(now_ms)
-            for watching in self.viewers.values():
+            for watching in list(self.viewers.values()):
                 if watching.turn == count // 5 % REPORT_ROUNDS:
                     self._report_to(watching)
+                    if self.ladder is not None and self.state == "live":
+                        self.ladder.look_after(watching, self.source, now_ms)
 
     def _watch_silence(self, now_ms: int) -> None:
         if self.state != "live":
@@ -410,11 +312,11 @@ class RelayedShow:
         last_ms = shown.last_ms if shown is not None else max((track.last_ms for track in tracks), default=0)
         if now_ms - last_ms > SILENCE_MS:
             self._set_state("slate")
-            for track in tracks:
-                if track.kind == "video" and self.source is not None:
-                    # The same publisher may come back in the middle of a GOP: viewers need a key frame first.
-                    track.switch(track.format)
-                    self.source.want_key(now_ms)
+            if picture is not None and self.ladder is not None:
+                # The same publisher may come back in the middle of a GOP: viewers need a key frame first.
+                picture.switch(picture.format)
+                self.ladder.cut()
+                self.want_key()
 
     def _report_to(self, watching: Watching) -> None:
         """SR for each kind in one compound, so that lips stay in sync (RFC 3550 section 6.4.1)."""
@@ -422,32 +324,31 @@ class RelayedShow:
             return
         wall_ms = self._wall_ms()
         out = b""
-        for kind, outlet in watching.outlets.items():
-            track = self.tracks[kind]
-            timestamp = self.timestamp_at(track, wall_ms)
-            if outlet.first_seq is None or timestamp is None:
+        for seat in watching.seats:
+            timestamp = self._timestamp_of(seat.lane, wall_ms)
+            if seat.span is None or timestamp is None:
                 continue
             out += rtcp.sender_report(
-                outlet.ssrc,
-                rtcp.ntp_of(wall_ms),
-                timestamp + outlet.timestamp_offset,
-                track.packets - outlet.packets_before,
-                track.octets - outlet.octets_before,
-            ) + rtcp.description(outlet.ssrc, "frontrow")
+                seat.ssrc, rtcp.ntp_of(wall_ms), timestamp + seat.span.timestamp_offset, *seat.sent()
+            ) + rtcp.description(seat.ssrc, "frontrow")
         if out:
             watching.session.peer.send_rtcp(out)
 
     def timestamp_at(self, track: Track, wall_ms: int) -> int | None:
-        """The RTP time of a track at `wall_ms`, which is about now: by the publisher's clock if told, else by arrival."""
-        rate = track.numbering.clock_rate
-        layer = self.source.forwarded(track.kind) if self.source is not None else None
-        if layer is not None and layer.sender_clock is not None and self.source is not None:
-            ntp_ms, timestamp = layer.sender_clock
-            offset = self.source.clock_offset_ms or 0.0
-            return int(timestamp + (wall_ms - offset - ntp_ms) * rate / 1000 + track.numbering.timestamp_offset)
+        """The RTP time of a track at `wall_ms`, which is about now: by the publisher's clock, else by arrival."""
+        return self._timestamp_of(self.lanes[track.kind], wall_ms)
+
+    def _timestamp_of(self, lane: Lane, wall_ms: int) -> int | None:
+        offset_ms = self.source.clock_offset_ms if self.source is not None else None
+        if offset_ms is not None:
+            reported = lane.timestamp_of(wall_ms - offset_ms)
+            if reported is not None:
+                return reported
+        track = lane.track
         if not track.packets:
             return None
-        return track.numbering.last_timestamp + (self._now_ms() - track.last_ms) * rate // 1000
+        passed = (self._now_ms() - track.last_ms) * track.numbering.clock_rate // 1000
+        return track.numbering.last_timestamp + passed
 
     def _set_state(self, state: State) -> None:
         if state == self.state:
@@ -459,10 +360,11 @@ class RelayedShow:
 
     def close(self) -> None:
         """Everybody out."""
-        for timer in (self._flush_timer, self._catch_up_timer):
-            if timer is not None:
-                timer.cancel()
-        self._flush_timer = self._catch_up_timer = None
+        self._catch_up.close()
+        for lane in self.lanes.values():
+            lane.close()
+        if self.ladder is not None:
+            self.ladder.close()
         for watching in list(self.viewers.values()):
             self._ended(watching.session)
         if self.publisher is not None:

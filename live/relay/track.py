@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections import deque
 
-from live.relay.codecs import Vp8Pictures, parameter_sets, stap
+from live.relay.codecs import COUNTS_PICTURES, Pictures, parameter_sets, stap
 from live.relay.numbering import Numbering
-from live.relay.ring import Ring
+from live.relay.ring import SIZE, Ring
 from live.relay.rtp import Header, Packet, newer
 from live.relay.sdp import Format, Kind, Stream
 
@@ -29,12 +29,13 @@ class Track:
         self.octets = 0
         self.last_ms = 0
         self.key_ms: int | None = None
+        self.keys = 0  # key frames so far
+        self.pictures = Pictures()
         self._sets: dict[int, bytes] = {}
         self._lent: deque[int] = deque(maxlen=_LENT_REMEMBERED)  # numbers that some joiner got other bytes under
         self._key_timestamp: int | None = None
         self._key_has_sets = False
-        self._vp8 = Vp8Pictures()
-        self._awaits_key = kind == "video"
+        self.awaits_key = kind == "video"
 
     @property
     def stream(self) -> Stream:
@@ -49,30 +50,34 @@ class Track:
         """Another source feeds this track from now on. A picture waits for its first key frame."""
         self.format = form
         self.numbering.switch()
-        self._vp8.switch()
-        self._awaits_key = self.kind == "video"
+        self.pictures.switch()
+        self.awaits_key = self.kind == "video"
 
     def take(self, header: Header, key: bool, now_ms: int) -> Packet | None:
         """The packet under the show's numbers, kept in the ring; None for what cannot be shown."""
-        if self._awaits_key:
+        if self.awaits_key:
             if not key:
                 return None
-            self._awaits_key = False
+            self.awaits_key = False
         placed = self.numbering.place(header.seq, header.timestamp, now_ms)
         if placed is None:
             return None
         seq, timestamp = placed
-        payload = self._vp8.rewrite(header.payload) if self.format.codec == "VP8" else header.payload
-        packet = Packet(seq, timestamp, 0x80 if header.marker else 0, payload, key)
         if self.ring.get(seq) is not None:
             return None  # came twice; the bytes of a number never change (AES-GCM)
+        if self.ring.newest is not None and SIZE <= (self.ring.newest - seq & 0xFFFF) < 0x8000:
+            return None  # so late that a newer one has its place
+        codec, payload = self.format.codec, header.payload
+        if codec in COUNTS_PICTURES:
+            payload = self.pictures.rewrite(codec, payload)
+        packet = Packet(seq, timestamp, 0x80 if header.marker else 0, payload, key)
         if seq in self._lent and self.ring.newest is not None and newer(self.ring.newest, seq):
             return None  # came late, and a joiner had the parameter sets under its number
         self.ring.put(packet)
         self.packets += 1
         self.octets += len(payload)
         self.last_ms = now_ms
-        if self.format.codec == "H264":
+        if codec == "H264":
             self._keep_sets(payload, timestamp)
         if key:
             self._key_starts(seq, timestamp, now_ms)
@@ -105,7 +110,10 @@ class Track:
             if newer(self.ring.key, seq):
                 self.ring.start_at(seq)
             return
+        if self.ring.key is not None and (self.ring.key - seq & 0xFFFF) < SIZE:
+            return  # an older key frame, recovered late
         packet = self.ring.get(seq)
+        self.keys += 1
         self._key_timestamp = timestamp
         self._key_has_sets = packet is not None and any(unit[0] & 31 == 7 for unit in parameter_sets(packet.payload))
         self.ring.start_at(seq)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from live.relay import rtcp, rtp, stun
-from live.relay.codecs import Vp8Pictures, parameter_sets, stap, starts_key_frame
+from live.relay.codecs import Pictures, parameter_sets, stap, starts_key_frame
 from live.relay.fanout import runs, seal
 from live.relay.ice import IceLite
 from live.relay.numbering import Numbering
@@ -43,7 +43,8 @@ def test_no_bytes_break_the_parsers(packet: bytes) -> None:
     for codec in ("H264", "VP8", "VP9", "AV1"):
         starts_key_frame(codec, packet)
     parameter_sets(packet)
-    Vp8Pictures().rewrite(packet)
+    for codec in ("VP8", "VP9"):
+        Pictures().rewrite(codec, packet)
 
 
 def test_extensions_and_padding_are_left_out_of_the_payload() -> None:
@@ -108,13 +109,13 @@ def test_vp8_picture_ids_go_on_over_a_switch_and_around_the_wrap() -> None:
     def ids(out: bytes) -> tuple[int, int]:
         return int.from_bytes(out[2:4], "big") & 0x7FFF, out[4]
 
-    pictures = Vp8Pictures()
-    assert ids(pictures.rewrite(payload(32766, 254))) == (32766, 254)
-    assert ids(pictures.rewrite(payload(32767, 255))) == (32767, 255)
+    pictures = Pictures()
+    assert ids(pictures.rewrite("VP8", payload(32766, 254))) == (32766, 254)
+    assert ids(pictures.rewrite("VP8", payload(32767, 255))) == (32767, 255)
     pictures.switch()
-    assert ids(pictures.rewrite(payload(500, 9))) == (0, 0)
-    assert ids(pictures.rewrite(payload(501, 10))) == (1, 1)
-    assert pictures.rewrite(b"\x10\x00") == b"\x10\x00"
+    assert ids(pictures.rewrite("VP8", payload(500, 9))) == (0, 0)
+    assert ids(pictures.rewrite("VP8", payload(501, 10))) == (1, 1)
+    assert pictures.rewrite("VP8", b"\x10\x00") == b"\x10\x00"
 
 
 # ---- numbering ---------------------------------------------------------------------------------
@@ -193,47 +194,83 @@ def test_the_same_number_never_carries_other_bytes() -> None:
 # ---- the viewer --------------------------------------------------------------------------------
 
 
-def outlet(first: int = 100) -> tuple[Outlet, Ring]:
-    ring = Ring()
-    for seq in range(first, first + 50):
-        ring.put(Packet(seq & 0xFFFF, 0, 0, P_SLICE))
-    made = Outlet(Outgoing(102, 103, True), 1, 2)
-    made.start(first & 0xFFFF, 0, 0)
-    return made, ring
+def filled(first: int, count: int) -> Track:
+    """A track that sent `count` packets from number `first` on."""
+    track = Track("video", H264)
+    track.numbering = Numbering(90000, first & 0xFFFF, 0)
+    for index in range(count):
+        packet = track.take(header(index, index * 3000, IDR if index == 0 else P_SLICE), index == 0, index)
+        assert packet is not None
+        packet.sealed = True
+    return track
+
+
+def outlet(first: int = 100) -> Outlet:
+    made, track = Outlet(Outgoing(102, 103, True), 1, 2), Track("video", H264)
+    track.numbering = Numbering(90000, first & 0xFFFF, 0)
+    made.start(track, first & 0xFFFF)
+    for index in range(50):
+        packet = track.take(header(index, index * 3000, IDR if index == 0 else P_SLICE), index == 0, index)
+        assert packet is not None
+        packet.sealed = True
+    return made
 
 
 def test_a_viewers_first_number_is_below_32768() -> None:
-    assert outlet(100)[0].seq_offset == 0
-    high, ring = outlet(40000)
-    assert 40000 + high.seq_offset & 0xFFFF == 7232
-    packet = high.resend(7232, ring, 0, 50)
+    span = outlet(100).span
+    assert span is not None
+    assert span.seq_offset == 0
+    high = outlet(40000)
+    assert high.span is not None
+    assert 40000 + high.span.seq_offset & 0xFFFF == 7232
+    packet = high.resend(7232, 0, 50)
     assert packet is not None
-    assert packet.seq == 40000, "she asks by her own numbers"
+    assert packet[0].seq == 40000, "she asks by her own numbers"
 
 
 def test_a_packet_is_resent_three_times_at_most_and_not_twice_in_a_round_trip() -> None:
-    viewer, ring = outlet()
-    assert viewer.resend(110, ring, 0, 50) is not None
-    assert viewer.resend(110, ring, 49, 50) is None
+    viewer = outlet()
+    assert viewer.resend(110, 0, 50) is not None
+    assert viewer.resend(110, 49, 50) is None
     for attempt in range(1, MAX_RESENDS):
-        assert viewer.resend(110, ring, attempt * 50, 50) is not None
-    assert viewer.resend(110, ring, 10_000, 50) is None
-    assert viewer.resend(99, ring, 0, 50) is None, "from before she came"
-    assert viewer.resend(200, ring, 0, 50) is None, "not sent yet"
+        assert viewer.resend(110, attempt * 50, 50) is not None
+    assert viewer.resend(110, 10_000, 50) is None
+    assert viewer.resend(99, 0, 50) is None, "from before she came"
+    assert viewer.resend(200, 0, 50) is None, "not sent yet"
     assert viewer.resent == MAX_RESENDS
 
 
+def test_resends_go_on_however_long_she_stays() -> None:
+    viewer = outlet(100)
+    assert viewer.span is not None
+    track = viewer.span.track
+    for index in range(50, 80_000):
+        packet = track.take(header(index & 0xFFFF, index * 3000 & 0xFFFFFFFF, P_SLICE), False, index)
+        assert packet is not None
+        packet.sealed = True
+        if index % 5000 == 0:
+            assert viewer.resend(100 + index - 20 & 0xFFFF, index, 20) is not None, f"after {index} packets"
+
+
 def test_a_viewer_who_asks_for_everything_again_gets_a_bounded_part_of_it() -> None:
-    ring, viewer = Ring(), Outlet(Outgoing(102, 103, True), 1, 2)
-    for seq in range(3000):
-        ring.put(Packet(seq, 0, 0, P_SLICE))
-    viewer.start(0, 0, 0)
+    track, viewer = filled(0, 3000), Outlet(Outgoing(102, 103, True), 1, 2)
+    viewer.start(track, 0)
     for round_trip in range(50):
         for seq in range(3000):
-            viewer.resend(seq, ring, 20 * round_trip, 20)
+            viewer.resend(seq, 20 * round_trip, 20)
     assert RESENDS_BURST <= viewer.resent <= RESENDS_BURST + RESENDS_S
     asked = rtcp.nack(1, 2, list(range(0, 6000)))
     assert len(rtcp.parse(asked).nacks) < rtcp.MAX_NACKS + 17
+
+
+def test_a_packet_that_has_not_left_is_not_resent() -> None:
+    track, viewer = filled(100, 5), Outlet(Outgoing(102, None, True), 1, 2)
+    viewer.start(track, 100)
+    waiting = track.ring.get(104)
+    assert waiting is not None
+    waiting.sealed = False
+    assert viewer.resend(104, 0, 20) is None, "its padding may still change, and its bytes with it"
+    assert viewer.resend(103, 0, 20) is not None
 
 
 def test_a_joiners_own_parameter_sets_never_share_a_number_with_another_packet() -> None:
@@ -245,19 +282,21 @@ def test_a_joiners_own_parameter_sets_never_share_a_number_with_another_packet()
     assert joined is not None
     lent = joined[0]
     viewer = Outlet(Outgoing(102, None, True), 1, 2)  # no RTX: a resend has the number of the first sending
-    viewer.start(lent.seq, 0, 0)
-    viewer.lent = lent
+    viewer.start(track, lent.seq, lent)
     assert track.take(header(5, 3000, P_SLICE), False, 120) is None, "5 came late, and its number is taken for her"
     assert track.take(header(4, 3000, P_SLICE), False, 120) is not None
-    assert viewer.resend(lent.seq, track.ring, 130, 20) is lent
-    assert viewer.resend(joined[1].seq, track.ring, 130, 20) is joined[1]
+    for packet in joined:
+        packet.sealed = True
+    offset = viewer.span.seq_offset if viewer.span is not None else 0
+    resent = [viewer.resend(packet.seq + offset & 0xFFFF, 130, 20) for packet in joined[:2]]
+    assert [found[0] for found in resent if found] == joined[:2]
 
 
 def test_round_trip_comes_from_the_report() -> None:
     reports = Reports()
     now = rtcp.ntp_of(1_750_000_000_000) >> 16 & 0xFFFFFFFF
     block = rtcp.Report(1, 13, 5, 0, 0, now - 65536 & 0xFFFFFFFF, 65536 - 6554)
-    reports.heard(block, now)
+    reports.heard(block, now, 0)
     assert reports.rtt_ms == 100
     assert reports.fraction_lost == {1: 13}
 

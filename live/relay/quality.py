@@ -1,0 +1,113 @@
+"""Which size of the picture a viewer's line carries: down when the line says so, up by trial. Pure.
+
+REMB says little above what is received: Chromium's estimate is capped at 1.5 times that. So a bigger picture is tried
+when it was calm for a while, and when the trial fails the next one waits twice as long. Where not even the smallest
+picture fits, the sound goes on alone. Called about once a second for each viewer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+SOUND_ONLY = -1
+HOLD_MS = 3000  # between two changes, whatever the line says: it must get to know the new rate first
+SURE_UP_MS = 4000  # calm for so long, when REMB shows room for the next size
+TRIAL_AFTER_MS = 8000  # calm for so long, when it doesn't; doubles with each trial that fails
+TRIAL_AFTER_MAX_MS = 128_000
+FAILED_WITHIN_MS = 15_000  # down again so soon: the trial failed
+PROVEN_AFTER_MS = 60_000  # a size that was held so long starts the waiting anew
+TIGHT = 0.8  # of the present rate: REMB below is a line too narrow. Chromium says 0.85 of what it gets when it overuses
+STARVED = 0.5  # the same for the last picture: nobody's is taken away for a doubt
+ROOM = 1.1  # of the next rate: REMB above shows room
+LOSSY, HOPELESS = 0.10, 0.30  # lost by her line. Below, resends heal it
+CALM = 0.06
+RISING = 1.03
+BAD_BEATS, STARVED_BEATS = 2, 4  # so many in a row
+
+
+class Line(NamedTuple):
+    """What a viewer's line said within the last seconds; None where it said nothing."""
+
+    remb_kbps: int | None
+    lost: float | None  # 0 to 1, without what the publisher had lost before
+
+
+class Quality:
+    """One viewer's choice among the rungs of a ladder."""
+
+    __slots__ = ("_backoff_ms", "_bad", "_changed_ms", "_remb_kbps", "_starved", "_trouble_ms", "_went_up")
+
+    def __init__(self) -> None:
+        self._changed_ms: int | None = None
+        self._trouble_ms: int | None = None
+        self._backoff_ms = TRIAL_AFTER_MS
+        self._went_up = False
+        self._bad = self._starved = 0
+        self._remb_kbps: int | None = None
+
+    def choose(self, line: Line, ladder: Sequence[int], at: int, now_ms: int) -> int:
+        """The rung to be at: its index in `ladder` (usual kbit/s, rising), or SOUND_ONLY. `at` is the present one."""
+        if not ladder:
+            return at
+        if self._changed_ms is None:
+            self._changed_ms = self._trouble_ms = now_ms
+        self._listen(line, ladder, at, now_ms)
+        if now_ms - self._changed_ms < HOLD_MS:
+            return at
+        wanted = self._down(line, ladder, at) if at > SOUND_ONLY else at
+        if wanted == at and at < len(ladder) - 1 and self._may_rise(line, ladder, at, now_ms):
+            wanted = at + 1
+        if wanted != at:
+            self._change(wanted > at, now_ms)
+        return wanted
+
+    def settled(self, now_ms: int) -> None:
+        """She is on another rung from now: changes wait for a key frame, and the line is known from then on."""
+        self._changed_ms = self._trouble_ms = now_ms
+        self._bad = self._starved = 0
+        self._remb_kbps = None
+
+    def _listen(self, line: Line, ladder: Sequence[int], at: int, now_ms: int) -> None:
+        lost = line.lost or 0.0
+        # With sound alone there is nothing that REMB could be measured by.
+        remb = line.remb_kbps if at > SOUND_ONLY else None
+        rate = ladder[at] if at > SOUND_ONLY else 0
+        before, self._remb_kbps = self._remb_kbps, remb
+        # A rate that grew (a still picture that moves again) is above REMB for a while, which then grows, too.
+        rising = remb is not None and before is not None and remb > before * RISING
+        bad = lost > LOSSY or (remb is not None and remb < TIGHT * rate)
+        starved = lost > HOPELESS or (remb is not None and remb < STARVED * rate)
+        self._bad = 0 if not bad else self._bad + (lost > LOSSY or not rising)
+        self._starved = 0 if not starved else self._starved + (lost > HOPELESS or not rising)
+        if bad or lost > (CALM if at > SOUND_ONLY else LOSSY):
+            self._trouble_ms = now_ms
+
+    def _down(self, line: Line, ladder: Sequence[int], at: int) -> int:
+        if at > 0 and self._bad >= BAD_BEATS:
+            if line.remb_kbps is not None and line.remb_kbps < TIGHT * ladder[at]:
+                fits = [index for index in range(at) if ladder[index] <= 0.9 * line.remb_kbps]
+                return max(fits, default=0)
+            return at - 1
+        return SOUND_ONLY if at == 0 and self._starved >= STARVED_BEATS else at
+
+    def _may_rise(self, line: Line, ladder: Sequence[int], at: int, now_ms: int) -> bool:
+        assert self._changed_ms is not None
+        assert self._trouble_ms is not None
+        calm_ms = now_ms - max(self._changed_ms, self._trouble_ms)
+        has_room = at > SOUND_ONLY and line.remb_kbps is not None and line.remb_kbps >= ROOM * ladder[at + 1]
+        if has_room and self._backoff_ms == TRIAL_AFTER_MS:
+            return calm_ms >= SURE_UP_MS
+        return calm_ms >= self._backoff_ms
+
+    def _change(self, up: bool, now_ms: int) -> None:
+        assert self._changed_ms is not None
+        stayed_ms = now_ms - self._changed_ms
+        if not up:
+            if self._went_up and stayed_ms < FAILED_WITHIN_MS:
+                self._backoff_ms = min(TRIAL_AFTER_MAX_MS, self._backoff_ms * 2)
+            elif stayed_ms >= PROVEN_AFTER_MS:
+                self._backoff_ms = TRIAL_AFTER_MS
+        self._went_up = up
+        self._changed_ms = self._trouble_ms = now_ms
+        self._bad = self._starved = 0
