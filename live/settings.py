@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     livekit_secret: str = Field("", validation_alias="LIVEKIT_API_SECRET", description="LiveKit's API secret.")
     turn_urls: str = Field("", description="TURN and STUN servers viewers are told, by comma (RFC 7065 addresses).")
     turn_secret: str = Field("", description="Secret shared with them (coturn's `static-auth-secret`).")
+    hls: bool = Field(True, description="Package each show as low-latency HLS too, for networks WebRTC can't cross.")
+    hls_window_s: int = Field(30, ge=20, le=300, description="Seconds of each show that HLS players may go back.")
+    tail_host: str = Field("127.0.0.1", description="Address on which `frontrow tail` answers web.")
+    tail_port: int = Field(0, ge=0, le=65535, description="Port for that; 0 takes a free one.")
     record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
 
     # the shop

@@ -22,6 +22,8 @@ s:{show}:media             hash    60 s from the beat  relay.server     media cl
 relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
 relays                     set     -                   relay.server     ids of relays, pruned by readers
 relay:show:<show>          string  10 s from the beat  relay.server     id of the relay with the publisher
+tail:<id>                  string  8 s from the beat   tail.server      address at which a tail answers web
+tail:show:<show>           string  8 s from the beat   tail.server      id of the tail that packages the show
 session:<digest>           hash    30 days from use    accounts         person, device, staff id, name, csrf
 staff-sessions:<staff>     set     30 days from use    accounts         digests of the sessions of one signed in
 signin:<digest>            hash    as issued           accounts         one-click link: staff id or guest
@@ -100,6 +102,14 @@ def relay(relay_id: str) -> str:
 
 def relay_of_show(show: str) -> str:
     return f"relay:show:{show}"
+
+
+def tail(tail_id: str) -> str:
+    return f"tail:{tail_id}"
+
+
+def tail_of_show(show: str) -> str:
+    return f"tail:show:{show}"
 
 
 def session(session_digest: str) -> str:

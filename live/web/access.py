@@ -61,5 +61,7 @@ class AccessLog:
             name = door.name if door is not None else "other"
             self._figures.requests.labels(name, str(status)).inc()
             self._figures.seconds.labels(name).observe(took_s)
-            level = "warning" if status >= 500 else "debug" if door is None or door.kind == "house" else "info"
+            level = (
+                "warning" if status >= 500 else "debug" if door is None or door.kind in ("house", "stream") else "info"
+            )
             getattr(log, level)("request", method=scope["method"], door=name, status=status, ms=round(took_s * 1000, 1))

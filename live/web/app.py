@@ -21,6 +21,7 @@ from live.clock import Clock
 from live.desk.coalesce import coalesce
 from live.desk.intents import attend
 from live.desk.wiring import services
+from live.media.tails import Tails
 from live.settings import Settings
 from live.web import errors
 from live.web.access import AccessLog, Figures
@@ -51,6 +52,7 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
     app.state.pages = Pages(settings)
     app.state.turnstile = Turnstile()
     app.state.draining = False
+    app.state.hls_shows = {}
     app.state.on_crash = lambda: None
     app.router.routes.extend(_routes(settings))
     return app
@@ -78,6 +80,8 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
             media_ms=s.desk.media_ms,
             coalesce=coalesce,
         )
+        app.state.tails = Tails(s.redis, settings.key)
+        stack.push_async_callback(app.state.tails.close)
         attend(hub, s.desk, s.play, s.throttle)
         app.state.services, app.state.hub = s, hub
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.

@@ -4,6 +4,9 @@ A door states its least role: `anyone` needs no session; `viewer` a session; `mo
 the show of the path's `{slug}`, or, without one, in any show. An unsafe door states how it knows that the person meant
 it: `csrf` (token and Origin), `bearer` (a key in the Authorization header), `signed` (a provider's signature) or `open`
 (what it does harms nobody: asking for the picture).
+
+A `stream` is asked for several times a second by each viewer and waits for what comes next: it takes no place in the
+turnstile, which is for work, and reads no session by itself; its rate is counted by network.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from starlette.responses import Response
 Endpoint = Callable[[Request], Awaitable[Response]]
 Least = Literal["anyone", "viewer", "moderator", "host", "staff"]
 Guard = Literal["read", "csrf", "bearer", "signed", "open"]
-Kind = Literal["page", "api", "media", "house"]
+Kind = Literal["page", "api", "media", "stream", "house"]
 
 SAFE = frozenset({"GET", "OPTIONS"})
 BODY_MAX = 16 * 1024  # bytes: the longest JSON we take is a checkout

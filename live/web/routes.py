@@ -6,7 +6,7 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, pages, picture, studio, whip
+from live.web import api, health, hls, pages, picture, studio, whip
 from live.web.doors import SDP_MAX, Door
 from live.web.doors import door as _door
 
@@ -59,6 +59,7 @@ DOORS: tuple[Door, ...] = (
     _door(
         "PATCH,DELETE,OPTIONS /whep/{slug}/{session}", whip.play_session, "anyone", "open", "media", body_max=SDP_MAX
     ),
+    _door("GET /hls/{slug}/{file}", hls.take, "anyone", "read", "stream", a_minute=60_000),
     # the house
     _door("GET /healthz", health.healthz, "anyone", "read", "house", a_minute=6000),
     _door("GET /readyz", health.readyz, "anyone", "read", "house", a_minute=6000),

@@ -54,7 +54,8 @@ def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
             request.state.frame_ancestors = "'self'"
         try:
             _declared_size(request, door.body_max)
-            if door.kind == "house":  # health must answer when every store is down and every place is taken
+            # Health must answer when every store is down and every place is taken; a stream only waits.
+            if door.kind in ("house", "stream"):
                 response = await _answered(request, door)
             else:
                 async with request.app.state.turnstile.inside():
@@ -74,7 +75,9 @@ async def _answered(request: Request, door: Door) -> Response:
     # A store that hangs (a stopped process, a lost host) answers no differently from one that is slow: at some point
     # it counts as down.
     async with asyncio.timeout(ANSWERS_WITHIN_S):
-        if door.kind != "house":
+        if door.kind == "stream":
+            await _hit(request.app.state.services, door.name, _network(request), door.a_minute)
+        elif door.kind != "house":
             request.state.session = await _session(request, door)
             await _rate(request, door)
             await _role(request, door)
@@ -100,6 +103,11 @@ async def member_of(request: HTTPConnection, show: Show, session: Session | None
         badge=badge(roles),
         network=network_of(request, services.settings.key),
     )
+
+
+async def session_of(request: Request) -> Session:
+    """The session of who asks at a `stream`, which reads none by itself."""
+    return await _session(request, request.state.door)
 
 
 async def grants_of(request: HTTPConnection, session: Session) -> list[Grant]:
@@ -230,6 +238,11 @@ async def _rate(request: Request, door: Door) -> None:
         _hit(services, "net", network, NETWORK_A_MINUTE),
         _hit(services, door.name, session.id or network, door.a_minute),
     )
+
+
+def _network(request: Request) -> str:
+    services: Services = request.app.state.services
+    return network_of(request, services.settings.key)
 
 
 async def _hit(services: Services, what: str, who: str, limit: int) -> None:

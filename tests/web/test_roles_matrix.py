@@ -147,5 +147,6 @@ def _path(web: Web, door: Door) -> str:
         "token": "none",
         "ref": "none",
         "session": "a.b",
+        "file": "live.m3u8",
     }
     return door.path.format(**values)

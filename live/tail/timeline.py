@@ -1,0 +1,41 @@
+"""Where a frame belongs on the show's clock: at the moment when the relay forwarded it, smoothly. Pure.
+
+Cards hang on media time, which is the server's clock; frames carry the publisher's. The two drift apart (50 ppm is
+180 ms an hour) and packets arrive unevenly, so the least delayed of some seconds says how the clocks stand to each
+other (`live/relay/lipsync.py`), and we follow that by at most half a millisecond a frame. Sound is placed by its
+lips: relative to the picture, by the publisher's sender reports.
+"""
+
+from __future__ import annotations
+
+from live.relay.depacketise import RATE, Kind
+from live.relay.lipsync import Lips
+
+SLEW_MS = 0.5
+
+
+class Timeline:
+    """From one discontinuity to the next. `lead`: the kind that parts follow."""
+
+    def __init__(self, lead: Kind, lips: Lips, ts: int) -> None:
+        """`ts`: the first frame's. `lips` has read arrivals already."""
+        self._lead: Kind = lead
+        self._lips = lips
+        self._zero_ms = ts * 1000 / RATE[lead]
+        lips.begin(lead, ts)
+        self._shift_ms = self._target_ms()
+
+    def wall_ms(self, kind: Kind, ts: int) -> float:
+        """The server's time, ms since 1970, at which the frame `ts` counts as forwarded."""
+        if kind == self._lead:
+            off = self._target_ms() - self._shift_ms
+            self._shift_ms += max(-SLEW_MS, min(SLEW_MS, off))
+        return self._lips.place_ms(kind, ts) + self._shift_ms
+
+    @property
+    def off_ms(self) -> float:
+        """How far frames are from where arrival says they belong."""
+        return self._shift_ms - self._target_ms()
+
+    def _target_ms(self) -> float:
+        return self._zero_ms + self._lips.readings[self._lead].offset_ms(reported=False)
