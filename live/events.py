@@ -269,6 +269,15 @@ class TallyChanged(msgspec.Struct, frozen=True):
     tally: Tally
 
 
+class RecordingChanged(msgspec.Struct, frozen=True):
+    """recording: a file began; finished: it is whole; failed: recording stopped, `why` says of what, and begins again
+    by itself; behind: the disk is too slow, `dropped` packets are missing so far; caught_up."""
+
+    state: Literal["recording", "finished", "failed", "behind", "caught_up"]
+    why: Literal["", "disk_full", "file", "media"] = ""
+    dropped: int = 0
+
+
 class PollOpened(msgspec.Struct, frozen=True):
     poll: Poll
 
@@ -351,6 +360,7 @@ PRIVATE: dict[str, type[msgspec.Struct]] = {
     "order.changed": OrderChanged,
     "runsheet.changed": RunsheetChanged,
     "tally.changed": TallyChanged,
+    "recording.changed": RecordingChanged,
     "rain.caught": RainCaught,
 }
 

@@ -46,6 +46,10 @@ class RelayFigures(Collector):
             registry=self._registry,
         )
 
+    def add(self, collector: Collector) -> None:
+        """More figures, of a part that not every relay has."""
+        self._registry.register(collector)
+
     def text(self) -> bytes:
         """Prometheus' text format."""
         return generate_latest(self._registry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import structlog
 
 from live.clock import Clock
 from live.relay.depacketise import VideoCodec
-from live.relay.recorder import Recorder, RecordingEvent
+from live.relay.recorder import Recorder
+from live.relay.recording_events import RecordingEvent
+from live.relay.recording_news import RecordingNews
 from live.relay.rtp import Packet, build
 from live.relay.sdp import Kind
 from live.relay.show import RelayedShow
@@ -18,17 +20,20 @@ from live.relay.show import RelayedShow
 log = structlog.get_logger(__name__)
 
 _CODECS: dict[str, VideoCodec] = {"H264": "h264", "VP8": "vp8", "VP9": "vp9", "AV1": "av1"}
-_TOLD = {"RecordingStarted": "info", "RecordingFinished": "info"}
+_TOLD = {"RecordingStarted": "info", "RecordingFinished": "info", "RecordingCaughtUp": "info"}
 
 
 class ShowRecording:
-    """Starts with the first key frame, so that it knows the codecs; other codecs are not recorded, and say so once."""
+    """Records a show where its publisher is, and only there: a relay that gets it by pipe or pull records nothing.
 
-    def __init__(self, data_dir: Path, clock: Clock, note: Callable[[RecordingEvent], None]) -> None:
-        """`note` writes an event down; it is called on the recorder's thread and may block."""
+    Starts with the first key frame, so that it knows the codecs; other codecs are not recorded, and say so once.
+    """
+
+    def __init__(self, data_dir: Path, clock: Clock, news: RecordingNews) -> None:
         self._data_dir = data_dir
-        self._note = note
+        self._news = news
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._recorder: Recorder | None = None
         self._codec: str | None = None
         self._refused = False
@@ -36,17 +41,25 @@ class ShowRecording:
         self._reported: dict[Kind, tuple[float, int]] = {}
 
     def packet(self, show: RelayedShow, kind: Kind, packet: Packet) -> None:
+        if show.mirrored:
+            self.close()
+            return
         codec = show.tracks["video"].format.codec if "video" in show.tracks else None
         if self._recorder is None:
             if show.first_wall_ms is None or not self._can(codec):
                 return
-            self._codec = codec
-            video = _CODECS[codec] if codec else None
-            self._recorder = Recorder(self._data_dir, show.name, video=video, on_event=self._told, clock=self._clock)
-            self._source = show.ingest
-        elif (codec != self._codec or show.ingest is not self._source) and self._can(codec):
+            self._codec, self._source, self._reported = codec, show.source, {}
+            self._recorder = Recorder(
+                self._data_dir,
+                show.name,
+                video=_CODECS[codec] if codec else None,
+                on_event=self._told,
+                want_key_frame=lambda: self._on_loop(show.want_key),
+                clock=self._clock,
+            )
+        elif (codec != self._codec or show.source is not self._source) and self._can(codec):
             # Also for the same codec: another publisher's sender reports are read on another clock.
-            self._codec, self._source, self._reported = codec, show.ingest, {}
+            self._codec, self._source, self._reported = codec, show.source, {}
             self._recorder.source(video=_CODECS[codec] if codec else None)
         self._report(show, kind)
         wire = build(packet, payload_type=96, ssrc=1, seq=packet.seq, timestamp=packet.timestamp)
@@ -54,24 +67,31 @@ class ShowRecording:
 
     def _report(self, show: RelayedShow, kind: Kind) -> None:
         """Hand on the publisher's newest sender report, its timestamp as the relay forwards it."""
-        layer = show.ingest.forwarded(kind) if show.ingest is not None else None
+        layer = show.source.forwarded(kind) if show.source is not None else None
         if self._recorder is None or layer is None or layer.sender_clock is None:
             return
-        if self._reported.get(kind) != layer.sender_clock:
-            self._reported[kind] = layer.sender_clock
-            ntp_ms, timestamp = layer.sender_clock
-            forwarded = (timestamp + show.tracks[kind].numbering.timestamp_offset) & 0xFFFFFFFF
-            self._recorder.report(kind, forwarded, ntp_ms)
+        # The show's numbering moves under a report when the same publisher comes back from a pause.
+        ntp_ms, timestamp = layer.sender_clock
+        report = (ntp_ms, (timestamp + show.tracks[kind].numbering.timestamp_offset) & 0xFFFFFFFF)
+        if self._reported.get(kind) != report:
+            self._reported[kind] = report
+            self._recorder.report(kind, report[1], report[0])
 
     def close(self) -> None:
-        """Ends the file on a thread of its own: the loop must not wait for a disk."""
+        """Ends the file."""
         if self._recorder is not None:
-            threading.Thread(target=self._recorder.close, name="recorder-close").start()
+            self._news.end(self._recorder.close)
             self._recorder = None
 
+    def _on_loop(self, ask: Callable[[], None]) -> None:
+        """From the recorder's thread."""
+        if self._loop.is_running():
+            self._loop.call_soon_threadsafe(ask)
+
     def _told(self, event: RecordingEvent) -> None:
-        _log(event)
-        self._note(event)
+        name = type(event).__name__
+        getattr(log, _TOLD.get(name, "warning"))("relay.recording", told=name, show=event.show)
+        self._news(event)
 
     def _can(self, codec: str | None) -> bool:
         if codec is None or codec in _CODECS:
@@ -80,8 +100,3 @@ class ShowRecording:
             self._refused = True
             log.warning("relay.not_recorded", codec=codec)
         return False
-
-
-def _log(event: RecordingEvent) -> None:
-    name = type(event).__name__
-    getattr(log, _TOLD.get(name, "warning"))("relay.recording", told=name, show=event.show)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, select, update
 
-from live.relay.recorder import RecordingBehind, RecordingEvent, RecordingFailed, RecordingFinished, RecordingStarted
+from live.relay.recording_events import (
+    RecordingEvent,
+    RecordingFailed,
+    RecordingFinished,
+    RecordingPlaced,
+    RecordingStarted,
+)
 from live.store.tables import recordings
 
 
@@ -23,10 +29,14 @@ def note(connection: Connection, event: RecordingEvent) -> None:
                     started_ms=event.started_ms,
                 )
             )
+    elif isinstance(event, RecordingPlaced):
+        placed = {"starts_at_ms": event.starts_at_ms}
+        connection.execute(update(recordings).where(recordings.c.id == event.recording).values(placed))
     elif isinstance(event, RecordingFinished | RecordingFailed) and event.recording is not None:
         # What was written before the disk was full plays, but the show is not whole: its state says so.
-        state = "finished" if isinstance(event, RecordingFinished) else "failed"
-        ended = {"state": state, "ended_ms": event.ended_ms, "bytes": event.bytes}
-        connection.execute(update(recordings).where(recordings.c.id == event.recording).values(ended))
-    else:
-        assert isinstance(event, RecordingBehind | RecordingFailed), "an alarm without a file has no row"
+        ended: dict[str, int | str] = {"ended_ms": event.ended_ms, "bytes": event.bytes}
+        ended["duration_ms"] = event.duration_ms
+        ended |= {"state": "failed", "why": event.why} if isinstance(event, RecordingFailed) else {"state": "finished"}
+        # Only while it is being recorded: the worker may have looked at it since.
+        is_open = (recordings.c.id == event.recording) & (recordings.c.state == "recording")
+        connection.execute(update(recordings).where(is_open).values(ended))

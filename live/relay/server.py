@@ -31,12 +31,12 @@ from live.store.redis import connect
 from live.store.sql import Database
 
 if TYPE_CHECKING:  # PyAV is only loaded by those who record
-    from live.relay.recorder import RecordingEvent
+    from live.relay.recording_news import RecordingNews
 
 log = structlog.get_logger(__name__)
 
 DRAIN_S = 1.0  # between "no new sessions" and the end of those that are there
-NOTED_WITHIN_S = 5.0  # what a recorder's thread waits for its row; its queue holds three times that
+SETTLED_WITHIN_S = 5.0  # what the end of the process waits for recordings to be ended
 _QUEUED_CHANGES = 256
 
 
@@ -68,7 +68,7 @@ class RelayProcess:
         """`db` takes the rows of recordings; without one the files are made all the same."""
         self._settings = settings
         self._db = db
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._news: RecordingNews | None = None
         self._clock = SystemClock()
         self._bus = RedisBus(redis, now_ms=self._clock.now_ms)
         port = UdpPort(
@@ -93,7 +93,7 @@ class RelayProcess:
 
     async def run(self) -> None:
         """Until `stop()` or a signal."""
-        loop = self._loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         token = sign(self._settings.key, "relay-control", "v1")
@@ -121,6 +121,8 @@ class RelayProcess:
                 for task in (relaying, telling, beating):
                     task.cancel()
         finally:
+            if self._news is not None:
+                await self._news.settled(SETTLED_WITHIN_S)
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             self._control_socket.close()
@@ -145,21 +147,12 @@ class RelayProcess:
 
     def _record(self, show: RelayedShow) -> None:
         from live.relay.recording import ShowRecording
+        from live.relay.recording_news import RecordingNews
 
-        show.recorder = ShowRecording(self._settings.data_dir, self._clock, self._note)
-
-    def _note(self, event: RecordingEvent) -> None:
-        """Writes a recording's row, on the recorder's thread. Fails open: the file counts, and the worker ends the rows
-        that nobody ended."""
-        from live.relay.recording_rows import note
-
-        db, loop = self._db, self._loop
-        if db is None or loop is None or not loop.is_running():
-            return
-        try:
-            asyncio.run_coroutine_threadsafe(db.write(lambda c: note(c, event)), loop).result(NOTED_WITHIN_S)
-        except Exception as error:
-            log.warning("relay.recording_unnoted", show=event.show, error=type(error).__name__)
+        if self._news is None:
+            self._news = RecordingNews(self._db, self._bus)
+            self.relay.figures.add(self._news.figures)
+        show.recorder = ShowRecording(self._settings.data_dir, self._clock, self._news)
 
     def _changed(self, show: RelayedShow) -> None:
         wall_ms = self._clock.now_ms()

@@ -154,11 +154,16 @@ recordings = Table(
     Column("id", Text, primary_key=True),
     Column("show_id", Text, ForeignKey("shows.id"), nullable=False, index=True),
     Column("path", Text, nullable=False),  # below the data folder
-    Column("state", Text, nullable=False),  # recording | finished | failed
+    Column("state", Text, nullable=False),  # recording | finished | failed | removed
     Column("starts_at_ms", BigInteger, nullable=False),  # media time of its first frame
     Column("started_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
     Column("bytes", BigInteger, nullable=False, default=0),
+    Column("duration_ms", BigInteger, nullable=False, default=0, server_default="0"),
+    # failed: disk_full | file | media | gone; removed: age | space | hand
+    Column("why", Text, nullable=False, default="", server_default=""),
+    Column("kept", Integer, nullable=False, default=0, server_default="0"),  # 1: retention leaves it alone
+    Column("indexed_ms", BigInteger),  # when the file was given its index, so that players can seek
 )
 
 # ---- orders and money --------------------------------------------------------------------------

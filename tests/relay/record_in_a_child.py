@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rtp_made import Numbering, audio_rtp, in_time, pictures, sounds, video_rtp
 
-from live.relay.recorder import Recorder, RecordingEvent
+from live.relay.recorder import Recorder
+from live.relay.recording_events import RecordingEvent
 
 
 def main(folder: str, pace: str) -> None:

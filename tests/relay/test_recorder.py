@@ -23,8 +23,8 @@ from rtp_made import Numbering, Sent, audio_rtp, in_time, pictures, play, rtp, s
 
 from live.clock import SetClock
 from live.relay.lipsync import Lips
-from live.relay.recorder import (
-    Recorder,
+from live.relay.recorder import Recorder
+from live.relay.recording_events import (
     RecordingBehind,
     RecordingEvent,
     RecordingFailed,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, Row, insert, select
 
-from live.relay.recorder import RecordingBehind, RecordingFailed, RecordingFinished, RecordingStarted
+from live.relay.recording_events import RecordingBehind, RecordingFailed, RecordingFinished, RecordingStarted
 from live.relay.recording_rows import note
 from live.settings import Settings
 from live.store.sql import Database
