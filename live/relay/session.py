@@ -13,6 +13,8 @@ from live.relay.ice import IceLite
 from live.relay.peer import HANDSHAKE_TIMEOUT_S, Peer, RelayCertificate
 from live.relay.udp import UNPROVEN_TIMES, Address, UdpPort
 
+OFFER_CREDIT = 1_000  # bytes: the offer that made the session was longer; a passive FFmpeg sends one check of 100
+
 
 class Session:
     """`id` is a capability: whoever knows it may end the session. `tag` names its ICE generation (an ETag's inside)."""
@@ -32,7 +34,7 @@ class Session:
         self.network = ""  # a viewer's, as web told it
         self.ice = IceLite(offer.ufrag, now_ms, offer.password)
         self.paths: list[tuple[int, Address]] = []
-        self.credit = 0
+        self.credit = OFFER_CREDIT
         self.started_ms = now_ms
         self.role = sdp.role_of_ours(offer)
         self.peer = Peer(certificate, offer.fingerprints, self.role, self._send)
