@@ -1,7 +1,8 @@
-"""The fan-out's inner loop in C, where a compiler is there: built once into the data folder, loaded by ctypes.
+"""The fan-out's inner loop and the reading of sockets in C, where a compiler is there: built once into the data folder,
+loaded by ctypes.
 
 Whatever is missing or wrong (no compiler, no Linux, a folder that others may write to) is said once in the log, and
-Python does the same work: `fanout.py` has it, and tests/relay/test_kernel.py compares the two byte for byte.
+Python does the same work: `fanout.py` and `udp.py` have it; tests/relay/test_kernel.py and test_kernel_in.py compare.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from live.relay.peer import PROTECT_ADDRESS
 
 log = structlog.get_logger(__name__)
 
-SOURCE = Path(__file__).with_name("kernel.c")
+SOURCES = [Path(__file__).with_name(name) for name in ("kernel.c", "kernel_in.c")]
 REFUSED_BY_SRTP = -1
 GSO_REFUSED = 0x10000
 GSO_REFUSED_LOST = 0x20000
@@ -43,7 +44,8 @@ class Kernel:
     def __init__(self, library: Path) -> None:
         """Raises OSError when it is no library of ours."""
         number, pointer = ctypes.c_int, ctypes.c_void_p
-        self._send = ctypes.CDLL(str(library)).frontrow_send
+        self.library = ctypes.CDLL(str(library))
+        self._send = self.library.frontrow_send
         self._send.restype = number
         self._send.argtypes = [
             ctypes.c_uint64, number, pointer, number, number, pointer, number,
@@ -81,7 +83,7 @@ def load(cache: Path) -> Kernel | None:
 def _built(cache: Path) -> Path:
     if sys.platform != "linux":
         raise Unavailable("GSO is Linux's")
-    source = SOURCE.read_bytes()
+    source = b"".join(source.read_bytes() for source in SOURCES)
     name = hashlib.sha256(source + " ".join(_FLAGS).encode()).hexdigest()[:16]
     library = cache / f"relay-kernel-{platform.machine()}-{name}.so"
     cache.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -96,7 +98,7 @@ def _built(cache: Path) -> Path:
         raise Unavailable("no C compiler")
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         fresh = Path(folder) / library.name
-        command = [compiler, *_FLAGS, "-o", str(fresh), str(SOURCE)]
+        command = [compiler, *_FLAGS, "-o", str(fresh), *map(str, SOURCES)]
         done = subprocess.run(command, capture_output=True, timeout=_BUILT_WITHIN_S, check=False)  # noqa: S603
         if done.returncode:
             raise Unavailable(f"the compiler said: {done.stderr.decode('utf-8', 'replace').strip()[:200]}")

@@ -42,7 +42,10 @@ new_buffer: Callable[[str, int], Any] = ffi.new
 memmove: Callable[[Any, Any, int], None] = ffi.memmove
 buffer_of: Callable[..., Any] = ffi.buffer
 srtp_protect: Callable[[Any, Any, Any], int] = lib.srtp_protect
-PROTECT_ADDRESS = int(ffi.cast("uintptr_t", ffi.addressof(lib, "srtp_protect")))  # for C of our own
+PROTECT_ADDRESS, UNPROTECT_ADDRESS, UNPROTECT_RTCP_ADDRESS = (  # for C of our own
+    int(ffi.cast("uintptr_t", ffi.addressof(lib, name)))
+    for name in ("srtp_protect", "srtp_unprotect", "srtp_unprotect_rtcp")
+)
 
 _packet = ffi.new("char[]", 2048)
 _packet_bytes = ffi.buffer(_packet)
@@ -142,6 +145,15 @@ class Peer:
     def context(self) -> Any:
         """libsrtp's sending context, for `srtp_protect`. Good while this Peer is referenced."""
         return self._tx._srtp[0]
+
+    @property
+    def receiving(self) -> int:
+        """Where libsrtp's receiving context lies, for C of our own; 0 while there is none."""
+        return address_of(self._rx._srtp[0]) if self.connected else 0
+
+    def knows(self, source: bytes) -> bool:
+        """Whether authentic media of that SSRC came already."""
+        return source in self._sources
 
     async def connect(self) -> None:
         """Do the handshake. Raises HandshakeFailed: time-out, another fingerprint, no common SRTP profile."""

@@ -61,6 +61,22 @@ class Session:
         except TimeoutError:
             raise HandshakeFailed("no check") from None
         await self.peer.connect()
+        self._port.connected(self)
+
+    @property
+    def receiving(self) -> int:
+        return self.peer.receiving
+
+    @property
+    def quiet(self) -> bool:
+        return self.kind == "play"
+
+    def knows(self, source: bytes) -> bool:
+        return self.peer.knows(source)
+
+    def media(self, packet: bytes, is_rtcp: bool) -> None:
+        """A plain packet that the port decrypted with our context."""
+        (self.peer.on_rtcp if is_rtcp else self.peer.on_rtp)(packet)
 
     def datagram(self, datagram: bytes) -> None:
         if not self.peer.connected:

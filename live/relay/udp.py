@@ -15,9 +15,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 import ifaddr
+import structlog
 
 from live.relay.ice import IceLite
+from live.relay.intake import RAW, RTCP, STUN, Heard, Paths
+from live.relay.kernel import Kernel
 from live.relay.stun import Check, answer, parse_check, parse_echo
+
+log = structlog.get_logger(__name__)
 
 Address = tuple[str, int]
 _MAX_READS = 128  # datagrams a wake-up, so that a flood leaves time for everything else
@@ -27,7 +32,7 @@ UNPROVEN_TIMES = 3  # what may go to an unproven address, times what came from i
 _BUFFER_BYTES = 4 * 1024 * 1024
 
 
-class Receiver(Protocol):
+class Receiver(Heard, Protocol):
     """A session, as the port sees it."""
 
     ice: IceLite
@@ -35,6 +40,7 @@ class Receiver(Protocol):
     credit: int  # bytes that may go to an address nobody has proved yet: three times what came from it
 
     def datagram(self, datagram: bytes) -> None: ...
+    def media(self, packet: bytes, is_rtcp: bool) -> None: ...
     def moved(self) -> None: ...
 
 
@@ -76,15 +82,18 @@ def open_sockets(host: str, port: int) -> list[socket.socket]:
 class UdpPort:
     """Reads the sockets and finds the session of each datagram; sends, dropping what the kernel does not take."""
 
-    def __init__(self, sockets: list[socket.socket], announce: str, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, sockets: list[socket.socket], announce: str, now_ms: Callable[[], int], kernel: Kernel | None = None
+    ) -> None:
+        """With a `kernel`, C reads the sockets and decrypts."""
         self.sockets = sockets
         self.number = sockets[0].getsockname()[1]
         self._now_ms = now_ms
         self._by_name: dict[str, Receiver] = {}
-        self._by_address: list[dict[Address, Receiver]] = [{} for _ in sockets]
+        self._by_address = [Paths(kernel) for _ in sockets]
         self._probed: dict[tuple[int, Address], Receiver] = {}
         self.dropped = 0
-        self.strays = 0
+        self._strays = 0
         named = [part.strip() for part in announce.split(",") if part.strip()]
         bound = [sock.getsockname()[0] for sock in sockets]
         if not named:
@@ -94,13 +103,30 @@ class UdpPort:
     def open(self) -> None:
         loop = asyncio.get_running_loop()
         for index, sock in enumerate(self.sockets):
-            loop.add_reader(sock, self._readable, index, sock)
+            read = self._readable_in_c if self._by_address[index].in_c else self._readable
+            loop.add_reader(sock, read, index, sock)
 
     def close(self) -> None:
         loop = asyncio.get_running_loop()
         for sock in self.sockets:
             loop.remove_reader(sock)
             sock.close()
+
+    @property
+    def strays(self) -> int:
+        """Datagrams from addresses of no session."""
+        return self._strays + sum(paths.strays for paths in self._by_address)
+
+    @property
+    def calm(self) -> int:
+        """Reports of viewers that only said again that all is well, so that nobody had to hear them."""
+        return sum(paths.calm for paths in self._by_address)
+
+    def connected(self, session: Receiver) -> None:
+        """Its keys are there: C may decrypt."""
+        for index, address in session.paths:
+            if self._by_address[index].get(address) is session:
+                self._by_address[index][address] = session
 
     def admit(self, session: Receiver) -> None:
         """Make a session known by the names of its living ICE generations."""
@@ -149,9 +175,24 @@ class UdpPort:
                 continue
             session = known.get(address)
             if session is None:
-                self.strays += 1
+                self._strays += 1
             else:
                 session.datagram(datagram)
+
+    def _readable_in_c(self, index: int, sock: socket.socket) -> None:
+        paths = self._by_address[index]
+        for read in paths.read(sock, self._now_ms()):
+            try:
+                if read.kind == STUN:
+                    self._stun(index, read.datagram, read.address)
+                elif read.kind == RAW:
+                    read.session.datagram(read.datagram)
+                    if 127 < read.datagram[0] < 192 and len(read.datagram) >= 12:
+                        paths.learn(read.address, read.datagram)
+                else:
+                    read.session.media(read.datagram, read.kind == RTCP)
+            except Exception:
+                log.exception("relay.datagram_broke")  # the rest of the batch is other people's
 
     def _stun(self, index: int, datagram: bytes, address: Address) -> None:
         check = parse_check(datagram)
