@@ -71,8 +71,9 @@ class RelayProcess:
         self._news: RecordingNews | None = None
         self._clock = SystemClock()
         self._bus = RedisBus(redis, now_ms=self._clock.now_ms)
+        in_c = kernel.load(settings.data_dir / ".cache") if settings.relay_kernel else None
         port = UdpPort(
-            open_sockets(settings.relay_udp_host, settings.relay_udp_port), settings.relay_announce, monotonic_ms
+            open_sockets(settings.relay_udp_host, settings.relay_udp_port), settings.relay_announce, monotonic_ms, in_c
         )
         self.relay = Relay(
             port,
@@ -81,7 +82,7 @@ class RelayProcess:
             clock=self._clock,
             changed=self._changed,
             opened=self._opened,
-            kernel=kernel.load(settings.data_dir / ".cache") if settings.relay_kernel else None,
+            kernel=in_c,
             busy=settings.relay_busy_percent / 100,
         )
         self._control_socket = _listen(settings.relay_control_host, settings.relay_control_port)
