@@ -18,6 +18,12 @@ from live.relay.errors import BadOffer, Unsupported
 
 Kind = Literal["audio", "video"]
 MAX_OFFER_BYTES = 64 * 1024
+_MAX_LINES = 2_000  # a browser's offer has 200
+_MAX_RIDS = 8
+_MAX_FINGERPRINTS = 8  # each is compared with the certificate of whoever calls
+_MAX_SSRCS = 64
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]|\r(?!\n)")  # would end a line of our answer
+_FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:){31,63}[0-9A-Fa-f]{2}")
 _FEEDBACK = ("goog-remb", "nack", "nack pli", "ccm fir")
 _VIDEO = ("H264", "VP8", "VP9", "AV1")  # in the order we like them
 _MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
@@ -130,9 +136,13 @@ def read_offer(text: str) -> Offer:
 
 
 def _read(text: str) -> Offer:
+    if _CONTROL.search(text):
+        raise BadOffer("control characters")
     lines = [line.strip() for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
     if not lines or lines[0] != "v=0":
         raise BadOffer("no v=0")
+    if len(lines) > _MAX_LINES:
+        raise BadOffer("too many lines")
     if any(len(line) < 2 or line[1] != "=" for line in lines):
         raise BadOffer("not type=value")
     starts = [index for index, line in enumerate(lines) if line.startswith("m=")] + [len(lines)]
@@ -150,9 +160,11 @@ def _read(text: str) -> Offer:
     if not ufrag or not password or not re.fullmatch(r"[A-Za-z0-9+/=_-]{4,256}", ufrag):
         raise BadOffer("no ice-ufrag or ice-pwd")
     found = {_value(line) for section in everything for line in section if line.startswith("a=fingerprint:")}
+    if len(found) > _MAX_FINGERPRINTS:
+        raise BadOffer("too many fingerprints")
     fingerprints = [(value.split()[0].lower(), value.split()[1]) for value in sorted(found)]
     known = [pair for pair in fingerprints if pair[0] in ("sha-256", "sha-384", "sha-512")]
-    if not known:
+    if not known or not all(_FINGERPRINT.fullmatch(value) for _, value in known):
         raise BadOffer("no fingerprint of SHA-256 or better")
     setup = _first(everything, "setup") or "actpass"
     if setup not in ("actpass", "active", "passive"):
@@ -162,8 +174,10 @@ def _read(text: str) -> Offer:
 
 def _read_media(section: list[str]) -> Media:
     kind, port, proto, *formats = section[0][2:].split()
-    media = Media(kind, int(port.partition("/")[0]), proto, formats, codecs={}, extensions={}, rtx_ssrcs={})
+    port_number = _number(port.partition("/")[0], 65535)
+    media = Media(_token(kind), port_number, proto, formats, codecs={}, extensions={}, rtx_ssrcs={})
     ssrcs: dict[int, None] = {}
+    for_all: set[str] = set()
     for line in section[1:]:
         if not line.startswith("a="):
             continue
@@ -177,21 +191,32 @@ def _read_media(section: list[str]) -> Media:
         elif name == "rtpmap":
             number, encoding = value.split(maxsplit=1)
             codec, rate, *channels = encoding.strip().split("/")
-            media.codecs[int(number)] = Codec(
-                int(number), codec.upper(), int(rate), int(channels[0]) if channels else 1, {}, set()
+            payload_type = _number(number, 127)
+            media.codecs[payload_type] = Codec(
+                payload_type,
+                codec.upper(),
+                _number(rate, 1_000_000),
+                _number(channels[0], 255) if channels else 1,
+                {},
+                set(),
             )
         elif name == "fmtp":
             number, _, parameters = value.partition(" ")
-            if int(number) in media.codecs:
-                media.codecs[int(number)].fmtp = _parameters(parameters)
+            if (known := media.codecs.get(_number(number, 127))) is not None:
+                known.fmtp = _parameters(parameters)
         elif name == "rtcp-fb":
             number, _, what = value.partition(" ")
-            for codec_number in media.codecs if number == "*" else [int(number)]:
-                if codec_number in media.codecs:
-                    media.codecs[codec_number].feedback.add(what.strip())
+            if what.strip() not in _FEEDBACK:
+                continue
+            if number == "*":
+                for_all.add(what.strip())
+            elif (known := media.codecs.get(_number(number, 127))) is not None:
+                known.feedback.add(what.strip())
         elif name == "extmap":
             number, uri = value.split()[:2]
-            media.extensions[uri] = int(number.partition("/")[0])
+            name_of_it = _number(number.partition("/")[0], 65535)
+            if 0 < name_of_it < 256:  # RFC 8285 section 4.3; above are the offerer's own notes
+                media.extensions[uri] = name_of_it
         elif name == "rid" and " send" in value:
             media.rids.append(_token(value.split()[0]))
         elif name == "simulcast":
@@ -200,14 +225,25 @@ def _read_media(section: list[str]) -> Media:
                 alternatives = words[words.index("send") + 1]
                 media.simulcast = [_token(rid.lstrip("~").split(",")[0].lstrip("~")) for rid in alternatives.split(";")]
         elif name == "ssrc":
-            ssrcs[int(value.split()[0])] = None
+            ssrcs[_number(value.split()[0], 0xFFFFFFFF)] = None
         elif name == "ssrc-group" and value.startswith("FID "):
             base, resend = value.split()[1:3]
-            media.rtx_ssrcs[int(resend)] = int(base)
+            media.rtx_ssrcs[_number(resend, 0xFFFFFFFF)] = _number(base, 0xFFFFFFFF)
+    for codec_offered in media.codecs.values():
+        codec_offered.feedback |= for_all
     media.ssrcs = list(ssrcs)
-    if any(not 0 <= number < 128 for number in media.codecs):
-        raise BadOffer("payload type")
+    if len(media.rids) > _MAX_RIDS or len(media.simulcast) > _MAX_RIDS or len(ssrcs) > _MAX_SSRCS:
+        raise BadOffer("too many streams")
+    if len(set(media.simulcast)) != len(media.simulcast):
+        raise BadOffer("rid twice")
     return media
+
+
+def _number(text: str, most: int) -> int:
+    """A number as RFC 8866 writes one: no sign, no other alphabet's digits, none that a line alone could fill."""
+    if not text.isascii() or not text.isdigit() or len(text) > 10 or int(text) > most:
+        raise BadOffer("not a number")
+    return int(text)
 
 
 def _first(sections: list[list[str]], name: str) -> str:
@@ -368,8 +404,8 @@ def _usable(media: Media, way: str) -> bool:
 def _publishers_codec(media: Media) -> Codec | None:
     offered = list(media.codecs.values())
     if media.kind == "audio":
-        return next((codec for codec in offered if codec.name == "OPUS"), None)
-    known = [codec for codec in offered if codec.name in _VIDEO]
+        return next((codec for codec in offered if codec.name == "OPUS" and codec.clock_rate == 48000), None)
+    known = [codec for codec in offered if codec.name in _VIDEO and codec.clock_rate == 90000]
     return min(known, key=lambda codec: (_VIDEO.index(codec.name), _h264_rank(codec)), default=None)
 
 
