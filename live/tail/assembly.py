@@ -117,7 +117,7 @@ class Assembly:
     def packets(self, packets: list[PipedPacket]) -> None:
         for packet in packets:
             kind = self._kinds.get(packet.track)
-            if kind is None:
+            if kind is None or kind not in self._order:
                 continue
             order, frames = self._order[kind], self._frames[kind]
             rtp = Rtp(packet.seq, packet.timestamp, packet.marker, packet.payload)
@@ -132,8 +132,15 @@ class Assembly:
     def clock(self, track: int, wall_ms: float, timestamp: int) -> None:
         """At server time `wall_ms` the track's clock stood at `timestamp`."""
         kind = self._kinds.get(track)
-        if kind is not None:
+        if kind is not None and kind in self._order:
             self._lips.readings[kind].report(self._order[kind].place(timestamp), wall_ms)
+
+    def recover(self) -> None:
+        """Something in here failed: what was begun is dropped, and it goes on at the next key frame."""
+        if self._packager is not None:
+            self._packager.forget()
+        self._timeline, self._sound, self._format = None, None, b""
+        self._want_key()
 
     def gone(self) -> None:
         """The origin is gone; the next one's packets are numbered anew."""
@@ -178,7 +185,8 @@ class Assembly:
         if at is None or last is None:
             if not frame.key or not self._begin_picture(frame):
                 return
-            at = self._ticks("video", frame.ts, VIDEO_HZ)
+            # The very first may count as forwarded a moment before media time began.
+            at = max(0, self._ticks("video", frame.ts, VIDEO_HZ))
             last = at - 1
         self.frames += 1
         if self._sound is not None:

@@ -80,6 +80,12 @@ class Packager:
         self._init = Init(header(picture, sound), codecs(picture, sound), size)
         self._picture, self._sound_on = picture is not None, sound
 
+    def forget(self) -> None:
+        """What is there can't be written; what comes next is a discontinuity."""
+        self._shelves.finish()
+        self._breaks = True
+        self._reset()
+
     def close(self) -> None:
         """Everything out, as the last of its stream; what comes next is a discontinuity."""
         if self._picture and self._held is not None:
@@ -88,9 +94,7 @@ class Packager:
             end = self._end_of_samples()
             if end > self._part_at:
                 self._cut(end)
-        self._shelves.finish()
-        self._breaks = True
-        self._reset()
+        self.forget()
 
     def picture(self, at: int, payload: bytes, key: bool) -> None:
         """A frame, shown at `at`. The first after `begin` is a key frame."""
@@ -180,12 +184,13 @@ class Packager:
         if due:
             runs.append(Run(AUDIO_TRACK, due[0][0], [Sample(payload, AAC_TICKS) for _, payload in due]))
         independent = any(sample.key for sample in self._samples) if self._picture else bool(due)
+        self._number += 1
+        body = fragment(self._number, runs)
         if self._part_at == self._segment_at:
             wall_ms = self._zero_wall_ms + self._segment_at * 1000 / VIDEO_HZ
             self._shelves.begin(wall_ms=wall_ms, breaks=self._breaks, init=self._init)
             self._breaks = False
-        self._number += 1
-        self._shelves.add(Part(fragment(self._number, runs), end - self._part_at, independent))
+        self._shelves.add(Part(body, end - self._part_at, independent))
         self._part_at = self._samples_at = end
         self._samples = []
 

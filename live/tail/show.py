@@ -97,8 +97,7 @@ class ShowTail:
             except Exception:
                 # A stream that our code can't take costs its show a discontinuity, never the others anything.
                 log.exception("tail.broke", show=self.show)
-                self._assembly.gone()
-                self._ask_for_key()
+                self._assembly.recover()
         self._assembly.close()
 
     def _transcoder(self, codec: VideoCodec) -> ChildTranscoder:

@@ -2,8 +2,8 @@
 
 Cards hang on media time, which is the server's clock; frames carry the publisher's. The two drift apart (50 ppm is
 180 ms an hour) and packets arrive unevenly, so the least delayed of some seconds says how the clocks stand to each
-other (`live/relay/lipsync.py`), and we follow that by at most half a millisecond a frame. Sound is placed by its
-lips: relative to the picture, by the publisher's sender reports.
+other (`live/relay/lipsync.py`). When frames are `LOOSE_MS` off we follow that, by at most half a millisecond a frame.
+Sound is placed by its lips: relative to the picture, by the publisher's sender reports.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from live.relay.depacketise import RATE, Kind
 from live.relay.lipsync import Lips
 
 SLEW_MS = 0.5
+LOOSE_MS, TIGHT_MS = 15.0, 1.0
 
 
 class Timeline:
@@ -24,12 +25,16 @@ class Timeline:
         self._zero_ms = ts * 1000 / RATE[lead]
         lips.begin(lead, ts)
         self._shift_ms = self._target_ms()
+        self._slewing = False
 
     def wall_ms(self, kind: Kind, ts: int) -> float:
         """The server's time, ms since 1970, at which the frame `ts` counts as forwarded."""
         if kind == self._lead:
             off = self._target_ms() - self._shift_ms
-            self._shift_ms += max(-SLEW_MS, min(SLEW_MS, off))
+            # Frames keep their own pace as long as that is near enough.
+            self._slewing = abs(off) > (TIGHT_MS if self._slewing else LOOSE_MS)
+            if self._slewing:
+                self._shift_ms += max(-SLEW_MS, min(SLEW_MS, off))
         return self._lips.place_ms(kind, ts) + self._shift_ms
 
     @property

@@ -93,7 +93,21 @@ def one_file(window: Window, path: Path) -> Path:
 def ffmpeg_says(path: Path | str) -> str:
     """What FFmpeg finds wrong when it decodes all of it."""
     run = subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "warning", "-i", str(path), "-f", "null", "-"],
+        # Times as they are: rounded to a frame rate, two frames of an uneven picture may fall on one tick.
+        [
+            imageio_ffmpeg.get_ffmpeg_exe(),
+            "-v",
+            "warning",
+            "-i",
+            str(path),
+            "-fps_mode",
+            "passthrough",
+            "-enc_time_base:v",
+            "1:90000",
+            "-f",
+            "null",
+            "-",
+        ],
         capture_output=True,
         text=True,
         check=False,
