@@ -93,6 +93,15 @@ class SoldOut(Error):
         self.left = left
 
 
+class StillLeft(Error):
+    """Nobody has to wait for it."""
+
+    code = "still_left"
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(sku=sku)
+
+
 class OverLimit(Error):
     code = "over_limit"
 

@@ -104,12 +104,21 @@ class CartLine(msgspec.Struct, frozen=True):
     held_until_ms: int
 
 
+class Wait(msgspec.Struct, frozen=True):
+    """A place in the queue for a piece that is sold out. `ahead`: people before her when the bag was read."""
+
+    sku: str
+    ahead: int
+
+
 class Cart(msgspec.Struct, frozen=True):
-    """One person's bag in a show. `rev` grows with each change: keep the higher."""
+    """One person's bag in a show. `rev` grows with each change: keep the higher. A SKU that leaves `waits` and comes
+    among the lines was offered to her."""
 
     lines: list[CartLine]
     total: Money
     rev: int
+    waits: list[Wait] = []
 
 
 class LookRow(msgspec.Struct, frozen=True):
@@ -227,6 +236,12 @@ class ShowEnded(msgspec.Struct, frozen=True):
 
 class PictureChanged(msgspec.Struct, frozen=True):
     picture: Picture
+
+
+class RelayGone(msgspec.Struct, frozen=True):
+    """Volatile: a relay died. Whose session address begins with its id joins anew at once."""
+
+    relay: str
 
 
 class CardDropped(msgspec.Struct, frozen=True):
@@ -351,6 +366,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
 }
 
 VOLATILE: dict[str, type[msgspec.Struct]] = {
+    "relay.gone": RelayGone,
     "poll.counted": PollCounted,
     "quiz.counted": QuizCounted,
 }
@@ -378,6 +394,14 @@ class CartAdd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class CartRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Give the line back to stock. Answer: {"cart": Cart}."""
+
+    sku: str
+
+
+class WaitIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Wait for a piece that is sold out, or no longer. What comes back is offered to the first in the queue, as a hold
+    of a minute. Answer: {"cart": Cart}. Refused: still_left (hold it), over_limit (queues one person may be in),
+    not_live, not_found, throttled (carries retry_after_s)."""
 
     sku: str
 
@@ -490,6 +514,8 @@ PLAY_INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
 INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "cart.add": (CartAdd, "viewer"),
     "cart.remove": (CartRemove, "viewer"),
+    "wait.join": (WaitIntent, "viewer"),
+    "wait.leave": (WaitIntent, "viewer"),
     "card.drop": (LookIntent, "host"),
     "card.withdraw": (LookIntent, "host"),
     "look.next": (Nothing, "host"),

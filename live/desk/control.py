@@ -28,7 +28,7 @@ from live.clock import Clock
 from live.desk.archive import SqlArchive
 from live.desk.play import PlayDesk
 from live.desk.programme import Programme, Programmes
-from live.errors import Error, HoldLapsed, Overloaded, PriceChanged
+from live.errors import Error, HoldLapsed, NotFound, Overloaded, PriceChanged, WrongState
 from live.events import (
     Card,
     CardDropped,
@@ -251,8 +251,56 @@ class Desk:
     async def remove_from_cart(self, show_id: str, person: str, sku: str, *, op: str) -> Cart:
         """Give a line back to stock; possible whatever became of the show. Raises: Invalid, StoreDown."""
         cart, moved = await self._carts.remove(show_id, person, sku, op=op)
-        await self._cart_moved(show_id, person, cart, moved)
+        await self._cart_moved(show_id, person, cart, await self._offered(show_id, moved))
         return cart
+
+    async def wait(self, show_id: str, person: str, sku: str) -> Cart:
+        """Wait for a piece whose card is out and which is sold out; her place is kept when she asks again.
+
+        Raises: NotFound, NotLive, WrongState (its card was withdrawn), StillLeft, OverLimit, Invalid, StoreDown.
+        """
+        (await self._programmes.of(show_id)).buyable(sku)
+        cart = await self._carts.wait(show_id, person, sku)
+        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+        return cart
+
+    async def unwait(self, show_id: str, person: str, sku: str) -> Cart:
+        """Wait no longer; possible whatever became of the show. Raises: Invalid, StoreDown."""
+        cart = await self._carts.unwait(show_id, person, sku)
+        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+        return cart
+
+    async def _offered(self, show_id: str, came_back: dict[str, Level]) -> dict[str, Level]:
+        """Units that came back go to those who wait, before anyone is told of them: the levels that are left to tell.
+
+        Nothing is offered of a look that was withdrawn, nor after the show: nobody could be there to take it.
+        """
+        levels = dict(came_back)
+        programme: Programme | None = None
+        for sku in await self._carts.waitlist.waited_for(show_id, [s for s, level in levels.items() if level.left > 0]):
+            programme = programme or await self._programmes.of(show_id)
+            try:
+                look = programme.buyable(sku)
+            except (NotFound, WrongState):
+                continue
+            at_ms, limit = await self._media_now(show_id), programme.show.max_per_buyer
+            while levels[sku].left > 0:
+                made = await self._carts.offer(show_id, sku, look=look, at_ms=at_ms, limit=limit)
+                if made is None:
+                    break
+                person, levels[sku] = made
+                await self._tell_cart(show_id, person)
+        return levels
+
+    async def offer_due(self, show_id: str) -> int:
+        """What is left of pieces that somebody waits for is offered, whichever way it came back. Answers how many SKUs
+        moved."""
+        waited = await self._carts.waitlist.waited_for(show_id)
+        before = await self._gate.levels(show_id, waited) if waited else {}
+        after = await self._offered(show_id, before)
+        moved = {sku: level for sku, level in after.items() if level != before[sku]}
+        await self._stock_moved(show_id, moved)
+        return len(moved)
 
     async def name_person(self, session_id: str, name: str) -> str:
         """Take a nickname outside of any room; answers it as it will be shown. What a room on air doesn't let people
@@ -323,7 +371,7 @@ class Desk:
         """Tell of an order that moved: its buyer, and everyone when stock did. The order stands whether or not
         anybody could be told: Redis may be what is down."""
         try:
-            await self._stock_moved(settled.show_id, settled.moved)
+            await self._stock_moved(settled.show_id, await self._offered(settled.show_id, settled.moved))
             changed = OrderChanged(settled.order_id, settled.number, settled.status, settled.token, settled.total)
             await self._bus.tell(settled.show_id, settled.cart, "order.changed", changed)
             await self._tell_cart(settled.show_id, settled.cart)
@@ -342,9 +390,10 @@ class Desk:
             for hold in lapsed:
                 if hold.sku not in levels or levels[hold.sku].rev < hold.level.rev:
                     levels[hold.sku] = hold.level
-            await self._stock_moved(show_id, levels)
+            await self._stock_moved(show_id, await self._offered(show_id, levels))
             for cart in dict.fromkeys(hold.cart for hold in lapsed):
                 await self._tell_cart(show_id, cart)
+            await self.offer_due(show_id)
             count += len(lapsed)
         return count
 

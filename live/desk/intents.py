@@ -10,7 +10,7 @@ from live.accounts.throttle import Throttle
 from live.desk.control import Desk
 from live.desk.play import PlayDesk
 from live.errors import Throttled
-from live.events import INTENTS, PLAY_INTENTS, CartAdd, CartRemove, LookIntent
+from live.events import INTENTS, PLAY_INTENTS, CartAdd, CartRemove, LookIntent, WaitIntent
 
 CART_ACTS, CART_WINDOW_S = 40, 60  # of one person, over all her tabs: each is an event for everyone in the show
 
@@ -21,6 +21,8 @@ def attend(hub: Hub, desk: Desk, play: PlayDesk, throttle: Throttle) -> None:
     acts: dict[str, Callable[[Intent], Awaitable[object]]] = {
         "cart.add": ear.cart_add,
         "cart.remove": ear.cart_remove,
+        "wait.join": ear.wait_join,
+        "wait.leave": ear.wait_leave,
         "card.drop": ear.drop,
         "card.withdraw": ear.withdraw,
         "look.next": ear.next_look,
@@ -51,6 +53,16 @@ class _Ear:
         ask = intent.read(CartRemove)
         await self._pace(intent)
         return {"cart": await self._desk.remove_from_cart(intent.room, intent.member.person, ask.sku, op=intent.op)}
+
+    async def wait_join(self, intent: Intent) -> object:
+        ask = intent.read(WaitIntent)
+        await self._pace(intent)
+        return {"cart": await self._desk.wait(intent.room, intent.member.person, ask.sku)}
+
+    async def wait_leave(self, intent: Intent) -> object:
+        ask = intent.read(WaitIntent)
+        await self._pace(intent)
+        return {"cart": await self._desk.unwait(intent.room, intent.member.person, ask.sku)}
 
     async def drop(self, intent: Intent) -> object:
         return {"look": await self._desk.drop(intent.room, intent.read(LookIntent).look, intent.member.person)}

@@ -7,11 +7,12 @@ from redis.asyncio import Redis
 
 from live.clock import Clock
 from live.errors import Invalid
-from live.events import Cart, CartLine, CartLineState, Level
+from live.events import Cart, CartLine, CartLineState, Level, Wait
 from live.money import Money
 from live.shop import pricing
 from live.shop.catalogue import Catalogue
 from live.shop.stock import CART_TTL_S, StockGate
+from live.shop.waitlist import Waitlist
 from live.store import keys
 from live.store.redis import load_script
 
@@ -40,6 +41,7 @@ class Carts:
     """Bags of all shows; a bag's id is its person's."""
 
     def __init__(self, redis: Redis, gate: StockGate, catalogue: Catalogue, clock: Clock) -> None:
+        self.waitlist = Waitlist(redis, clock)
         self._gate = gate
         self._catalogue = catalogue
         self._clock = clock
@@ -49,7 +51,7 @@ class Carts:
     async def view(self, show_id: str, cart: str) -> Cart:
         """The bag with the state of each hold. Nobody's bag is an empty one. Raises StoreDown."""
         now = self._clock.now_ms()
-        rev, paying, *flat = await self._read(
+        rev, paying, waits, *flat = await self._read(
             [keys.holds(show_id), keys.held(show_id), keys.cart(show_id, cart)], [now, cart]
         )
         kept = [
@@ -60,8 +62,10 @@ class Carts:
         lines = [_shown(line, units, until_ms, paying=bool(paying)) for line, units, until_ms in kept]
         currency = await self._catalogue.currency(show_id)
         due = pricing.total(((line.price, line.qty) for line in lines if line.state != "lapsed"), currency)
+        skus = sorted(sku.decode() for sku in waits)
+        ahead = await self.waitlist.ahead(show_id, cart, skus) if skus else []
         # A bag that is not there gets a rev from the clock, one below what a first line would get.
-        return Cart(lines, due, int(rev) or now - 1)
+        return Cart(lines, due, int(rev) or now - 1, [Wait(*place) for place in zip(skus, ahead, strict=True)])
 
     async def add(
         self,
@@ -87,13 +91,8 @@ class Carts:
             raise Invalid("op", f"must have 1 to {OP_LIMIT} characters")
         if not 1 <= len(sku) <= SKU_LIMIT:
             raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
-        offer = await self._catalogue.variant(sku)
-        line = KeptLine(
-            sku, look, offer.title, offer.picture, offer.size, offer.colour, offer.price, at_ms, self._clock.now_ms()
-        )
-        held = await self._gate.hold(
-            show_id, sku, qty, cart=cart, ttl_s=ttl_s, limit=limit, op=op, line=msgspec.json.encode(line)
-        )
+        line = await self._line(sku, look, at_ms)
+        held = await self._gate.hold(show_id, sku, qty, cart=cart, ttl_s=ttl_s, limit=limit, op=op, line=line)
         return await self.view(show_id, cart), {sku: held.level}
 
     async def remove(self, show_id: str, cart: str, sku: str, *, op: str) -> tuple[Cart, dict[str, Level]]:
@@ -105,6 +104,50 @@ class Carts:
             raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
         level = await self._gate.release(show_id, sku, cart=cart, op=op)
         return await self.view(show_id, cart), {sku: level} if level is not None else {}
+
+    async def wait(self, show_id: str, cart: str, sku: str) -> Cart:
+        """Wait for a piece that is sold out. Raises: StillLeft, OverLimit, NotFound, Invalid."""
+        if not 1 <= len(sku) <= SKU_LIMIT:
+            raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
+        await self.waitlist.join(show_id, cart, sku)
+        return await self.view(show_id, cart)
+
+    async def unwait(self, show_id: str, cart: str, sku: str) -> Cart:
+        """Wait no longer. Raises Invalid."""
+        if not 1 <= len(sku) <= SKU_LIMIT:
+            raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
+        await self.waitlist.leave(show_id, cart, sku)
+        return await self.view(show_id, cart)
+
+    async def offer(
+        self, show_id: str, sku: str, *, look: str, at_ms: int | None, limit: int
+    ) -> tuple[str, Level] | None:
+        """Give one unit that came back to the first who waits and may have one: her bag's id and the level. None when
+        nobody waits or there is none. Raises StoreDown."""
+        line = await self._line(sku, look, at_ms)
+        while (cart := await self.waitlist.first(show_id, sku)) is not None:
+            made = await self.waitlist.offer(show_id, cart, sku, line=line, limit=limit)
+            if made.level is not None:
+                return cart, made.level
+            if made.outcome == "none":
+                return None
+        return None
+
+    async def _line(self, sku: str, look: str, at_ms: int | None) -> bytes:
+        offer = await self._catalogue.variant(sku)
+        return msgspec.json.encode(
+            KeptLine(
+                sku,
+                look,
+                offer.title,
+                offer.picture,
+                offer.size,
+                offer.colour,
+                offer.price,
+                at_ms,
+                self._clock.now_ms(),
+            )
+        )
 
     async def reprice(self, show_id: str, cart: str, sku: str, price_minor: int) -> None:
         """Show a line at its new price, so that its buyer agrees to that one before paying."""

@@ -191,6 +191,8 @@ class StockGate:
         Asking again with the same `op` (of the same cart) answers with the first result. `line` is the cart's line,
         written in the same step.
 
+        While others wait for it, what comes back is theirs (waitlist.py).
+
         Raises: SoldOut (`.left`, units), OverLimit (`.limit`, units a buyer may hold or own), NotFound.
         """
         now = self._clock.now_ms()
@@ -205,6 +207,7 @@ class StockGate:
                     keys.cart(show_id, cart),
                     keys.op(show_id, cart, "hold", sku, op),
                     keys.owned(show_id),
+                    keys.queue(show_id, sku),
                 ],
                 [now, cart, sku, qty, now + ttl_s * 1000, limit, line, OP_TTL_S, CART_TTL_S],
             ),

@@ -9,6 +9,8 @@ s:{show}:held              hash    until rebuilt       shop.stock       cart|sku
 s:{show}:claims            hash    until rebuilt       shop.stock       order -> its lines, between payment and sale
 s:{show}:owned             hash    until rebuilt       shop.stock       cart|sku -> units bought
 s:{show}:lapsed            list    last 10,000         shop.stock       lapsed holds whose owners are to be told
+s:{show}:queue:<sku>       zset    7 days from change  shop.waitlist    carts that wait for a SKU, by ticket
+s:{show}:queues            hash    7 days from change  shop.waitlist    SKUs that somebody waits for; `#`: last ticket
 s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `rev`, `paying`
 s:{show}:op:<cart>:<what>  string  10 minutes          shop.stock       first answer of an operation (act|sku|op)
 s:{show}:stage             string  7 days from change  desk             version of the show's programme: counts changes
@@ -19,9 +21,9 @@ s:{show}:play:<id>:people  hash    7 days from change  play             person -
 plays:due                  zset    until closed        play             show|id by the ms at which the worker closes it
 s:{show}:media             hash    60 s from the beat  relay.server     media clock: state, media_ms, wall_ms
                                                                      (LiveKit's: a day, stage.media, first_ms)
-relay:<id>                 hash    10 s from the beat  relay.server     control address, load, capacity
+relay:<id>                 hash    10 s from the beat  relay.server     where it is, how full, its shows: relay.registry
 relays                     set     -                   relay.server     ids of relays, pruned by readers
-relay:show:<show>          string  10 s from the beat  relay.server     id of the relay with the publisher
+relay:show:<show>          string  10 s from the beat  relay.server     id of its origin: who claimed it last
 tail:<id>                  string  8 s from the beat   tail.server      address at which a tail answers web
 tail:show:<show>           string  8 s from the beat   tail.server      id of the tail that packages the show
 session:<digest>           hash    30 days from use    accounts         person, device, staff id, name, csrf
@@ -60,6 +62,14 @@ def lapsed(show: str) -> str:
 
 def cart(show: str, cart_id: str) -> str:
     return f"s:{{{show}}}:cart:{cart_id}"
+
+
+def queue(show: str, sku: str) -> str:
+    return f"s:{{{show}}}:queue:{sku}"
+
+
+def queues(show: str) -> str:
+    return f"s:{{{show}}}:queues"
 
 
 def op(show: str, cart_id: str, act: str, sku: str, op_id: str) -> str:

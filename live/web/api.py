@@ -15,6 +15,7 @@ from live.accounts.roles import roles_in
 from live.accounts.sessions import Session
 from live.desk.wiring import Services
 from live.errors import Invalid, NotFound
+from live.events import WaitIntent
 from live.ids import new_id
 from live.media.port import Channel
 from live.money import Money
@@ -68,6 +69,20 @@ async def cart_remove(request: Request) -> Response:
     sku = request.path_params["sku"]
     cart = await services.desk.remove_from_cart(show.id, _session(request).person, sku, op=new_id("op"))
     return Json({"cart": cart})
+
+
+async def wait_join(request: Request) -> Response:
+    """Wait for a piece that is sold out: {"cart": Cart}."""
+    services, show = await _show(request)
+    wanted = await body(request, WaitIntent)
+    return Json({"cart": await services.desk.wait(show.id, _session(request).person, wanted.sku)})
+
+
+async def wait_leave(request: Request) -> Response:
+    """Wait no longer: {"cart": Cart}. Who doesn't wait is no error."""
+    services, show = await _show(request)
+    sku = request.path_params["sku"]
+    return Json({"cart": await services.desk.unwait(show.id, _session(request).person, sku)})
 
 
 class Ordered(msgspec.Struct, frozen=True):

@@ -34,6 +34,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "not_live": (409, "Not on air", "The show isn't on air."),
     "conflict": (409, "Already taken", "Someone was there first."),
     "sold_out": (409, "Sold out", "The last one has just gone."),
+    "still_left": (409, "There is one left", "Hold it: nobody has to wait."),
     "over_limit": (409, "That many is too many", "One person can only take so many of a piece."),
     "hold_lapsed": (409, "The hold ran out", "The piece went back to the rail. Take it again if it is still there."),
     "price_changed": (409, "The price changed", "Look at the new price, then go on."),

@@ -28,6 +28,8 @@ DOORS: tuple[Door, ...] = (
     _door("GET /api/shows/{slug}", api.snapshot, "viewer", "read", "api"),
     _door("POST /api/shows/{slug}/cart", api.cart_add, "viewer", "csrf", "api"),
     _door("DELETE /api/shows/{slug}/cart/{sku}", api.cart_remove, "viewer", "csrf", "api"),
+    _door("POST /api/shows/{slug}/waitlist", api.wait_join, "viewer", "csrf", "api"),
+    _door("DELETE /api/shows/{slug}/waitlist/{sku}", api.wait_leave, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/checkout", api.checkout, "viewer", "csrf", "api", a_minute=30),
     _door("GET /api/orders/{token}", api.order, "anyone", "read", "api"),
     _door("POST /api/name", api.name, "viewer", "csrf", "api", a_minute=20),

@@ -1,10 +1,11 @@
 -- Sets units aside for a cart and writes the cart's line: all of it or nothing.
--- KEYS    1 gate  2 holds  3 held  4 lapsed  5 cart  6 op  7 owned
+-- Where people wait for the SKU, its units are theirs: only the first of them may take one.
+-- KEYS    1 gate  2 holds  3 held  4 lapsed  5 cart  6 op  7 owned  8 queue
 -- ARGV    1 now_ms  2 cart  3 sku  4 units more  5 until_ms  6 units a buyer may hold or own
 --         7 cart line (JSON) or ''  8 op_ttl_s  9 cart_ttl_s
 -- RETURNS 'OK <units held> <until_ms> <left> <rev>' | 'SOLD_OUT <left>' | 'OVER_LIMIT <limit>' | 'UNKNOWN' | 'NOGATE'
 --         The same op again: the first answer.
-local gate, holds, held, lapsed, cart, op, owned = unpack(KEYS)
+local gate, holds, held, lapsed, cart, op, owned, queue = unpack(KEYS)
 local now, sku, more, limit = ARGV[1], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[6])
 local member = ARGV[2] .. '|' .. sku
 
@@ -22,12 +23,15 @@ if units + bought + more > limit then
   answer = 'OVER_LIMIT ' .. whole(limit)
 elseif left < more then
   answer = 'SOLD_OUT ' .. whole(left)
+elseif redis.call('EXISTS', queue) == 1 and redis.call('ZRANK', queue, ARGV[2]) ~= 0 then
+  answer = 'SOLD_OUT 0'
 else
   local until_ms = math.max(tonumber(ARGV[5]), tonumber(redis.call('ZSCORE', holds, member) or '0'))
   local now_left, rev = set_left(gate, sku, left - more)
   redis.call('HINCRBY', gate, 'held', more)
   redis.call('HSET', held, member, whole(units + more))
   redis.call('ZADD', holds, whole(until_ms), member)
+  if redis.call('ZREM', queue, ARGV[2]) == 1 then redis.call('HDEL', cart, 'w:' .. sku) end
   if ARGV[7] ~= '' then
     redis.call('HSET', cart, 'l:' .. sku, ARGV[7], 'q:' .. sku, whole(units + more), 'b:' .. sku, ARGV[5])
     cart_changed(cart, now, ARGV[9])

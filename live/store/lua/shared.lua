@@ -4,7 +4,9 @@
 -- holds   zset  <cart>|<sku> by expiry ms            held  hash  <cart>|<sku> -> units
 -- claims  hash  <order> -> {cart, lines}             owned hash  <cart>|<sku> -> units bought
 -- lapsed  list  <units>|<cart>|<sku>, waiting for the worker to tell their owners
--- cart    hash  l:<sku> line (JSON) · q:<sku> units · b:<sku> expiry before paying · rev · paying
+-- cart    hash  l:<sku> line (JSON) · q:<sku> units · b:<sku> expiry before paying · w:<sku> waits for one · rev · paying
+-- queue   zset  carts that wait for one SKU, by ticket
+-- queues  hash  <sku> -> '1' while somebody waits · #: the last ticket
 -- Levels are absolute and carry a gate-wide rev, so that a reader keeps the higher and drops the lower.
 
 local LAPSED_KEPT = 10000

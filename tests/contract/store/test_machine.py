@@ -63,6 +63,22 @@ class Shop(RuleBasedStateMachine):
     def release(self, buyer: str, sku: int) -> None:
         self._try(self.world.carts.remove(self.world.show, buyer, self.skus[sku], op=new_id("op")))
 
+    @rule(buyer=BUYERS, sku=SKUS, stays=st.booleans())
+    def wait(self, buyer: str, sku: int, stays: bool) -> None:
+        carts, show = self.world.carts, self.world.show
+        self._try(carts.wait(show, buyer, self.skus[sku]) if stays else carts.unwait(show, buyer, self.skus[sku]))
+
+    @rule(sku=SKUS)
+    def worker_offers(self, sku: int) -> None:
+        """Whoever was first, and nobody else, gets the unit."""
+
+        async def offer() -> None:
+            first = await self.world.carts.waitlist.first(self.world.show, self.skus[sku])
+            made = await self.world.carts.offer(self.world.show, self.skus[sku], look="loo_1", at_ms=1, limit=99)
+            assert made is None or made[0] == first
+
+        self._try(offer())
+
     @rule(seconds=st.sampled_from([1, 100, 301, 700, 2000]))
     def time_passes(self, seconds: int) -> None:
         assert isinstance(self.world.clock, SetClock)
