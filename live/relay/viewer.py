@@ -68,7 +68,7 @@ class Left:
 class Outlet:
     """One kind on its way to one viewer, under one SSRC for as long as she stays.
 
-    Her first `seq_offset` is 0 or 32768, so that her first number is below 32768 while most viewers share one header:
+    Her first `seq_offset` is a multiple of 16384, so that her first number is a low one while most share one header:
     the fan-out then lays out a frame once for all of them. After a switch to another track (a smaller picture) the
     offsets are what makes numbers and timestamps go on.
     """
@@ -100,7 +100,10 @@ class Outlet:
 
     def start(self, track: Track, seq: int, lent: Packet | None = None) -> None:
         """Her first packet is the track's number `seq`."""
-        offset = 0x8000 if seq & 0x8000 else 0
+        # From 4,096 to 20,479: below 32,768, as a receiver who misses the first packets must not guess the wrong rollover
+        # (RFC 3711 section 3.3.1), and far enough from 0 that what is late and before her first is not taken for the end
+        # of the numbers, which would move libsrtp's rollover for good. Four offsets, so that most share one header.
+        offset = -((seq - SIZE & 0xFFFF) & 0xC000) & 0xFFFF
         self.span = Span(track, seq + offset & 0xFFFF, offset, 0, NO_SHIFT, lent)
 
     def stop(self, now_ms: int) -> None:
