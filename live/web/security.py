@@ -30,6 +30,7 @@ from live.settings import Settings
 from live.stage.show import Show
 from live.web import errors
 from live.web.doors import Door
+from live.web.sdp_http import CORS
 
 log = structlog.get_logger()
 
@@ -64,6 +65,8 @@ def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
             response = Response(status_code=499)  # nobody reads it; the log does
         except Exception as error:
             response = await errors.respond(request, error)
+            if door.kind == "media":
+                response.headers.update(CORS)  # refused before its endpoint: too many, too long, a store that is down
         _set_cookie(request, response)
         return response
 

@@ -6,15 +6,14 @@
     DELETE /…/{slug}/{session}     200
     OPTIONS, HEAD                  what the address takes
 
-A session's name in its address is `<relay>.<id>`: the id is a capability nobody can guess. Viewers go to the relay
-that has the publisher (docs/decisions/0023-viewers-go-to-the-publishers-relay.md).
+A session's name in its address is `<relay>.<id>`: the id is a capability nobody can guess. Viewers go to the least
+loaded relay, which mirrors the show if its publisher is elsewhere (docs/decisions/0070-a-show-on-many-relays.md).
 """
 
 from __future__ import annotations
 
 import contextlib
 import hmac
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,52 +21,30 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.errors import Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
+from live.errors import Forbidden, NotFound, NotLive, Overloaded, WrongState
 from live.media.port import Channel
 from live.media.relays import RelayGone, Relays
-from live.web import errors
+from live.media.turn import ice_servers, links
+from live.web.sdp_http import FRAGMENT, SDP, body_of, must_accept, open_to_all, takes
 
 if TYPE_CHECKING:
     from live.desk.wiring import Services
     from live.stage.show import Show
 
-SDP = "application/sdp"
-FRAGMENT = "application/trickle-ice-sdpfrag"
-MAX_SDP_BYTES = 64 * 1024
 TRIES = 3  # relays that may prove dead, one after the other
 _PREVIEWERS = frozenset({"host", "moderator", "staff"})
-_CORS = {
-    "Access-Control-Allow-Origin": "*",
-    "Access-Control-Expose-Headers": "Location, ETag, Link, Retry-After",
-}
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def _whip(endpoint: Endpoint) -> Endpoint:
-    """CORS on every answer, errors too: a player on another page must be able to read a 409's Retry-After."""
-
-    async def answered(request: Request) -> Response:
-        try:
-            response = _options(request) if request.method == "OPTIONS" else await endpoint(request)
-        except (Error, HTTPException) as error:
-            response = await errors.respond(request, error)
-        for name, value in _CORS.items():
-            response.headers[name] = value
-        return response
-
-    answered.__name__ = endpoint.__name__
-    answered.__doc__ = endpoint.__doc__
-    return answered
-
-
-@_whip
+@open_to_all
 async def publish(request: Request) -> Response:
     """A publisher's offer. 401 without the key, 403 with another show's, 409 when the show has ended."""
     show = await _show(request)
     if request.method in ("GET", "HEAD"):
         return Response(headers={"Accept-Post": SDP, "Cache-Control": "no-store"})
+    if request.method == "OPTIONS":
+        return await _options(request, show, may=await _has_key(request, show))
     await _check_key(request, show)
+    must_accept(request, SDP)
     if show.status == "ended":
         raise WrongState(show.status, "scheduled or live")
     engine = _services(request).engine
@@ -75,7 +52,7 @@ async def publish(request: Request) -> Response:
         # RFC 9725 section 4.5: the client sends the same offer there, and deals with that server from then on.
         there = await engine.publish_endpoint(Channel(show.id, show.slug))
         return Response(status_code=307, headers={"Location": there.url, "Cache-Control": "no-store"})
-    offer = await _sdp(request, SDP)
+    offer = await body_of(request, SDP)
     # `?return=1`: a publisher that was sent away asks to come back, unless another has taken over.
     order = {
         "show": show.id,
@@ -87,47 +64,58 @@ async def publish(request: Request) -> Response:
     for _ in range(TRIES):
         relay_id = await relays.for_publisher(show.id)
         with contextlib.suppress(RelayGone):
-            return _created(request, relay_id, await relays.ask(relay_id, show.id, "POST", "/publish", json=order))
+            return _created(
+                request, show, relay_id, await relays.ask(relay_id, show.id, "POST", "/publish", json=order)
+            )
     raise Overloaded(retry_after_s=1)
 
 
-@_whip
+@open_to_all
 async def publish_session(request: Request) -> Response:
     """PATCH trickles or restarts, DELETE ends."""
     show = await _show(request)
+    if request.method == "OPTIONS":
+        return takes("OPTIONS, PATCH, DELETE", {"Accept-Patch": FRAGMENT})
     await _check_key(request, show)
     return await _session(request, show, tolerant=False)
 
 
-@_whip
+@open_to_all
 async def play(request: Request) -> Response:
     """A viewer's offer. 409 with Retry-After until the show is live and a key frame has come."""
     show = await _show(request)
     if request.method in ("GET", "HEAD"):
         return Response(media_type=SDP, headers={"Accept-Post": SDP, "Cache-Control": "no-store"})
+    if request.method == "OPTIONS":
+        return await _options(request, show, may=await may_watch(request, show))
+    must_accept(request, SDP)
     if not _services(request).engine.capabilities.offers_here:
         raise NotFound("way", "whep")
     if not await may_watch(request, show):
         raise NotLive(show.status)
-    offer = await _sdp(request, SDP)
+    offer = await body_of(request, SDP)
     relays = _relays(request)
     order = {"show": show.id, "offer": offer, "network": _network(request)}
-    relay_id = await relays.of_show(show.id)
-    if relay_id is None:
-        raise NotLive("waiting", retry_after_s=1)
-    while relay_id is not None:
-        with contextlib.suppress(RelayGone):
-            return _created(request, relay_id, await relays.ask(relay_id, show.id, "POST", "/play", json=order))
-        dead, relay_id = relay_id, await relays.of_show(show.id)
-        if relay_id == dead:
-            break  # Redis has it still: not now
-    raise Overloaded(retry_after_s=1)  # the publisher's client comes back within seconds, on another relay
+    refused: Overloaded | None = None
+    for _ in range(TRIES):
+        relay_id = await relays.for_viewer(show.id)
+        try:
+            return _created(request, show, relay_id, await relays.ask(relay_id, show.id, "POST", "/play", json=order))
+        except RelayGone:
+            continue
+        except Overloaded as full:
+            relays.is_full(relay_id)  # it knows better than what it told of itself a moment ago
+            refused = full
+    raise refused or Overloaded(retry_after_s=1)
 
 
-@_whip
+@open_to_all
 async def play_session(request: Request) -> Response:
     """PATCH trickles or restarts, DELETE ends. The address is the viewer's capability."""
-    return await _session(request, await _show(request), tolerant=True)
+    show = await _show(request)
+    if request.method == "OPTIONS":
+        return takes("OPTIONS, PATCH, DELETE", {"Accept-Patch": FRAGMENT})
+    return await _session(request, show, tolerant=True)
 
 
 # ---- who may -----------------------------------------------------------------------------------
@@ -151,6 +139,14 @@ async def _check_key(request: Request, show: Show) -> None:
         raise Forbidden("publisher")
 
 
+async def _has_key(request: Request, show: Show) -> bool:
+    try:
+        await _check_key(request, show)
+    except (HTTPException, Forbidden):
+        return False
+    return True
+
+
 async def may_watch(request: Request, show: Show) -> bool:
     """Anyone while it is on air; those who make it always."""
     if show.status == "live":
@@ -167,39 +163,27 @@ def _network(request: Request) -> str:
     return network_of(request, _services(request).settings.key)
 
 
-# ---- what was sent -----------------------------------------------------------------------------
+# ---- what is answered --------------------------------------------------------------------------
 
 
-async def _sdp(request: Request, content_type: str) -> str:
-    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if given != content_type:
-        raise HTTPException(415, headers={"Accept-Post" if request.method == "POST" else "Accept-Patch": content_type})
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_SDP_BYTES:
-            raise HTTPException(413)
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        raise HTTPException(400) from None
+async def _options(request: Request, show: Show, *, may: bool) -> Response:
+    """What the address takes. `may`: who asks may have the picture, and so the servers that carry it to her; a bare
+    preflight is not given credentials (docs/decisions/0082)."""
+    answer = takes("OPTIONS, GET, HEAD, POST", {"Accept-Post": SDP})
+    if may:
+        _add_servers(request, answer, show)
+    return answer
 
 
-def _options(request: Request) -> Response:
-    """The preflight needs no key (RFC 9725 section 4.1)."""
-    session = "session" in request.path_params
-    methods = "OPTIONS, PATCH, DELETE" if session else "OPTIONS, GET, HEAD, POST"
-    headers = {
-        "Allow": methods,
-        "Access-Control-Allow-Methods": methods,
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
-        "Access-Control-Max-Age": "600",
-    }
-    headers["Accept-Patch" if session else "Accept-Post"] = FRAGMENT if session else SDP
-    return Response(status_code=204, headers=headers)
+def _add_servers(request: Request, answer: Response, show: Show) -> None:
+    """RFC 9725 section 4.6: a header each."""
+    services = _services(request)
+    person = request.state.session.person or show.id
+    for link in links(ice_servers(services.settings, person, services.clock.now_ms())):
+        answer.headers.append("Link", link)
 
 
-def _created(request: Request, relay_id: str, answer: httpx.Response) -> Response:
+def _created(request: Request, show: Show, relay_id: str, answer: httpx.Response) -> Response:
     facts = answer.json()
     address = f"{request.url.path.rstrip('/')}/{relay_id}.{facts['session']}"
     headers = {
@@ -208,7 +192,9 @@ def _created(request: Request, relay_id: str, answer: httpx.Response) -> Respons
         "Accept-Patch": FRAGMENT,
         "Cache-Control": "no-store",
     }
-    return Response(facts["answer"], 201, headers, SDP)
+    created = Response(facts["answer"], 201, headers, SDP)
+    _add_servers(request, created, show)
+    return created
 
 
 async def _session(request: Request, show: Show, *, tolerant: bool) -> Response:
@@ -219,7 +205,7 @@ async def _session(request: Request, show: Show, *, tolerant: bool) -> Response:
     if request.method == "DELETE":
         await _order(request, relay_id, show, "DELETE", path)
         return Response(status_code=200)
-    fragment = await _sdp(request, FRAGMENT)
+    fragment = await body_of(request, FRAGMENT)
     tag = request.headers.get("if-match")
     if tag is None and not tolerant:  # whip-whep.js never keeps a WHEP session's ETag: tolerated there
         raise HTTPException(428)
