@@ -54,6 +54,7 @@ class Paths(dict[Any, Any]):
         super().__init__()
         self._calls = _Calls(kernel) if kernel is not None else None
         self._numbers: dict[Any, int] = {}
+        self._contexts: dict[Any, int] = {}  # as C has them
         self._by_number: dict[int, Any] = {}
         self._last_number = 0
 
@@ -62,9 +63,12 @@ class Paths(dict[Any, Any]):
         return self._calls is not None
 
     def __setitem__(self, address: Any, session: Any) -> None:
+        if self.get(address) is session and self._contexts.get(address) == session.receiving:
+            return  # as with every check of hers
         self._forget(address)
         super().__setitem__(address, session)
         if self._calls is not None:
+            self._contexts[address] = session.receiving
             # Numbers are never used again: of what is read in one go, something may be of a session that just left.
             self._last_number += 1
             self._numbers[address], self._by_number[self._last_number] = self._last_number, session
@@ -82,6 +86,7 @@ class Paths(dict[Any, Any]):
         number = self._numbers.pop(address, None)
         if number is not None and self._calls is not None:
             self._calls.remove(sockaddr(address))
+            del self._contexts[address]
             del self._by_number[number]
 
     def read(self, sock: socket.socket, now_ms: int) -> Iterator[Read]:
