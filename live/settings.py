@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     tail_host: str = Field("127.0.0.1", description="Address on which `frontrow tail` answers web.")
     tail_port: int = Field(0, ge=0, le=65535, description="Port for that; 0 takes a free one.")
     record: bool = Field(False, description="Record each show's picture into the data folder, without re-encoding.")
+    recording_days: int = Field(30, ge=0, description="Days a recording is kept after its end; 0 keeps it for ever.")
+    recording_gb: float = Field(0, ge=0, description="GiB all recordings may take, the oldest go first; 0 is no limit.")
 
     # the shop
     hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside; a show may differ.")

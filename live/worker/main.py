@@ -20,7 +20,7 @@ from live.shop.payments.sandbox_post import post_due
 from live.shop.webhooks import Webhooks
 from live.worker.letters import Letters
 from live.worker.postman import postman_of
-from live.worker.recordings import close_abandoned
+from live.worker.recordings import Reels
 
 log = structlog.get_logger("worker")
 
@@ -57,6 +57,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     """Every job of the worker, with its pace."""
     db, clock, desk = parts.db, parts.clock, parts.desk
     webhooks = Webhooks(db, client, clock)
+    reels = Reels(db, clock, parts.settings)
     letters = Letters(db, parts.orders, postman_of(parts.settings), parts.settings, clock)
     return [
         Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
@@ -68,7 +69,10 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("deliver webhooks", 1.0, webhooks.deliver_due),
         Job("reconcile stock", 10.0, lambda: reconcile(parts)),
         Job("look at pictures", 5.0, desk.look_at_pictures),  # of an engine that doesn't tell the room itself
-        Job("close recordings", 30.0, lambda: close_abandoned(db, clock, parts.settings.data_dir)),
+        Job("close recordings", 30.0, reels.close),
+        Job("index recordings", 5.0, reels.index),
+        Job("retire recordings", 600.0, reels.retire),
+        Job("reconcile recordings", 600.0, reels.reconcile),
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
     ]
 
