@@ -70,7 +70,7 @@ class Ingest:
             return
         known = self._incoming.formats.get(header.payload_type)
         layer = self.layers.get(header.ssrc)
-        if known is None or (layer is None and len(self.layers) >= _MAX_STREAMS):
+        if known is None or (layer.kind != known[0] if layer is not None else len(self.layers) >= _MAX_STREAMS):
             self.unknown += 1
             return
         if layer is None:

@@ -60,7 +60,8 @@ class Reception:
         self._expected_before, self._received_before = expected, self.received
         fraction = min(255, (lost << 8) // interval) if interval > 0 and lost > 0 else 0
         last_sr = self._sender.ntp >> 16 & 0xFFFFFFFF if self._sender else 0
-        delay = (now_ms - self._sender_at_ms) * 65536 // 1000 if self._sender else 0
+        # 32 bits: an SR of 18 hours ago says nothing any more.
+        delay = min(0xFFFFFFFF, max(0, now_ms - self._sender_at_ms) * 65536 // 1000) if self._sender else 0
         return Report(
             self.ssrc, fraction, min(self.lost, 0x7FFFFF), self.highest & 0xFFFFFFFF, int(self._jitter), last_sr, delay
         )

@@ -11,6 +11,7 @@ from typing import NamedTuple
 SR, RR, SDES, BYE, RTPFB, PSFB = 200, 201, 202, 203, 205, 206
 _NTP_EPOCH_S = 2_208_988_800
 MAX_NACKS = 256  # read of one compound: 1,500 bytes can name six thousand packets
+_MAX_REMB_BPS = 1 << 40  # the field can say 2^81
 _HEAD = struct.Struct("!BBHI")
 
 
@@ -108,7 +109,7 @@ def _payload_feedback(compound: bytes, position: int, end: int, form: int, said:
         said.keyframe.extend(struct.unpack_from("!I", compound, at)[0] for at in range(position + 12, end - 7, 8))
     elif form == 15 and end - position >= 20 and compound[position + 12 : position + 16] == b"REMB":
         packed = int.from_bytes(compound[position + 17 : position + 20], "big")
-        said.remb_bps = (packed & 0x3FFFF) << (packed >> 18)
+        said.remb_bps = min(_MAX_REMB_BPS, (packed & 0x3FFFF) << (packed >> 18))
 
 
 def receiver_report(sender: int, reports: list[Report]) -> bytes:

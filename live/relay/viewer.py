@@ -100,9 +100,9 @@ class Outlet:
 
     def start(self, track: Track, seq: int, lent: Packet | None = None) -> None:
         """Her first packet is the track's number `seq`."""
-        # From 4,096 to 20,479: below 32,768, as a receiver who misses the first packets must not guess the wrong rollover
-        # (RFC 3711 section 3.3.1), and far enough from 0 that what is late and before her first is not taken for the end
-        # of the numbers, which would move libsrtp's rollover for good. Four offsets, so that most share one header.
+        # From 4,096 to 20,479: below 32,768, as one who misses the first packets must not guess the wrong rollover (RFC
+        # 3711 section 3.3.1), and so far from 0 that what is late and before her first is not taken for the end of the
+        # numbers, which would move libsrtp's rollover for good. Four offsets, so that most share one header.
         offset = -((seq - SIZE & 0xFFFF) & 0xC000) & 0xFFFF
         self.span = Span(track, seq + offset & 0xFFFF, offset, 0, NO_SHIFT, lent)
 

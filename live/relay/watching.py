@@ -16,6 +16,7 @@ from live.relay.session import Session
 from live.relay.viewer import Outlet, Reports
 
 NEWS_MS = 3000  # what a viewer said longer ago says nothing about now
+WISHES, WISH_EVERY_MS = 4, 3000  # key frames one viewer may ask for: one who always does would cost everybody's picture
 
 
 class Seat(Outlet):
@@ -68,7 +69,19 @@ class Seat(Outlet):
 class Watching:
     """`want_key(watching)` is called when her player asks for a key frame."""
 
-    __slots__ = ("_house", "_want_key", "audio", "quality", "reports", "session", "turn", "video", "wanted")
+    __slots__ = (
+        "_house",
+        "_want_key",
+        "_wished_ms",
+        "_wishes",
+        "audio",
+        "quality",
+        "reports",
+        "session",
+        "turn",
+        "video",
+        "wanted",
+    )
 
     def __init__(
         self,
@@ -87,6 +100,8 @@ class Watching:
         self.wanted: Lane | None = None  # where she goes at its next key frame
         self._house = house
         self._want_key = want_key
+        self._wishes = float(WISHES)
+        self._wished_ms = 0
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -117,12 +132,20 @@ class Watching:
             middle = rtcp.ntp_of(self._house.wall_ms()) >> 16 & 0xFFFFFFFF
             for report in said.reports:
                 self.reports.heard(report, middle, now_ms)
-        if said.keyframe:
+        if said.keyframe and self._may_wish(now_ms):
             self._want_key(self)
         for ssrc, seq in said.nacks:
             for seat in self.seats:
                 if seat.ssrc == ssrc and seat.takes_nack:
                     self._resend(seat, seq, now_ms)
+
+    def _may_wish(self, now_ms: int) -> bool:
+        self._wishes = min(WISHES, self._wishes + (now_ms - self._wished_ms) / WISH_EVERY_MS)
+        self._wished_ms = now_ms
+        if self._wishes < 1:
+            return False
+        self._wishes -= 1
+        return True
 
     def line(self, now_ms: int, holes: float) -> Line:
         """What her line is like. `holes`: what her lane lacks of itself, which is not her line's loss (0 to 1)."""

@@ -205,7 +205,7 @@ def filled(first: int, count: int) -> Track:
     return track
 
 
-def outlet(first: int = 100) -> Outlet:
+def outlet(first: int = 5000) -> Outlet:
     made, track = Outlet(Outgoing(102, 103, True), 1, 2), Track("video", H264)
     track.numbering = Numbering(90000, first & 0xFFFF, 0)
     made.start(track, first & 0xFFFF)
@@ -217,7 +217,7 @@ def outlet(first: int = 100) -> Outlet:
 
 
 def test_a_viewers_first_number_is_below_32768() -> None:
-    span = outlet(100).span
+    span = outlet(5000).span
     assert span is not None
     assert span.seq_offset == 0
     high = outlet(40000)
@@ -230,18 +230,18 @@ def test_a_viewers_first_number_is_below_32768() -> None:
 
 def test_a_packet_is_resent_three_times_at_most_and_not_twice_in_a_round_trip() -> None:
     viewer = outlet()
-    assert viewer.resend(110, 0, 50) is not None
-    assert viewer.resend(110, 49, 50) is None
+    assert viewer.resend(5010, 0, 50) is not None
+    assert viewer.resend(5010, 49, 50) is None
     for attempt in range(1, MAX_RESENDS):
-        assert viewer.resend(110, attempt * 50, 50) is not None
-    assert viewer.resend(110, 10_000, 50) is None
-    assert viewer.resend(99, 0, 50) is None, "from before she came"
-    assert viewer.resend(200, 0, 50) is None, "not sent yet"
+        assert viewer.resend(5010, attempt * 50, 50) is not None
+    assert viewer.resend(5010, 10_000, 50) is None
+    assert viewer.resend(4999, 0, 50) is None, "from before she came"
+    assert viewer.resend(5100, 0, 50) is None, "not sent yet"
     assert viewer.resent == MAX_RESENDS
 
 
 def test_resends_go_on_however_long_she_stays() -> None:
-    viewer = outlet(100)
+    viewer = outlet(5000)
     assert viewer.span is not None
     track = viewer.span.track
     for index in range(50, 80_000):
@@ -249,14 +249,14 @@ def test_resends_go_on_however_long_she_stays() -> None:
         assert packet is not None
         packet.sealed = True
         if index % 5000 == 0:
-            assert viewer.resend(100 + index - 20 & 0xFFFF, index, 20) is not None, f"after {index} packets"
+            assert viewer.resend(5000 + index - 20 & 0xFFFF, index, 20) is not None, f"after {index} packets"
 
 
 def test_a_viewer_who_asks_for_everything_again_gets_a_bounded_part_of_it() -> None:
-    track, viewer = filled(0, 3000), Outlet(Outgoing(102, 103, True), 1, 2)
-    viewer.start(track, 0)
+    track, viewer = filled(5000, 3000), Outlet(Outgoing(102, 103, True), 1, 2)
+    viewer.start(track, 5000)
     for round_trip in range(50):
-        for seq in range(3000):
+        for seq in range(5000, 8000):
             viewer.resend(seq, 20 * round_trip, 20)
     assert RESENDS_BURST <= viewer.resent <= RESENDS_BURST + RESENDS_S
     asked = rtcp.nack(1, 2, list(range(0, 6000)))
@@ -264,13 +264,13 @@ def test_a_viewer_who_asks_for_everything_again_gets_a_bounded_part_of_it() -> N
 
 
 def test_a_packet_that_has_not_left_is_not_resent() -> None:
-    track, viewer = filled(100, 5), Outlet(Outgoing(102, None, True), 1, 2)
-    viewer.start(track, 100)
-    waiting = track.ring.get(104)
+    track, viewer = filled(5000, 5), Outlet(Outgoing(102, None, True), 1, 2)
+    viewer.start(track, 5000)
+    waiting = track.ring.get(5004)
     assert waiting is not None
     waiting.sealed = False
-    assert viewer.resend(104, 0, 20) is None, "its padding may still change, and its bytes with it"
-    assert viewer.resend(103, 0, 20) is not None
+    assert viewer.resend(5004, 0, 20) is None, "its padding may still change, and its bytes with it"
+    assert viewer.resend(5003, 0, 20) is not None
 
 
 def test_a_joiners_own_parameter_sets_never_share_a_number_with_another_packet() -> None:
