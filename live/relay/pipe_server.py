@@ -14,7 +14,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from live.relay import piped
 from live.relay.codecs import parameter_sets, stap
@@ -22,6 +22,7 @@ from live.relay.pipe import open_socket
 from live.relay.piped import Bye, Clock, PipedTrack, StreamInfo, Told
 from live.relay.rtp import Packet
 from live.relay.sdp import Kind
+from live.relay.show import RelayedShow
 from live.relay.track import Track
 
 QUEUE_BYTES = 4 * 1024 * 1024  # of one subscriber: several seconds of picture
@@ -30,22 +31,6 @@ CLOCK_EVERY = 10  # looks
 SILENT_AFTER_S = 5.0  # a subscriber that doesn't beat
 MAX_SUBSCRIBERS = 64
 _MAX_READS = 64
-
-
-class PipedShow(Protocol):
-    """The parts of `RelayedShow` that go through a pipe."""
-
-    name: str
-    state: Literal["waiting", "live", "slate"]
-    first_wall_ms: int | None
-    mirrored: bool
-
-    @property
-    def tracks(self) -> dict[Kind, Track]: ...
-    @property
-    def taps(self) -> list[Outflow]: ...
-    def want_key(self) -> None: ...
-    def timestamp_at(self, track: Track, wall_ms: int) -> int | None: ...
 
 
 class _Subscriber:
@@ -127,7 +112,7 @@ class _Subscriber:
 class Outflow:
     """One show's way into the pipes: a tap of it, encoding once for all who subscribed."""
 
-    def __init__(self, show: PipedShow, wall_ms: Callable[[], int]) -> None:
+    def __init__(self, show: RelayedShow, wall_ms: Callable[[], int]) -> None:
         self.show = show
         self.frames = 0
         self.subscribers: list[_Subscriber] = []
@@ -231,7 +216,7 @@ class PipeServer:
         name: str,
         token: str,
         *,
-        show_of: Callable[[str], PipedShow | None],
+        show_of: Callable[[str], RelayedShow | None],
         wall_ms: Callable[[], int],
     ) -> None:
         self.path = folder / name
@@ -248,10 +233,11 @@ class PipeServer:
         """Raises OSError: then there is no pipe, and others pull over the network."""
         _sweep(self.path.parent)
         self._socket = open_socket(self.path)
-        asyncio.get_running_loop().add_reader(self._socket, self._readable)
 
     async def run(self) -> None:
-        """Until cancelled: what changed is told, who died is let go."""
+        """Until cancelled: subscribers are served, what changed is told, who died is let go."""
+        assert self._socket is not None, "open first"
+        asyncio.get_running_loop().add_reader(self._socket, self._readable)
         try:
             looks = 0
             while True:
@@ -334,7 +320,7 @@ class PipeServer:
         else:  # let in; the show may come
             subscriber.say(piped.encode(StreamInfo(request.show, "waiting", None, [])))
 
-    def _attach(self, subscriber: _Subscriber, show: PipedShow) -> None:
+    def _attach(self, subscriber: _Subscriber, show: RelayedShow) -> None:
         flow = self._flows.get(show.name)
         if flow is None:
             flow = self._flows[show.name] = Outflow(show, self._wall_ms)

@@ -1,7 +1,8 @@
 """What the other processes know of this relay, in Redis: where it takes orders, how full it is, which shows it has,
 and each show's media clock. Written every two seconds; readers forget a relay that stops.
 
-Fails open: without Redis the picture goes on, and the next beat that gets through says all again.
+A show is the relay's that claimed it last: where its publisher is, or was. Its mirrors write neither the show's key nor
+its clock. Fails open: without Redis the picture goes on, and the next beat that gets through says all again.
 """
 
 from __future__ import annotations
@@ -23,36 +24,59 @@ _MEDIA_TTL_S = 60
 
 
 class Registry:
-    """One relay's entry. `control` is the address web reaches it at: `http://127.0.0.1:41234`."""
+    """One relay's entry. `control` is the address web reaches it at: `http://127.0.0.1:41234`; `pipe` the path of its
+    Unix socket, "" when it has none."""
 
-    def __init__(self, redis: Redis, control: str) -> None:
-        self.id = new_id("relay")
+    def __init__(self, redis: Redis, control: str, pipe: str = "", relay_id: str = "") -> None:
+        self.id = relay_id or new_id("relay")
+        self.pipe = pipe
         self._redis = redis
         self._control = control
         self._give_up = load_script(redis, "give_up")
+        self._keep_show = load_script(redis, "keep_show")
 
-    async def beat(self, relay: Relay, wall_ms: int) -> None:
-        """Say all of it. Raises redis-py's errors."""
-        load = len(relay.sessions)
+    async def beat(self, relay: Relay, wall_ms: int) -> list[str]:
+        """Say all of it; the shows that another relay has claimed. Raises redis-py's errors, StoreDown."""
+        await self.enter(relay, wall_ms)
+        own = [show for show in relay.shows.values() if not show.mirrored]
+        lost = []
+        for show in own:
+            holder = await self._keep_show([keys.relay_of_show(show.name)], [self.id, _RELAY_TTL_S])
+            if holder != self.id.encode():
+                lost.append(show.name)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for show in own:
+                if show.name not in lost:
+                    self._clock(pipe, show, wall_ms)
+            await pipe.execute()
+        return lost
+
+    async def enter(self, relay: Relay, wall_ms: int) -> None:
+        """The relay's entry alone, as its shows are now."""
+        shown = [show for show in relay.shows.values() if show.publisher is not None or show.viewers]
         entry: dict[Any, Any] = {
             "control": self._control,
-            "load": load,
+            "pipe": self.pipe,
+            "load": f"{relay.load():.4f}",
             "capacity": 0 if relay.draining else relay.capacity,
+            "shows": ",".join(show.name for show in shown if not show.mirrored),
+            "mirrors": ",".join(show.name for show in shown if show.mirrored),
             "beat_ms": wall_ms,
         }
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hset(keys.relay(self.id), mapping=entry)
             pipe.expire(keys.relay(self.id), _RELAY_TTL_S)
             pipe.sadd(keys.RELAYS, self.id)
-            for show in relay.shows.values():
-                if show.publisher is not None or show.viewers:
-                    pipe.set(keys.relay_of_show(show.name), self.id, ex=_RELAY_TTL_S)
-                self._clock(pipe, show, wall_ms)
             await pipe.execute()
 
     async def claim(self, show: str) -> None:
         """This relay has the show's publisher, from now and not from the next beat on."""
         await self._redis.set(keys.relay_of_show(show), self.id, ex=_RELAY_TTL_S)
+
+    async def may_tell(self, show: str) -> bool:
+        """Whether nobody else has claimed the show: another's picture is not ours to tell of."""
+        holder = await self._redis.get(keys.relay_of_show(show))
+        return holder is None or holder == self.id.encode()
 
     async def state(self, show: RelayedShow, wall_ms: int) -> None:
         """A show's media clock, the moment its state moved."""

@@ -61,6 +61,7 @@ class Relay:
         self.certificate = RelayCertificate.generateCertificate()
         self.handshakes_failed = 0
         self.figures = RelayFigures(self)
+        self.pipe_stats: Callable[[], dict[str, int]] = dict
         self._fanout = Fanout(port.sockets, self.counters, kernel)
         self.max_kbps = max_kbps
         self._clock = clock
@@ -220,6 +221,7 @@ class Relay:
             "strays": self.port.strays,
             "gso": self.counters.gso,
             "handshakes_failed": self.handshakes_failed,
+            "pipe": self.pipe_stats(),
             "shows": {name: show.stats() for name, show in self.shows.items()},
         }
 

@@ -18,9 +18,13 @@ from chat.bus import RedisBus
 from live.clock import SystemClock
 from live.errors import StoreDown
 from live.events import Picture, PictureChanged
-from live.ids import sign
+from live.ids import new_id, sign
+from live.media.relays import Relays
 from live.relay import kernel
 from live.relay.control import control_app
+from live.relay.mirror import Mirrors
+from live.relay.pipe import folder_of
+from live.relay.pipe_server import PipeServer
 from live.relay.registry import BEAT_S, Registry
 from live.relay.relay import Relay, monotonic_ms
 from live.relay.show import RelayedShow
@@ -81,15 +85,23 @@ class RelayProcess:
             max_kbps=settings.publish_max_kbps,
             clock=self._clock,
             changed=self._changed,
-            opened=self._opened,
+            taken=self._taken,
             kernel=in_c,
             busy=settings.relay_busy_percent / 100,
         )
         self._control_socket = _listen(settings.relay_control_host, settings.relay_control_port)
         host, number = self._control_socket.getsockname()[:2]
         self.control = f"http://{f'[{host}]' if ':' in host else host}:{number}"
-        self._registry = Registry(redis, self.control)
-        self._changes: asyncio.Queue[tuple[RelayedShow, Picture]] = asyncio.Queue(_QUEUED_CHANGES)
+        relay_id = new_id("relay")
+        pipe_token = sign(settings.key, "relay-pipe", "v1")
+        self.pipe = self._pipe_server(relay_id, pipe_token)
+        self._registry = Registry(redis, self.control, str(self.pipe.path) if self.pipe else "", relay_id)
+        folder = self.pipe.path.parent if self.pipe else None
+        if self.pipe is not None:
+            self.relay.pipe_stats = self.pipe.stats
+        self._relays = Relays(redis, settings.key)
+        self.mirrors = Mirrors(self.relay, self._relays, relay_id, pipe_token, folder)
+        self._changes: asyncio.Queue[tuple[RelayedShow, Picture | None]] = asyncio.Queue(_QUEUED_CHANGES)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -100,7 +112,14 @@ class RelayProcess:
         token = sign(self._settings.key, "relay-control", "v1")
         http = _Uvicorn(
             uvicorn.Config(
-                control_app(self.relay, token, self._registry.first_frame, self._registry.id),
+                control_app(
+                    self.relay,
+                    token,
+                    self._registry.first_frame,
+                    self._registry.id,
+                    self.mirrors.ready,
+                    self.mirrors.stop,
+                ),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -114,12 +133,14 @@ class RelayProcess:
                 serving = tasks.create_task(http.serve(sockets=[self._control_socket]), name="control API")
                 telling = tasks.create_task(self._tell_for_ever(), name="state changes")
                 beating = tasks.create_task(self._beat_for_ever(), name="beat")
+                mirroring = tasks.create_task(self.mirrors.run(), name="mirrors")
+                piping = tasks.create_task(self.pipe.run(), name="pipe") if self.pipe else None
                 log.info("relay.ready", control=self.control, udp=self.relay.port.candidates)
                 await self._stop.wait()
                 await self._drain()
                 http.should_exit = True
                 await serving
-                for task in (relaying, telling, beating):
+                for task in filter(None, (relaying, telling, beating, mirroring, piping)):
                     task.cancel()
         finally:
             if self._news is not None:
@@ -140,11 +161,38 @@ class RelayProcess:
         if self.relay.sessions:
             await asyncio.sleep(DRAIN_S)
 
+    def _pipe_server(self, relay_id: str, token: str) -> PipeServer | None:
+        """The way to other processes of this machine; without one they come over the network."""
+        try:
+            folder = folder_of(self._settings.data_dir)
+            pipe = PipeServer(
+                folder, f"r{relay_id[-12:]}", token, show_of=self.relay.shows.get, wall_ms=self._clock.now_ms
+            )
+            pipe.open()
+        except OSError as error:
+            log.warning("relay.no_pipe", error=str(error))
+            return None
+        return pipe
+
     # ---- what others hear ----------------------------------------------------------------------
 
-    def _opened(self, show: RelayedShow) -> None:
-        if self._settings.record:
+    def _taken(self, show: RelayedShow) -> None:
+        """The show's publisher is here: it is ours from now on."""
+        self.mirrors.stop(show.name)
+        if self._settings.record and show.recorder is None:
             self._record(show)
+        with contextlib.suppress(asyncio.QueueFull):
+            self._changes.put_nowait((show, None))
+
+    def _lost(self, show: RelayedShow) -> None:
+        """Another relay has its publisher: ours is the one from before, and viewers watch that one's."""
+        log.info("relay.show_moved", show=show.name)
+        show.mirrored = True  # first: the end of our publisher is nobody's news
+        if show.recorder is not None:
+            show.recorder.close()
+            show.recorder = None
+        self.relay.drop_publisher(show.name)
+        self.mirrors.start(show.name)
 
     def _record(self, show: RelayedShow) -> None:
         from live.relay.recording import ShowRecording
@@ -157,7 +205,9 @@ class RelayProcess:
 
     def _changed(self, show: RelayedShow) -> None:
         wall_ms = self._clock.now_ms()
-        log.info("relay.picture", show=show.name, state=show.state)
+        log.info("relay.picture", show=show.name, state=show.state, mirrored=show.mirrored)
+        if show.mirrored:
+            return  # its origin says so
         # Bound and overflow: beyond 256 untold changes the newest is left out; the beat brings the state anyway.
         with contextlib.suppress(asyncio.QueueFull):
             self._changes.put_nowait((show, Picture(show.state, show.media_ms(wall_ms), wall_ms)))
@@ -166,9 +216,12 @@ class RelayProcess:
         while True:
             show, picture = await self._changes.get()
             try:
-                await self._registry.claim(show.name)
-                await self._registry.state(show, self._clock.now_ms())
-                await self._bus.publish(show.name, "picture.changed", PictureChanged(picture), at=picture.media_ms)
+                if picture is None:
+                    await self._registry.claim(show.name)
+                    await self._registry.enter(self.relay, self._clock.now_ms())
+                elif await self._registry.may_tell(show.name):
+                    await self._registry.state(show, self._clock.now_ms())
+                    await self._bus.publish(show.name, "picture.changed", PictureChanged(picture), at=picture.media_ms)
             except (RedisError, OSError, StoreDown) as error:
                 # Fails open: pages learn of it with the next snapshot.
                 log.warning("relay.untold", show=show.name, error=type(error).__name__)
@@ -177,8 +230,10 @@ class RelayProcess:
         while True:
             try:
                 if not self.relay.draining:
-                    await self._registry.beat(self.relay, self._clock.now_ms())
-            except (RedisError, OSError) as error:
+                    for name in await self._registry.beat(self.relay, self._clock.now_ms()):
+                        if (show := self.relay.shows.get(name)) is not None:
+                            self._lost(show)
+            except (RedisError, OSError, StoreDown) as error:
                 log.warning("relay.beat_missed", error=type(error).__name__)
             await asyncio.sleep(BEAT_S)
 

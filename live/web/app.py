@@ -21,6 +21,7 @@ from live.clock import Clock
 from live.desk.coalesce import coalesce
 from live.desk.intents import attend
 from live.desk.wiring import services
+from live.media.watch import RelayWatch
 from live.media.tails import Tails
 from live.settings import Settings
 from live.web import errors
@@ -87,7 +88,7 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
         app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(_for_ever(run, app)) for run in (hub.run, s.desk.run)]
+            owned = [tasks.create_task(_for_ever(run, app)) for run in (hub.run, s.desk.run, RelayWatch(s.relays).run)]
             try:
                 yield
             finally:
