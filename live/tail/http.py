@@ -23,9 +23,10 @@ from starlette.routing import Route
 
 from live.tail.shelf import Refusal, Refused
 from live.tail.show import ShowTail
+from live.tail.window import TARGET_S
 
 FOR_EVER = "public, max-age=31536000, immutable"
-WAITED_FOR = "public, max-age=4"
+WAITED_FOR = f"public, max-age={6 * TARGET_S}"
 NEWEST = "public, max-age=1"
 NOT_KEPT = "no-store"
 PLAYLIST = "application/vnd.apple.mpegurl"
