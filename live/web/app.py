@@ -21,8 +21,8 @@ from live.clock import Clock
 from live.desk.coalesce import coalesce
 from live.desk.intents import attend
 from live.desk.wiring import services
-from live.media.watch import RelayWatch
 from live.media.tails import Tails
+from live.media.watch import RelayWatch
 from live.settings import Settings
 from live.web import errors
 from live.web.access import AccessLog, Figures
