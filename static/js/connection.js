@@ -42,6 +42,7 @@ export class Connection extends EventTarget {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._cutOffTimer = undefined;
     this._heard = { packets: 0, at: 0 };
+    this._lookedAt = 0;
     this._leave = () => void this._end();
   }
 
@@ -161,12 +162,13 @@ export class Connection extends EventTarget {
    * @param {RTCStatsReport} report
    */
   _silent(report) {
+    this._lookedAt = performance.now();
     report.forEach((/** @type {any} */ entry) => {
       if (entry.type === "transport" && (entry.packetsReceived ?? 0) !== this._heard.packets) {
-        this._heard = { packets: entry.packetsReceived, at: performance.now() };
+        this._heard = { packets: entry.packetsReceived, at: this._lookedAt };
       }
     });
-    if (!this._heard.packets || performance.now() - this._heard.at <= this._options.silentMs) return false;
+    if (!this._heard.packets || this._lookedAt - this._heard.at <= this._options.silentMs) return false;
     this._heard = { packets: 0, at: 0 };
     return true;
   }

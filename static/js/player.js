@@ -100,9 +100,9 @@ export class Player extends Connection {
     return this._peer?.connectionState === "connected";
   }
 
-  /** How long the relay has said nothing, ms; 0 while there is no session. */
+  /** How long the relay had said nothing when it was looked at last (a page in the background looks seldom), ms. */
   get silentForMs() {
-    return this._heard.packets ? performance.now() - this._heard.at : 0;
+    return this._heard.packets ? this._lookedAt - this._heard.at : 0;
   }
 
   /** Stop playing and tell the server. */

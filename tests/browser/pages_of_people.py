@@ -36,7 +36,7 @@ async () => {
 # One strip of the picture, as brightness, with the page's clock at that moment.
 READ_STRIP = """
 ([left, top, cellWidth, cellHeight, cells]) => {
-  const video = document.querySelector('[data-testid="video"]');
+  const video = document.querySelector('video[data-front="yes"]') ?? document.querySelector('[data-testid="video"]');
   if (!video.videoWidth) return null;
   const canvas = document.createElement("canvas");
   canvas.width = video.videoWidth;
@@ -56,6 +56,8 @@ READ_STRIP = """
   return { row, now };
 }
 """
+
+PLACES = [timecode.LEFT, timecode.TOP, timecode.CELL_WIDTH, timecode.CELL_HEIGHT, timecode.CELLS]
 
 
 async def new_page(browser: Browser, *, phone: bool = False) -> Page:
@@ -84,8 +86,7 @@ async def _more_frames(page: Page, least: int) -> bool:
 
 async def read_timecode(page: Page) -> tuple[int, int] | None:
     """(the time burnt into the picture, its age in ms by the page's clock), or None when no strip is to be read."""
-    places = [timecode.LEFT, timecode.TOP, timecode.CELL_WIDTH, timecode.CELL_HEIGHT, timecode.CELLS]
-    seen: dict[str, Any] | None = await page.evaluate(READ_STRIP, places)
+    seen: dict[str, Any] | None = await page.evaluate(READ_STRIP, PLACES)
     if seen is None:
         return None
     value = timecode.decode(seen["row"])

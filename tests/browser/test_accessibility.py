@@ -91,6 +91,11 @@ async def test_a_viewers_pages_from_the_front_to_the_receipt(browser: Browser, a
     await say(page, "what a coat", name="Ada")
     await expect(page.get_by_test_id("chat-line")).to_have_count(1)
     await eyes.look("show with a card")
+    await page.get_by_test_id("stats-button").click()
+    await expect(page.get_by_test_id("stats")).to_be_visible()
+    await eyes.look("the picture's figures")
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_test_id("stats")).to_be_hidden()
     async with site.room(await site.signed_in(site.house.host)) as desk:
         assert (await desk.post("poll.open", {"question": "Coat?", "choices": ["coat", "cape"], "seconds": 60})).ok
     await page.get_by_test_id("choice-0").click()

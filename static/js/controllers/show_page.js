@@ -1,6 +1,5 @@
 // @ts-check
 /** The viewer's page: one state, fed by the room's socket; controllers draw it and send what is pressed. */
-import { Player } from "../player.js";
 import { BagView } from "./bag.js";
 import { CardView, waiting } from "./card.js";
 import { ChatView } from "./chat.js";
@@ -12,22 +11,40 @@ import { enter } from "./room.js";
 import { Sheet } from "./sheet.js";
 import { call } from "../http.js";
 import { Stage } from "./stage.js";
+import { StatsView } from "./stats.js";
+import { Picture } from "../picture.js";
+import { advance, fromSnapshot, hear, nextAt } from "../models/cues.js";
 import { applyEvent, pinned } from "../models/show.js";
 import { moment, money, watching } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
 
 const LOOK_AGAIN_MS = 20_000;
+const CUE_EVERY_MS = 100; // at most: a late picture's clock is looked at so often while a card waits for it
+const LONGEST_CUE_MS = 30_000;
 
 const page = byId("show");
 const slug = page.dataset.slug ?? "";
 const { wire, store, clock } = enter(slug, {
-  onSnapshot: (welcome) => games.snapshot(welcome.live.play),
-  onEvent: (envelope) => games.event(envelope),
+  onSnapshot: (welcome) => {
+    games.snapshot(welcome.live.play);
+    setCues(fromSnapshot(welcome.live, lateMs(), cues));
+  },
+  onEvent: (envelope) => {
+    games.event(envelope);
+    if (envelope.kind === "relay.gone") watched.relayGone(envelope.body.relay);
+    setCues(hear(cues, envelope, lateMs(), LONGEST_CUE_MS));
+  },
 });
 
 const sheet = new Sheet();
 const stage = new Stage();
+const watched = new Picture(stage.screen, { slug, call });
+const stats = new StatsView(byId("stats"), byId("stats-button"), watched, { late: delayMs, sound: () => stage.toggleSound() });
+/** The cards at the moment that is on screen. @type {import("../models/cues.js").Cues} */
+let cues = fromSnapshot(store.state.live, null);
+/** @type {ReturnType<typeof setTimeout>|undefined} */
+let cueTimer;
 
 /** @param {any} answer */
 function take(answer) {
@@ -44,14 +61,14 @@ const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);
 const chat = new ChatView({ store, clock, send: (kind, body) => wire.send(kind, body) });
 const checkout = new Checkout({ slug, store, sheet });
-const games = new GameView(byId("games"), { send: (kind, body) => wire.send(kind, body), clock });
+const games = new GameView(byId("games"), { send: (kind, body) => wire.send(kind, body), clock, delay: () => delayMs() ?? 0 });
 
 document.addEventListener("click", (event) => {
   const act = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-act]"));
   if (act?.dataset.act === "looks" && !act.closest(".card")) sheet.open("looks");
   if (act?.dataset.act === "open-bag") sheet.open("bag");
   if (act?.dataset.act === "look") {
-    inSheet.show(store.state.live.cards.find((one) => one.look === act.dataset.look) ?? null);
+    inSheet.show(cues.cards.find((one) => one.look === act.dataset.look) ?? null);
     sheet.open("look");
   }
 });
@@ -61,25 +78,67 @@ sheet.onChange((view) => {
   bag.render();
 });
 
-/** @type {Player|null} */
-let player = null;
-
 /**
  * The picture is asked for once there is one.
  * @param {import("../models/types.js").LiveSnapshot} live
  */
 function tune(live) {
   if (live.show.status !== "live") {
-    void player?.stop();
-    player = null;
+    void watched.stop();
+    cue();
     return;
   }
-  if (!player) {
-    player = new Player(stage.video, { url: `/whep/${encodeURIComponent(slug)}` });
-    stage.watch(player, () => store.state);
-  }
-  if (live.picture.state !== "waiting") void player.start();
-  if (live.picture.state === "live") player.hurry();
+  if (live.picture.state !== "waiting") void watched.start();
+  if (live.picture.state === "live") watched.hurry();
+}
+stage.watch(watched, () => store.state);
+for (const event of ["live", "sound", "slate", "way"]) watched.addEventListener(event, () => cue());
+
+// ---- what is on screen, and when ---------------------------------------------------------------
+
+/** Media time of the frame on screen, ms, or null. */
+function mediaMs() {
+  const { picture } = store.state.live;
+  return picture.state === "waiting" ? null : watched.mediaMs(clock.now(), picture.wall_ms - picture.media_ms);
+}
+
+/** How far the frame on screen is behind the show, ms, or null. */
+function delayMs() {
+  const { picture } = store.state.live;
+  const shown = mediaMs();
+  return shown === null ? null : Math.max(0, Math.round(clock.now() - (picture.wall_ms - picture.media_ms) - shown));
+}
+
+/** As `mediaMs`, where cards have to wait for it: buyers on WebRTC are told at once. */
+function lateMs() {
+  return watched.way === "HLS" ? mediaMs() : null;
+}
+
+/** @param {import("../models/cues.js").Cues} next */
+function setCues(next) {
+  const before = cues;
+  cues = next;
+  if (cues.cards !== before.cards || cues.pinned !== before.pinned) cards(store.state.live, before);
+  clearTimeout(cueTimer);
+  const due = nextAt(cues);
+  if (due !== null) cueTimer = setTimeout(cue, Math.min(CUE_EVERY_MS, Math.max(5, due - (lateMs() ?? due))));
+}
+
+function cue() {
+  setCues(advance(cues, lateMs(), LONGEST_CUE_MS));
+}
+
+/**
+ * @param {import("../models/types.js").LiveSnapshot} live
+ * @param {import("../models/cues.js").Cues|null} before
+ */
+function cards(live, before) {
+  const up = pinned({ ...live, cards: cues.cards, pinned: cues.pinned });
+  card.show(up);
+  if (!up) waiting(cues.cards.length > 0);
+  if (inSheet.card) inSheet.show(cues.cards.find((one) => one.look === inSheet.card?.look) ?? null);
+  if (up && before && cues.pinned !== before.pinned) say(byId("announce"), `Look ${up.number}, ${up.pieces[0]?.title ?? up.title}, ${money(up.pieces[0]?.variants[0]?.price)}`);
+  if (!before || cues.cards !== before.cards) looks();
 }
 
 /** @param {State} state @param {State|null} before */
@@ -92,14 +151,7 @@ function render(state, before) {
   }
   if (live.picture !== was?.picture || live.show !== was?.show) tune(live);
   if (live.picture !== was?.picture || live.show !== was?.show) stage.render(state);
-  if (live.cards !== was?.cards || live.pinned !== was?.pinned || live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show) {
-    const up = pinned(live);
-    card.show(up);
-    if (!up) waiting(live.cards.length > 0);
-    if (inSheet.card) inSheet.show(live.cards.find((one) => one.look === inSheet.card?.look) ?? null);
-    if (up && was && live.pinned !== was.pinned) say(byId("announce"), `Look ${up.number}, ${up.pieces[0]?.title ?? up.title}, ${money(up.pieces[0]?.variants[0]?.price)}`);
-  }
-  if (live.cards !== was?.cards) looks(live);
+  if (live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show) cards(live, was ? cues : null);
   if (live.cart !== was?.cart || live.show !== was?.show) {
     bag.render();
     if (was) lapsed(live.cart, was.cart);
@@ -108,11 +160,10 @@ function render(state, before) {
   if (state.lines !== before?.lines || state.you !== before?.you) chat.render();
 }
 
-/** @param {import("../models/types.js").LiveSnapshot} live */
-function looks(live) {
-  byId("looks-empty").hidden = live.cards.length > 0;
-  byId("cover-looks").hidden = live.show.status !== "ended" || !live.cards.length;
-  reconcile(byId("looks"), [...live.cards].reverse(), (one) => one.look, () => clone("look-template"), (item, one) => {
+function looks() {
+  byId("looks-empty").hidden = cues.cards.length > 0;
+  byId("cover-looks").hidden = store.state.live.show.status !== "ended" || !cues.cards.length;
+  reconcile(byId("looks"), [...cues.cards].reverse(), (one) => one.look, () => clone("look-template"), (item, one) => {
     const piece = one.pieces[0];
     /** @type {HTMLElement} */ (item.firstElementChild).dataset.look = one.look;
     fill(item, "number", `Look ${one.number}`);
@@ -125,7 +176,7 @@ function looks(live) {
 /** @param {import("../models/types.js").ShowFacts} show */
 function cover(show) {
   byId("countdown").hidden = show.status !== "scheduled" || !show.starts_ms;
-  byId("cover-looks").hidden = show.status !== "ended" || !store.state.live.cards.length;
+  byId("cover-looks").hidden = show.status !== "ended" || !cues.cards.length;
   const when = byId("cover-when");
   if (show.status === "ended") say(when, show.ended_ms ? `This show ended ${moment(show.ended_ms)}` : "This show has ended");
   else if (show.starts_ms) say(when, moment(show.starts_ms));
@@ -164,6 +215,7 @@ setInterval(() => {
   bag.render();
   chat.tick();
   games.tick();
+  void stats.tick();
   if (store.state.live.show.status === "scheduled") {
     const due = count(byId("countdown"), clock.now());
     if (due) say(byId("cover-when"), "The doors are about to open");

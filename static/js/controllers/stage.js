@@ -1,30 +1,41 @@
 // @ts-check
-/** The picture: how it fits the window, its ambient backdrop, sound, and the slate. The <video> is never replaced. */
+/** The picture: how it fits the window, its ambient backdrop, sound, and the slate. A <video> is never replaced. */
 import { byId, fill, flag, say } from "./dom.js";
+import { Screen } from "../screen.js";
 
 const AMBIENT_MS = 400;
+/** @type {Record<string, string>} */
+const WORDS = {
+  sound: "Sound only, until the line is better.",
+  no_way: "This browser cannot play the show. Try another one.",
+  no_client: "The picture cannot be shown here: its player did not load. Load this page again.",
+};
 const NEAR = 1.22; // a picture whose shape is this close to the window's fills it
 
 export class Stage {
   constructor() {
     this.main = byId("main");
-    this.video = /** @type {HTMLVideoElement} */ (byId("video"));
+    this.screen = new Screen(/** @type {HTMLVideoElement[]} */ ([byId("video"), byId("video-tail")]));
     this.canvas = /** @type {HTMLCanvasElement} */ (byId("ambient"));
     this.slate = byId("slate");
     this.sound = byId("sound");
     this.painted = false;
-    this.stalled = false; // our own connection stands still, whatever the publisher does
+    this.own = ""; // "stalled": our own connection stands still, whatever the publisher does; "sound": it has no picture
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
-    this.video.addEventListener("resize", () => this.fit());
-    this.video.addEventListener("loadedmetadata", () => this.fit());
-    this.video.addEventListener("playing", () => flag(this.main, "playing", true));
+    for (const event of ["resize", "loadedmetadata", "turn"]) this.screen.addEventListener(event, () => this.fit());
+    this.screen.addEventListener("playing", () => flag(this.main, "playing", this.own !== "sound"));
     new ResizeObserver(() => this.fit()).observe(this.main);
-    this.sound.addEventListener("click", () => {
-      this.video.muted = !this.video.muted;
-      void this.video.play().catch(() => undefined);
-    });
-    this.video.addEventListener("volumechange", () => this.tellSound());
+    this.sound.addEventListener("click", () => this.toggleSound());
+    this.screen.addEventListener("sound", () => this.tellSound());
     setInterval(() => this.paint(), AMBIENT_MS);
+  }
+
+  get video() {
+    return this.screen.front;
+  }
+
+  toggleSound() {
+    this.screen.muted = !this.screen.muted;
   }
 
   fit() {
@@ -58,19 +69,27 @@ export class Stage {
    * @param {() => import("../models/show.js").State} state
    */
   watch(player, state) {
-    for (const [event, stalled] of /** @type {const} */ ([["slate", true], ["live", false]])) {
+    for (const [event, own] of /** @type {const} */ ([["slate", "stalled"], ["sound", "sound"], ["live", ""], ["way", null]])) {
       player.addEventListener(event, () => {
-        this.stalled = stalled;
+        if (own !== null) this.own = own;
+        // Sound alone: the poster is what there is to see.
+        if (this.own !== "stalled") flag(this.main, "playing", this.own === "");
         this.render(state());
       });
     }
+    player.addEventListener("failed", (event) => {
+      this.own = /** @type {CustomEvent} */ (event).detail.code;
+      this.render(state());
+    });
   }
 
   /** @param {import("../models/show.js").State} state */
   render(state) {
     const { picture, show } = state.live;
-    const hidden = show.status !== "live" || (picture.state === "live" && !this.stalled);
+    const hidden = show.status !== "live" || (picture.state === "live" && !this.own);
     if (this.slate.hidden !== hidden) this.slate.hidden = hidden;
-    say(/** @type {HTMLElement} */ (this.slate.firstElementChild), picture.state === "waiting" ? "The picture is about to begin." : "The picture will be right back.");
+    const alone = this.own === "sound" && picture.state === "live";
+    flag(this.slate, "sound", alone);
+    say(/** @type {HTMLElement} */ (this.slate.firstElementChild), WORDS[this.own] && picture.state === "live" ? WORDS[this.own] ?? "" : picture.state === "waiting" ? "The picture is about to begin." : "The picture will be right back.");
   }
 }

@@ -19,7 +19,12 @@ from live.web.app import Versioned
 from live.web.templating import STATIC, Pages, page
 from tests.browser.pages import painted
 
-OVER = {"js/player.js": painted.PLAYER, "js/publisher.js": painted.PUBLISHER, "js/wire.js": painted.WIRE}
+OVER = {
+    "js/player.js": painted.PLAYER,
+    "js/picture.js": painted.PICTURE,
+    "js/publisher.js": painted.PUBLISHER,
+    "js/wire.js": painted.WIRE,
+}
 
 
 def snapshot(request: Request) -> Any:

@@ -262,8 +262,25 @@ export class Player {
   }
   stop() {}
   hurry() {}
-  async stats() { return { state: "live", width: 1280, height: 720, kbps: 2480, fps: 30, lost: 0 }; }
+  async stats() {
+    return { way: "WebRTC", state: "live", width: 1280, height: 720, kbps: 2480, fps: 30, lost: 3, lossPercent: 0.1,
+      nacks: 4, jitterMs: 6, rttMs: 18, framesDropped: 0, freezes: 0, joins: 1, firstFrameMs: 312, codec: "H264" };
+  }
   addEventListener() {}
+}
+"""
+
+# The show's page asks for a picture by whichever way.
+PICTURE = """
+import { Player } from "./player.js";
+export class Picture extends Player {
+  way = "WebRTC";
+  constructor(screen) { super(screen.front); }
+  addEventListener(kind, then) {
+    if (kind === new URLSearchParams(location.search).get("own")) setTimeout(then, 300);
+  }
+  mediaMs(clockMs, firstWallMs) { return clockMs - firstWallMs - 184; }
+  relayGone() {}
 }
 """
 

@@ -32,6 +32,10 @@ async def open_bag(page: Page) -> None:
     await page.get_by_test_id("bag-button").click()
 
 
+async def figures(page: Page) -> None:
+    await page.keyboard.press("i")
+
+
 async def looks(page: Page) -> None:
     await page.locator(".card [data-act=looks]").first.click()
 
@@ -97,6 +101,9 @@ PAGES: dict[str, tuple[str, Act]] = {
     "show-name": ("/shows/winter?shape=tall", name),
     "show-silenced": ("/shows/winter?silenced=1", nothing),
     "show-slate": ("/shows/winter?picture=slate", nothing),
+    "show-figures": ("/shows/winter", figures),
+    "show-figures-tall": ("/shows/winter?shape=tall", figures),
+    "show-sound": ("/shows/winter?own=sound", nothing),
     "show-before": ("/shows/winter?status=scheduled", nothing),
     "show-after": ("/shows/winter?status=ended", nothing),
     "sheet-bag": ("/shows/winter?bag=1", open_bag),
