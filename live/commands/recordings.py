@@ -12,7 +12,6 @@ from live.commands.start import Stop
 
 if TYPE_CHECKING:
     from live.desk.wiring import Services
-    from live.stage.recordings import Recordings
 
 app = typer.Typer(help="Recordings of shows: list them, keep one, remove one.", no_args_is_help=True)
 
@@ -37,7 +36,7 @@ def list_recordings(
     async def listed(s: Services) -> None:
         known = {one.id: one.slug for one in await s.shows.list()}
         wanted = (await s.shows.by_slug(show)).id if show else None
-        rows = await _recordings(s).list(wanted)
+        rows = await s.recordings.list(wanted)
         for one in rows:
             when = dt.datetime.fromtimestamp(one.started_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M")
             state = one.state + (f": {WHY.get(one.why, one.why)}" if one.why else "") + (", kept" if one.kept else "")
@@ -57,7 +56,7 @@ def keep(
     """Keep RECORDING, whatever its age and size."""
 
     async def kept(s: Services) -> None:
-        await _recordings(s).keep(recording, not off)
+        await s.recordings.keep(recording, not off)
         typer.echo(f"{recording} goes with its time." if off else f"{recording} is kept.")
 
     with_services(kept)
@@ -68,11 +67,10 @@ def remove(recording: str) -> None:
     """Remove RECORDING's file for good. Its row stays, and says so."""
 
     async def removed(s: Services) -> None:
-        recordings = _recordings(s)
-        one = await recordings.by_id(recording)
+        one = await s.recordings.by_id(recording)
         if one.state == "recording":
             raise Stop(f"{recording} is being recorded. End its show first.")
-        if not await recordings.remove(one, "hand"):
+        if not await s.recordings.remove(one, "hand"):
             raise Stop(f"{recording} was removed before.")
         typer.echo(f"{recording} is removed, {one.bytes / 1e6:.1f} MB.")
 
@@ -83,9 +81,3 @@ def length(ms: int) -> str:
     """1:02:03"""
     seconds = ms // 1000
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-
-
-def _recordings(s: Services) -> Recordings:
-    from live.stage.recordings import Recordings
-
-    return Recordings(s.db, s.clock, s.settings.data_dir)

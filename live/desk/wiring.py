@@ -36,6 +36,7 @@ from live.shop.orders import Orders
 from live.shop.payments.sandbox import SandboxProvider
 from live.shop.stock import StockGate
 from live.stage.media import Media
+from live.stage.recordings import Recordings
 from live.stage.runsheets import Runsheets
 from live.stage.shows import Shows
 from live.stage.timeline import Timeline
@@ -64,6 +65,7 @@ class Services:
     runsheets: Runsheets
     timeline: Timeline
     media: Media
+    recordings: Recordings
     # the picture's carriers
     relays: Relays
     engine: MediaEngine
@@ -134,6 +136,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             runsheets=runsheets,
             timeline=Timeline(db),
             media=media,
+            recordings=Recordings(db, clock, settings.data_dir),
             relays=relays,
             engine=engine,
             catalogue=catalogue,

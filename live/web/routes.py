@@ -6,7 +6,7 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, hls, pages, picture, studio, whip
+from live.web import api, health, hls, pages, picture, replay, studio, whip
 from live.web.doors import SDP_MAX, Door
 from live.web.doors import door as _door
 
@@ -31,6 +31,8 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/shows/{slug}/waitlist", api.wait_join, "viewer", "csrf", "api"),
     _door("DELETE /api/shows/{slug}/waitlist/{sku}", api.wait_leave, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/checkout", api.checkout, "viewer", "csrf", "api", a_minute=30),
+    _door("GET /api/shows/{slug}/replay", replay.replay, "anyone", "read", "api"),
+    _door("GET /shows/{slug}/recordings/{file}", replay.recording, "anyone", "read", "api", a_minute=600),
     _door("GET /api/orders/{token}", api.order, "anyone", "read", "api"),
     _door("POST /api/name", api.name, "viewer", "csrf", "api", a_minute=20),
     # running the show
@@ -41,6 +43,7 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/shows/{slug}/next", api.look_next, "host", "csrf", "api"),
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),
     _door("PUT /api/shows/{slug}/publisher-rule", api.publisher_rule, "host", "csrf", "api"),
+    _door("GET /api/shows/{slug}/recordings", replay.recordings, "host", "read", "api"),
     _door("GET /api/shows/{slug}/stats", api.stats, "staff", "read", "api"),
     _door("POST /api/stock/adjust", api.stock_adjust, "staff", "csrf", "api", a_minute=600),
     # the payment provider
