@@ -251,3 +251,42 @@ async def test_a_third_relay_follows_to_the_next_origin_by_itself(tmp_path: Path
             await until_true(lambda viewer=viewer, count=count: len(viewer.order) > count + 10, 5)
             assert viewer.gaps() == []
         assert await made.origin() in mirrors
+
+
+async def test_a_relay_on_another_machine_pulls_the_show_and_loses_nothing(tmp_path: Path, redis_url: str) -> None:
+    # Another machine has another folder; a file where the sockets' folder should be makes this one have no pipe at all.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "pipes").touch()
+    async with troupe(tmp_path, redis_url, 1) as made, contextlib.AsyncExitStack() as stack:
+        origin = await made.origin()
+        settings = FEW | {"FRONTROW_DATA_DIR": str(elsewhere), "FRONTROW_SECRET_KEY": made.running.settings.key}
+        process = await stack.enter_async_context(relay_child(made.running, redis_url, **settings))
+        (pulling,) = await until(lambda: _others(made, origin))
+        made.processes[pulling] = process
+        assert (await made.entry(pulling)).pipe == ""
+        viewer = await on(made, pulling)
+        count = len(viewer.order)
+        await until_true(lambda: len(viewer.order) > count + 30)
+        assert viewer.gaps() == []
+        here, there = await made.stats(pulling), await made.stats(origin)
+        assert there["pipe"]["subscribers"] == 0
+        assert here["shows"]["shw_one"]["codec"] == "H264"
+        assert abs(here["shows"]["shw_one"]["media_ms"] - there["shows"]["shw_one"]["media_ms"]) < 500
+        # A second viewer costs the origin nothing more.
+        watched = there["shows"]["shw_one"]["viewers"]
+        await on(made, pulling)
+        assert (await made.stats(origin))["shows"]["shw_one"]["viewers"] <= watched + 1
+        # Its origin dies: it takes the show when the publisher comes, and its viewer stays.
+        camera = made.camera
+        assert camera is not None
+        await made.kill(origin)
+        camera.caller.closed.set()
+        count = len(viewer.order)
+        await until_true(lambda: len(viewer.order) > count + 10, 5)
+        assert viewer.gaps() == []
+        assert await made.origin() == pulling
+
+
+async def _others(made: Troupe, relay_id: str) -> set[str]:
+    return {entry.id for entry in await made.relays.all()} - {relay_id}
