@@ -20,9 +20,10 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said before anything newer is im
 
 from live.commands import audit, catalogue, recordings, shows, staff, stock
 from live.commands.backup import backup, restore
-from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, settings_of
+from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, formation_of, settings_of
 from live.commands.words import FAILED, STARTED_WRONGLY, words
 from live.errors import Error
+from live.formation import index_of, names, of_relay
 from live.settings import Settings
 
 if TYPE_CHECKING:
@@ -68,32 +69,44 @@ def main() -> None:
 @app.command()
 def serve(
     port: Annotated[int | None, typer.Option(help="Port of the web process; also PORT.")] = None,
+    formation: Annotated[
+        str | None, typer.Option(help="How many of each process: relay=2,worker=2; also FRONTROW_FORMATION.")
+    ] = None,
 ) -> None:
-    """Run everything here: the stores, web, relay and worker. Ctrl-C stops all, in order.
+    """Run everything here: the stores, web, relay, tail and worker. Ctrl-C stops all, in order.
 
     Without REDIS_URL an embedded store is started in the data folder, without DATABASE_URL a SQLite file.
     """
     settings = settings_of(port)
+    if formation is not None:
+        settings = settings.model_copy(update={"formation": formation})
     with checked(settings):
+        counts = formation_of(settings)
         check_ports(settings)
         from live.wings import Wings
 
         wings = Wings(main)
-        _rehearse(wings)
-        raise typer.Exit(asyncio.run(_serve(settings, wings)))
+        _rehearse(wings, counts)
+        raise typer.Exit(asyncio.run(_serve(settings, wings, counts)))
 
 
-def _rehearse(wings: Wings) -> None:
-    """The three processes, loading side by side from here on."""
+def _rehearse(wings: Wings, counts: dict[str, int]) -> None:
+    """The processes, loading side by side from here on."""
     from live.desk import wiring  # noqa: F401 - what all of them share, loaded once
     from live.store import migrate  # noqa: F401
 
-    wings.rehearse("web", "live.web.process")
-    wings.rehearse("relay", "live.relay.server")
-    wings.rehearse("worker", "live.worker.main")
+    modules = {
+        "web": "live.web.process",
+        "relay": "live.relay.server",
+        "tail": "live.tail.server",
+        "worker": "live.worker.main",
+    }
+    for process, module in modules.items():
+        for name in names(process, counts[process]):
+            wings.rehearse(name, module)
 
 
-async def _serve(settings: Settings, wings: Wings) -> int:
+async def _serve(settings: Settings, wings: Wings, counts: dict[str, int]) -> int:
     from live.store.embedded import embedded_store
     from live.supervisor import Labelled, Supervisor, of_procfile, stop_on_signals
 
@@ -101,7 +114,7 @@ async def _serve(settings: Settings, wings: Wings) -> int:
     stop_on_signals(supervisor)
     async with embedded_store(settings) as url:
         try:
-            for child in of_procfile({"REDIS_URL": url, "PORT": str(settings.port)}):
+            for child in of_procfile({"REDIS_URL": url, "PORT": str(settings.port)}, counts):
                 supervisor.start(child)
             await supervisor.wait()
         finally:
@@ -122,14 +135,31 @@ def web(port: Annotated[int | None, typer.Option(help="Port to listen on; also P
 
 @app.command()
 def relay() -> None:
-    """Run a relay process: the picture, one UDP port. SIGTERM drains it."""
-    settings = settings_of()
+    """Run a relay process: the picture, one UDP port. SIGTERM drains it.
+
+    Of several on a host (relay.2 of a Procfile host) each takes the next port.
+    """
+    settings = of_relay(settings_of(), index_of("relay", os.environ))
     with checked(settings):
         check_udp(settings)
         import uvloop
 
         from live import logs
         from live.relay.server import run
+
+        logs.configure(settings)
+        uvloop.run(run(settings))
+
+
+@app.command()
+def tail() -> None:
+    """Run a tail process: the shows of this machine's relays as low-latency HLS. SIGTERM says the end to players."""
+    settings = settings_of()
+    with checked(settings):
+        import uvloop
+
+        from live import logs
+        from live.tail.server import run
 
         logs.configure(settings)
         uvloop.run(run(settings))
@@ -163,6 +193,7 @@ def demo(
     if video is not None and not video.is_file():
         raise Stop(f"There is no file {video}.", STARTED_WRONGLY)
     with checked(settings):
+        counts = formation_of(settings)
         check_ports(settings)
         # The children read the environment: they must hear of a --port too.
         os.environ["PORT"] = str(settings.port)
@@ -171,7 +202,7 @@ def demo(
         wings = Wings(main)
         # First: it shares little with the others, and loads while that is loaded.
         wings.rehearse("publisher", "live.demo.feed", "live.demo.publisher")
-        _rehearse(wings)
+        _rehearse(wings, counts)
         from live.demo.main import run
 
         code = asyncio.run(run(settings, wings, began, video=video, viewers=bots, verbose=verbose, say=typer.echo))

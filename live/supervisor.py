@@ -24,6 +24,7 @@ from honcho.colour import get_colours
 from honcho.environ import parse_procfile
 from honcho.printer import Message, Printer
 
+from live.formation import names
 from live.store.embedded import die_with_parent
 from live.wings import Understudy, Wings
 
@@ -47,19 +48,21 @@ class Child(NamedTuple):
     env: Mapping[str, str] = {}
 
 
-def of_procfile(env: Mapping[str, str]) -> list[Child]:
-    """The Procfile's processes; `frontrow …` is this very program, also when it isn't on the PATH."""
+def of_procfile(env: Mapping[str, str], formation: Mapping[str, int] | None = None) -> list[Child]:
+    """The Procfile's processes, each as often as `formation` says (else once). `frontrow …` is this very program, also
+    when it isn't on the PATH. Each is told its name as honcho tells it, so that it knows which of its kind it is."""
     found = parse_procfile(PROCFILE.read_text() if PROCFILE.exists() else _LINES).processes
     children = []
     for name, command in found.items():
         program, *arguments = command.split()
         head = OURSELVES if program == "frontrow" else [program]
-        children.append(Child(name, [*head, *arguments], env))
+        for label in names(name, (formation or {}).get(name, 1)):
+            children.append(Child(label, [*head, *arguments], {**env, "HONCHO_PROCESS_NAME": label}))
     return children
 
 
 # An installed wheel has no Procfile beside it; a test holds the two equal.
-_LINES = "web: frontrow web\nrelay: frontrow relay\nworker: frontrow work\n"
+_LINES = "web: frontrow web\nrelay: frontrow relay\ntail: frontrow tail\nworker: frontrow work\n"
 
 
 class Supervisor:

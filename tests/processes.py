@@ -1,6 +1,6 @@
-"""The real processes, for tests: a store, `web`, `worker` and `relay` on free ports and a folder of their own.
+"""The real processes, for tests: a store, `web`, `worker`, `relay` and `tail` on free ports and a folder of their own.
 
-with ShowServer(tmp_path) as server:            # store and web; add worker=True, relay=True
+with ShowServer(tmp_path) as server:            # store and web; add worker=True, relay=True, tail=True
     async with server.services() as parts: …    # the same stores, to seed and to look
     httpx.get(server.url + "/readyz")
     server.kill("web")                           # SIGKILL, by its pid
@@ -34,7 +34,8 @@ START_WITHIN_S = 120.0  # two busy cores import everything three times
 STOP_WITHIN_S = 25.0
 LOOK_EVERY_S = 0.02
 
-COMMANDS = {"web": "web", "worker": "work", "relay": "relay"}  # process of the Procfile -> frontrow's command
+# process of the Procfile -> frontrow's command
+COMMANDS = {"web": "web", "worker": "work", "relay": "relay", "tail": "tail"}
 
 
 class ShowServer:
@@ -46,12 +47,14 @@ class ShowServer:
         *,
         worker: bool = False,
         relay: bool = False,
+        tail: bool = False,
         database_url: str | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._wanted = ["store", *(["relay"] if relay else []), "web", *(["worker"] if worker else [])]
+        more = {"tail": tail, "worker": worker}
+        self._wanted = ["store", *(["relay"] if relay else []), "web", *(name for name in more if more[name])]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._socket = data_dir / "store.sock"
         port = free_port()
@@ -91,7 +94,7 @@ class ShowServer:
         self.stop_all()
 
     def start(self, name: str) -> int:
-        """Start a process ("store", "web", "worker", "relay") and wait until it serves; its pid."""
+        """Start a process ("store", "web", "worker", "relay", "tail") and wait until it serves; its pid."""
         if name != "store":
             command = [sys.executable, "-m", "live.cli", COMMANDS[name]]
         else:
@@ -131,7 +134,7 @@ class ShowServer:
             raise RuntimeError(f"{name} did not stop:\n{self.log(name)}") from None
 
     def stop_all(self) -> None:
-        for name in ("worker", "web", "relay", "store"):
+        for name in ("worker", "web", "tail", "relay", "store"):
             if name in self._processes:
                 with contextlib.suppress(RuntimeError):
                     self.stop(name)

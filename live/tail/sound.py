@@ -46,6 +46,7 @@ class Sound:
         self._pending: list[Pcm] = []
         self._waiting = 0  # samples in `_pending`
         self._at: int | None = None  # place of the next sample to be encoded
+        self._silent = True  # what was last put on the line is silence
         self.damaged = 0
 
     @property
@@ -67,12 +68,16 @@ class Sound:
         if self._at is None:
             self._at = place
         off = place - (self._at + self._waiting)
-        if off >= JUMP:
+        # After silence it may be put in its place at once: nothing sounds that could click.
+        at_once = JUMP if not self._silent else 0
+        if off >= max(at_once, 1):
             self._append(np.zeros((2, min(off, FILL_MOST)), np.float32))
-        elif off <= -JUMP:
+        elif off <= -max(at_once, 1):
             samples = samples[:, -off:]
         elif abs(off) > SLACK:
             samples = _stretched(samples, max(-STRETCH, min(STRETCH, off)))
+        if samples.shape[1]:
+            self._silent = False
         self._append(samples)
         return self._encode()
 
@@ -83,6 +88,7 @@ class Sound:
         missing = until - (self._at + self._waiting)
         if missing <= 0:
             return []
+        self._silent = True
         self._append(np.zeros((2, min(missing, FILL_MOST)), np.float32))
         return self._encode()
 

@@ -45,7 +45,7 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
         yield holder.getsockname()[1]
 
 
-COMMANDS = ["serve", "web", "relay", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
+COMMANDS = ["serve", "web", "relay", "tail", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
             "staff remove", "staff link", "brand add", "show add", "show look", "show list"]  # fmt: skip
 
 
@@ -288,7 +288,7 @@ def runs(pid: int) -> bool:
 
 def test_an_installed_wheel_runs_the_same_processes_as_the_procfile() -> None:
     assert (ROOT / "Procfile").read_text() == supervisor._LINES
-    assert [child.name for child in supervisor.of_procfile({})] == ["web", "relay", "worker"]
+    assert [child.name for child in supervisor.of_procfile({})] == ["web", "relay", "tail", "worker"]
 
 
 # ---- the wings ---------------------------------------------------------------------------------
