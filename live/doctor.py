@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from live.desk.wiring import Services, services
 from live.errors import Error
+from live.formation import BadFormation, of_relay, parse
 from live.settings import Settings
 from live.shop import invariants
 from live.store.embedded import find_server, running_store
@@ -39,7 +40,9 @@ async def examine(settings: Settings) -> list[Finding]:
     findings = [_python(), _folder(settings), _picture_tools()]
     if not settings.redis_url:
         findings.append(_embedded(running))
-    findings += [await asyncio.to_thread(_web_port, settings), await asyncio.to_thread(_udp_port, settings)]
+    findings.append(await asyncio.to_thread(_web_port, settings))
+    for index in range(_relays(settings)):
+        findings.append(await asyncio.to_thread(_udp_port, of_relay(settings, index)))
     try:
         async with services(settings) as s:
             for look in (_redis, _clock, _sql, _shows):
@@ -101,6 +104,13 @@ def _web_port(settings: Settings) -> Finding:
     ours = _is_ours(settings)
     said = f"{settings.port} is ours" if ours else f"{settings.port} is taken by another program: set PORT"
     return Finding("web port", ours, said)
+
+
+def _relays(settings: Settings) -> int:
+    try:
+        return parse(settings.formation)["relay"]
+    except BadFormation:
+        return 1  # `serve` says what is wrong with it
 
 
 def _udp_port(settings: Settings) -> Finding:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     relay_busy_percent: int = Field(
         85, ge=0, le=100, description="CPU share of a relay process above which it takes no more viewers; 0: never."
     )
+    formation: str = Field("", description="How many of each process `serve` and `demo` run: `relay=2,worker=2`.")
     relay_kernel: bool = Field(True, description="Send by a C routine, compiled at the first start if `cc` is there.")
     publish_max_kbps: int = Field(4000, ge=100, description="Ceiling told to a publisher (REMB), kbit/s.")
     media_engine: Literal["embedded", "livekit"] = Field("embedded", description="Who carries the picture.")

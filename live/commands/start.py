@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 from pydantic import ValidationError
 
+from live import formation
 from live.commands.words import FAILED, STARTED_WRONGLY
 from live.errors import Error
 from live.settings import Settings
@@ -82,9 +83,18 @@ def check_folder(path: Path) -> None:
         ) from None
 
 
+def formation_of(settings: Settings) -> dict[str, int]:
+    """How many of each process. Raises: Stop."""
+    try:
+        return formation.parse(settings.formation)
+    except formation.BadFormation as bad:
+        raise Stop(f"The formation is wrong: {bad.why}.", STARTED_WRONGLY) from None
+
+
 def check_ports(settings: Settings) -> None:
     check_tcp(settings)
-    check_udp(settings)
+    for index in range(formation_of(settings)["relay"]):
+        check_udp(formation.of_relay(settings, index))
 
 
 def check_tcp(settings: Settings) -> None:

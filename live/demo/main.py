@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from live import formation
 from live.settings import Settings
 from live.store.embedded import embedded_store
 from live.supervisor import OURSELVES, Child, Supervisor, of_procfile, stop_on_signals
@@ -88,7 +89,7 @@ async def _on_air(
     settings: Settings, supervisor: Supervisor, video: Path | None, viewers: int, say: Say, began: float, log: Log
 ) -> None:
     # The processes first: they load while this one does, and starting is mostly loading.
-    for child in of_procfile({"REDIS_URL": settings.redis_url or ""}):
+    for child in of_procfile({"REDIS_URL": settings.redis_url or ""}, formation.parse(settings.formation)):
         supervisor.start(child)
     await asyncio.sleep(0.02)  # until they are started: the imports below hold this thread
     from live.demo import bots, pictures
