@@ -4,13 +4,13 @@ import { byId, clone, field, fill, find, flag, picture, reconcile, ring, say } f
 import * as bag from "../models/bag.js";
 import { choose, coloursOf, left, sizesOf } from "../models/choice.js";
 import { timer } from "../models/clock.js";
-import { money, refused, stock as stockWords } from "../models/words.js";
+import { inLine, money, refused, stock as stockWords } from "../models/words.js";
 
 /**
  * @typedef {import("../models/show.js").State} State
  * @typedef {import("../models/types.js").Card} Card
  * @typedef {{store: import("../models/store.js").Store<State>, clock: import("../models/clock.js").ServerClock,
- *   hold: (sku: string) => Promise<void>, openBag: () => void, openLooks: () => void,
+ *   hold: (sku: string) => Promise<void>, wait: (sku: string, joins: boolean) => Promise<void>, openBag: () => void, openLooks: () => void,
  *   choices: Map<string, import("../models/choice.js").Choice>}} Tools
  */
 
@@ -89,8 +89,15 @@ export class CardView {
     this.busy = true;
     this.tell("");
     this.render();
+    const { cart, stock } = store.state.live;
+    const waits = bag.placeOf(cart, sku) !== null;
     try {
-      await this.tools.hold(sku);
+      if (waits || left(stock, sku) < 1) {
+        await this.tools.wait(sku, !waits);
+        if (!waits) this.tell("When one comes free it is set aside for you, for a minute.");
+      } else {
+        await this.tools.hold(sku);
+      }
     } catch (refusal) {
       this.tell(refused(/** @type {any} */ (refusal)));
     } finally {
@@ -167,10 +174,11 @@ export class CardView {
     const button = /** @type {HTMLButtonElement} */ (find(element, '[data-act="hold"]'));
     const onAir = live.show.status === "live";
     const none = left(live.stock, sku) < 1;
-    flag(button, "held", Boolean(held));
-    button.disabled = !held && (!onAir || none);
+    const place = held ? null : bag.placeOf(live.cart, sku);
+    flag(button, "held", Boolean(held || place || (none && onAir)));
+    button.disabled = !held && (!onAir || (none && !(sku in live.stock)));
     button.setAttribute("aria-busy", String(this.busy));
-    fill(element, "act-words", held ? (held.state === "held" ? "In your bag ·" : "In your bag") : !onAir ? "The show is over" : none ? (sku in live.stock ? "Sold out" : "One moment") : lapsed ? "Hold again" : "Hold");
+    fill(element, "act-words", held ? (held.state === "held" ? "In your bag ·" : "In your bag") : !onAir ? "The show is over" : place ? inLine(place.ahead) : none ? (sku in live.stock ? "Wait for one" : "One moment") : lapsed ? "Hold again" : "Hold");
     const running = held?.state === "held";
     field(element, "timer").hidden = !running;
     field(element, "ring").hidden = !running;

@@ -13,6 +13,7 @@ import { call } from "../http.js";
 import { Stage } from "./stage.js";
 import { StatsView } from "./stats.js";
 import { Picture } from "../picture.js";
+import { offered as newlyOffered } from "../models/bag.js";
 import { advance, fromSnapshot, hear, nextAt } from "../models/cues.js";
 import { applyEvent, pinned } from "../models/show.js";
 import { moment, money, watching } from "../models/words.js";
@@ -52,10 +53,11 @@ function take(answer) {
 }
 const hold = async (/** @type {string} */ sku) => take(await wire.send("cart.add", { sku, qty: 1 }));
 const release = async (/** @type {string} */ sku) => take(await wire.send("cart.remove", { sku }));
+const wait = async (/** @type {string} */ sku, /** @type {boolean} */ joins) => take(await wire.send(joins ? "wait.join" : "wait.leave", { sku }));
 
 /** What was chosen on each look, shared by the card over the picture and the one in the sheet. */
 const choices = new Map();
-const tools = { store, clock, hold, release, sheet, choices, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
+const tools = { store, clock, hold, release, wait, sheet, choices, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
 const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);
@@ -155,6 +157,7 @@ function render(state, before) {
   if (live.cart !== was?.cart || live.show !== was?.show) {
     bag.render();
     if (was) lapsed(live.cart, was.cart);
+    if (was) offered(live.cart, was.cart);
   }
   if (state.viewers !== before?.viewers) say(byId("viewers"), state.viewers ? watching(state.viewers) : "");
   if (state.lines !== before?.lines || state.you !== before?.you) chat.render();
@@ -189,6 +192,19 @@ function cover(show) {
 function lapsed(now, before) {
   const news = now.lines.find((line) => line.state === "lapsed" && before.lines.some((old) => old.sku === line.sku && old.state === "held"));
   if (news && sheet.view !== "bag") toast(`The hold on ${news.piece} ran out.`, { act: "Open your bag", onAct: () => sheet.open("bag") });
+}
+
+/**
+ * A piece that was waited for is set aside: said aloud, as its minute runs.
+ * @param {import("../models/types.js").Cart} now
+ * @param {import("../models/types.js").Cart} before
+ */
+function offered(now, before) {
+  for (const line of newlyOffered(before, now)) {
+    const words = `${line.piece} came free: it is yours for a minute.`;
+    toast(words, { act: "Open your bag", onAct: () => sheet.open("bag"), ms: 15_000 });
+    say(byId("announce"), words);
+  }
 }
 
 /** The news of a picture may be lost while a store is away: a show on air without one is looked at now and then. */

@@ -29,6 +29,25 @@ export function heldLine(cart, sku, now_ms) {
 }
 
 /**
+ * @param {Cart} cart
+ * @param {string} sku
+ * @returns {import("./types.js").Wait|null} her place in the queue for a piece that is sold out
+ */
+export function placeOf(cart, sku) {
+  return cart.waits.find((one) => one.sku === sku) ?? null;
+}
+
+/**
+ * What was waited for a moment ago and is set aside now.
+ * @param {Cart} before
+ * @param {Cart} after
+ * @returns {CartLine[]}
+ */
+export function offered(before, after) {
+  return after.lines.filter((line) => line.state === "held" && placeOf(before, line.sku) && !placeOf(after, line.sku));
+}
+
+/**
  * Units that are set aside now, lines on their way out not counted.
  * @param {Cart} cart
  * @param {ReadonlySet<string>} leaving

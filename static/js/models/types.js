@@ -11,7 +11,8 @@
  * @typedef {{id: string, slug: string, title: string, tagline: string, brand: string, status: ShowStatus, starts_ms: number|null, opened_ms: number|null, ended_ms: number|null, hold_ttl_s: number, currency: string, poster: string}} ShowFacts
  * @typedef {{state: "waiting"|"live"|"slate", media_ms: number, wall_ms: number}} Picture
  * @typedef {{sku: string, qty: number, look: string, piece: string, picture: string, size: string, colour: string, price: Money, state: "held"|"lapsed"|"paying", held_until_ms: number}} CartLine
- * @typedef {{lines: CartLine[], total: Money, rev: number}} Cart
+ * @typedef {{sku: string, ahead: number}} Wait
+ * @typedef {{lines: CartLine[], total: Money, rev: number, waits: Wait[]}} Cart
  * @typedef {{look: string, number: number, title: string, state: "waiting"|"dropped"|"withdrawn", pieces: Piece[], at: number|null}} LookRow
  * @typedef {{viewers: number, held: number, orders: number, revenue: Money}} Tally
  * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null, play: import("./games.js").Game[]}} LiveSnapshot

@@ -23,6 +23,14 @@ export function stock(left, size) {
   return left > 0 ? `${left} left${where}` : `Sold out${where}`;
 }
 
+/**
+ * What the button of a sold-out piece says to who waits for it.
+ * @param {number} ahead people before her
+ */
+export function inLine(ahead) {
+  return ahead ? `${ahead} before you · Leave the list` : "You are next · Leave the list";
+}
+
 /** @param {number} n */
 export function watching(n) {
   return `${new Intl.NumberFormat("en").format(n)} watching`;
@@ -55,6 +63,7 @@ export function refused(refusal) {
   const wait = facts.retry_after_ms ? Math.ceil(facts.retry_after_ms / 1000) : facts.retry_after_s;
   switch (refusal.code) {
     case "sold_out": return "Someone was faster: this one is sold out.";
+    case "still_left": return "One has just come free: hold it.";
     case "over_limit": return `That is all we can set aside for one person: ${facts.limit}.`;
     case "not_live": return "Pieces can be held while the show is on air.";
     case "hold_lapsed": return "A hold ran out. Hold the piece again to go on.";

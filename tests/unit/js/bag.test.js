@@ -33,3 +33,11 @@ test("the ring is full at the start, empty at the end and never beyond either", 
   assert.equal(bag.share(line, NOW_MS + 900_000, 300), 0);
   assert.equal(bag.share(line, NOW_MS - 60_000, 300), 100, "paying lengthens a hold");
 });
+
+test("what was waited for and is held now was offered; what was merely held, or only left the queue, was not", () => {
+  const before = cart([held("A")], 1, [{ sku: "B", ahead: 0 }, { sku: "C", ahead: 2 }, { sku: "D", ahead: 1 }]);
+  const after = cart([held("A"), held("B")], 2, [{ sku: "C", ahead: 1 }]);
+  assert.deepEqual(bag.offered(before, after).map((line) => line.sku), ["B"]);
+  assert.deepEqual(bag.placeOf(after, "C"), { sku: "C", ahead: 1 });
+  assert.equal(bag.placeOf(after, "D"), null);
+});

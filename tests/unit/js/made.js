@@ -23,8 +23,8 @@ export function held(sku, { qty = 1, state = "held", until_ms = NOW_MS + 300_000
   return { sku, qty, look: "look_1", piece: "Coat", picture: "", size: "S", colour: "Black", price: eur(minor), state, held_until_ms: until_ms };
 }
 
-export function cart(lines = [], rev = 0) {
-  return { lines, total: eur(lines.reduce((sum, one) => sum + one.price.minor * one.qty, 0)), rev };
+export function cart(lines = [], rev = 0, waits = []) {
+  return { lines, total: eur(lines.reduce((sum, one) => sum + one.price.minor * one.qty, 0)), rev, waits };
 }
 
 export function show(status = "live") {
