@@ -6,8 +6,11 @@ processes with the secret key can make.
                 {show, offer, mirror: true}  the same from another machine's relay; also {formats, first_wall_ms}
     PATCH  /shows/{show}/sessions/{id}       204 | 200 {etag, body}      sdpfrag, If-Match: "tag" or *
     DELETE /shows/{show}/sessions/{id}       200
+    POST   /shows/{show}/listeners {sessions}   200 {here: those of them that live, layers: [[rid, kbit/s]]}
     POST   /shows/{show}/drop-publisher      204
     POST   /shows/{show}/end                 204
+    GET    /shows/{show}/seen?worst=         200 ShowSeen: the show's part that is here, with the worst lines
+    GET    /shows/{show}/viewers?most=       200 LinesSeen: the worst lines, at most 2,000
     GET    /stats, /healthz                  200
     GET    /metrics                          200 Prometheus' text; without the bearer from this machine only
 
@@ -29,12 +32,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from live.media.seen import MOST_LINES
 from live.relay.errors import BadOffer, NotReady, RelayError
 from live.relay.relay import Relay
 from live.relay.sdp import MAX_OFFER_BYTES
+from live.relay.seen import lines_seen, show_seen
 
 FirstFrame = Callable[[str], Awaitable[int | None]]
 Ready = Callable[[str], Awaitable[None]]
+
+
+MOST_SEEN = 2_000  # lines: what one relay has places for, twice
 
 
 class Order(msgspec.Struct):
@@ -46,6 +54,12 @@ class Order(msgspec.Struct):
     takes_over: bool = True
     mirror: bool = False
     yields: bool = False
+
+
+class Listeners(msgspec.Struct):
+    """Body of /listeners: the sessions whose players hear of the show by other ways than RTP."""
+
+    sessions: list[str]
 
 
 def control_app(
@@ -68,7 +82,7 @@ def control_app(
         here = relay.shows.get(order.show)
         if order.mirror and (here is None or here.mirrored):
             raise NotReady()  # a mirror is not fed by a mirror, or two would feed each other
-        session, answer = relay.play(order.show, order.offer, order.network)
+        session, answer = relay.play(order.show, order.offer, order.network, mirror=order.mirror)
         facts: dict[str, object] = {"session": session.id, "answer": answer, "etag": session.tag}
         if order.mirror and here is not None:
             formats = {kind: tuple(track.format) for kind, track in here.tracks.items()}
@@ -87,6 +101,15 @@ def control_app(
         relay.delete(*_session(request))
         return JSONResponse({})
 
+    async def listeners(request: Request) -> Response:
+        name = request.path_params["show"]
+        asked = msgspec.json.decode(await _body(request), type=Listeners).sessions
+        here = [one for one in asked if (session := relay.sessions.get(one)) is not None and session.show == name]
+        show = relay.shows.get(name)
+        layers = show.source.layers.values() if show is not None and show.source is not None else ()
+        pictures = [(layer.rid, layer.usual_kbps) for layer in layers if layer.kind == "video"]
+        return JSONResponse({"here": here, "layers": pictures})
+
     async def drop_publisher(request: Request) -> Response:
         relay.drop_publisher(request.path_params["show"])
         return Response(status_code=204)
@@ -98,6 +121,13 @@ def control_app(
 
     async def stats(request: Request) -> Response:
         return JSONResponse(relay.stats())
+
+    async def seen(request: Request) -> Response:
+        worst = _number(request, "worst", MOST_LINES)
+        return _json(show_seen(relay, request.path_params["show"], worst))
+
+    async def viewers(request: Request) -> Response:
+        return _json(lines_seen(relay, request.path_params["show"], _number(request, "most", MOST_SEEN)))
 
     async def metrics(request: Request) -> Response:
         return Response(relay.figures.text(), media_type=CONTENT_TYPE_LATEST)
@@ -111,8 +141,11 @@ def control_app(
             Route("/play", play, methods=["POST"]),
             Route("/shows/{show}/sessions/{session}", patch, methods=["PATCH"]),
             Route("/shows/{show}/sessions/{session}", delete, methods=["DELETE"]),
+            Route("/shows/{show}/listeners", listeners, methods=["POST"]),
             Route("/shows/{show}/drop-publisher", drop_publisher, methods=["POST"]),
             Route("/shows/{show}/end", end, methods=["POST"]),
+            Route("/shows/{show}/seen", seen),
+            Route("/shows/{show}/viewers", viewers),
             Route("/stats", stats),
             Route("/healthz", healthz),
             Route("/metrics", metrics),
@@ -150,6 +183,15 @@ def _is_local(scope: Scope) -> bool:
     return client is not None and ipaddress.ip_address(client[0]).is_loopback
 
 
+def _number(request: Request, name: str, most: int) -> int:
+    given = request.query_params.get(name, "")
+    return min(most, int(given)) if given.isascii() and given.isdigit() and len(given) < 10 else most
+
+
+def _json(what: msgspec.Struct) -> Response:
+    return Response(msgspec.json.encode(what), media_type="application/json")
+
+
 def _session(request: Request) -> tuple[str, str]:
     return request.path_params["show"], request.path_params["session"]
 
@@ -157,7 +199,7 @@ def _session(request: Request) -> tuple[str, str]:
 async def _order(request: Request) -> Order:
     try:
         return msgspec.json.decode(await _body(request), type=Order)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         raise BadOffer("not an order") from None
 
 

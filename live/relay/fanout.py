@@ -44,12 +44,19 @@ class Variant(NamedTuple):
 
 
 class Counters:
-    """Packets and bytes that left, packets a full socket did not take, those libsrtp refused, and resends."""
+    """Packets and bytes that left, packets a full socket did not take, those libsrtp refused, and resends; what came
+    from publishers; key frames and packets that viewers wanted and that publishers were asked for; viewers who changed
+    to another size. All count from the process's start."""
 
-    __slots__ = ("bytes", "dropped", "gso", "packets", "refused", "resent")
+    __slots__ = (
+        "bytes", "dropped", "gso", "keys_asked", "keys_wanted", "nacks_heard", "nacks_sent", "never_came", "packets",
+        "received", "received_bytes", "refused", "resent", "switches"
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.packets = self.bytes = self.dropped = self.refused = self.resent = 0
+        self.received = self.received_bytes = self.never_came = self.switches = 0
+        self.keys_asked = self.keys_wanted = self.nacks_heard = self.nacks_sent = 0
         self.gso = True
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from live.relay import rtcp
 from live.relay.codecs import starts_key_frame
+from live.relay.fanout import Counters
 from live.relay.rtp import Header, parse
 from live.relay.sdp import Format, Incoming, Kind
 from live.relay.source import Forward, Layer, Lower, Throttle, unheard
@@ -31,7 +32,9 @@ class Ingest:
         max_kbps: int,
         send_rtcp: Callable[[bytes], None],
     ) -> None:
+        counters: Counters | None = None,
         self._incoming = incoming
+        self._counters = counters or Counters()
         self._ssrc = ssrc
         self._max_bps = max_kbps * 1000
         self._allowed_bps = self._max_bps
@@ -64,6 +67,8 @@ class Ingest:
         header = parse(packet)
         if header is None:
             self.unknown += 1
+        self._counters.received += 1
+        self._counters.received_bytes += len(packet)
             return
         if header.payload_type in self._incoming.rtx:
             self._resent(header, now_ms)
@@ -99,7 +104,9 @@ class Ingest:
             if missing and layer.kind == "video":
                 self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.nack(self._ssrc, layer.ssrc, missing))
             if layer.gaps.given_up > given_up and layer is self._chosen.get("video"):
+            self._counters.never_came += layer.gaps.given_up - given_up
                 self.want_key(now_ms)
+                self._counters.nacks_sent += len(missing)
         if self.layers and self._reports.ready(now_ms):
             self._report(now_ms)
         if self.layers and self._rembs.ready(now_ms):
@@ -122,6 +129,7 @@ class Ingest:
             self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.pli(self._ssrc, layer.ssrc))
 
     def _new_layer(self, header: Header, kind: Kind, form: Format, now_ms: int) -> Layer:
+            self._counters.keys_asked += 1
         rid = header.extensions.get(self._incoming.rid_extension or -1, b"").decode("ascii", "replace")
         layer = self.layers[header.ssrc] = Layer(header.ssrc, kind, form, now_ms, rid)
         if rid:

@@ -266,6 +266,7 @@ class Ladder:
             meant = self._meant(seat, lane, packets[0])
             self._stop(watching, seat, now_ms)
             seat.lane = lane
+            self._house.fanout.counters.switches += 1
             seat.go_on(lane.track, packets[0], now_ms, meant=meant, lent=lent)
             watching.quality.settled(now_ms)
             variant, span = seat.variant_for(watching.session), seat.span

@@ -49,6 +49,11 @@ class Reception:
         self._sender, self._sender_at_ms = info, now_ms
 
     @property
+    def jitter_ms(self) -> float:
+        """The spread of arrivals (RFC 3550 section 6.4.1)."""
+        return self._jitter * 1000 / self.clock_rate
+
+    @property
     def lost(self) -> int:
         return max(0, self.highest - self._base + 1 - self.received) if self.highest >= 0 else 0
 

@@ -39,6 +39,7 @@ class ShowRecording:
         self._refused = False
         self._source: object = None
         self._reported: dict[Kind, tuple[float, int]] = {}
+        self.state = ""  # recording | behind | disk_full, file, media (an alarm: why it stopped) | ""
 
     def packet(self, show: RelayedShow, kind: Kind, packet: Packet) -> None:
         if show.mirrored:
@@ -91,6 +92,8 @@ class ShowRecording:
     def _told(self, event: RecordingEvent) -> None:
         name = type(event).__name__
         getattr(log, _TOLD.get(name, "warning"))("relay.recording", told=name, show=event.show)
+        self.state = {"RecordingStarted": "recording", "RecordingCaughtUp": "recording", "RecordingFinished": "",
+                      "RecordingBehind": "behind"}.get(name, getattr(event, "why", self.state))  # fmt: skip
         self._news(event)
 
     def _can(self, codec: str | None) -> bool:

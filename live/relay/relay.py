@@ -132,16 +132,20 @@ class Relay:
         self._start(session, connected)
         return session, answer
 
-    def play(self, show_name: str, offer_text: str, network: str = "") -> tuple[Session, str]:
-        """A viewer's offer. `network` is where it came from ("" counts for none). Raises BadOffer, Unsupported,
-        NotReady, Full."""
+    def now_ms(self) -> int:
+        """Monotonic: what sessions, tracks and reports are timed by."""
+        return self._now_ms()
+
+    def play(self, show_name: str, offer_text: str, network: str = "", *, mirror: bool = False) -> tuple[Session, str]:
+        """A viewer's offer. `network` is where it came from ("" counts for none); `mirror`: another relay asks, whom a
+        busy one sends the picture gladly. Raises BadOffer, Unsupported, NotReady, Full."""
         if self.draining:
             raise Full()
         show = self.shows.get(show_name)
         offer = sdp.read_offer(offer_text)
         if show is None or not show.playable:
             raise NotReady()
-        if self.viewers >= self.capacity or not self.gate.admits(self._now_ms(), self.viewers):
+        if not mirror and (self.viewers >= self.capacity or not self.gate.admits(self._now_ms(), self.viewers)):
             raise Full()
         self._admit("play", foyer.MOST, network)  # last: it may send somebody away, for an offer that is good
         session = self._session("play", show_name, offer)
@@ -151,6 +155,7 @@ class Relay:
             session.peer.close()
             raise
         session.network = network
+        session.on_picture = lambda: self.figures.joins.observe((self._now_ms() - session.started_ms) / 1000)
         watching = show.admit(session, agreed)
         self._start(session, lambda: show.start(watching))
         return session, answer
@@ -304,8 +309,7 @@ class Relay:
             return
         if session.id in self.sessions:
             connected()
-            if session.kind == "play":
-                self.figures.joins.observe((self._now_ms() - session.started_ms) / 1000)
+            self.figures.handshakes.labels(session.kind).observe((self._now_ms() - session.started_ms) / 1000)
             log.info("relay.connected", kind=session.kind, show=session.show)
 
     def _end(self, session: Session) -> None:

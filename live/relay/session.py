@@ -41,6 +41,7 @@ class Session:
         self.fingerprint = certificate.fingerprint
         self.task: asyncio.Task[None] | None = None
         self.on_moved: Callable[[], None] = _nothing
+        self.on_picture: Callable[[], None] = _nothing  # her first picture packets left
         self._port = port
         self._addressed = asyncio.Event()
 
@@ -103,4 +104,4 @@ class Session:
 
 
 def _nothing() -> None:
-    """A publisher's address matters only to its own peer."""
+    """A publisher's address matters only to its own peer, and she gets no picture."""

@@ -82,11 +82,7 @@ class RelayedShow:
         self._changed = changed
         self._ended = ended
         self._turn = 0
-
-    @property
-    def ingest(self) -> Source | None:
-        """The source, by the name that the recorder knows."""
-        return self.source
+        self._unpictured: list[Session] = []  # joined without a key frame in the cache: their first picture is the next
 
     # ---- who feeds it --------------------------------------------------------------------------
 
@@ -96,7 +92,13 @@ class RelayedShow:
         if old is not None and old is not session:
             self._ended(old)
         own = next(iter(self.tracks.values())).ssrc if self.tracks else 1
-        ingest = Ingest(incoming, ssrc=own, max_kbps=self._max_kbps, send_rtcp=session.peer.send_rtcp)
+        ingest = Ingest(
+            incoming,
+            ssrc=own,
+            max_kbps=self._max_kbps,
+            send_rtcp=session.peer.send_rtcp,
+            counters=self._house.fanout.counters,
+        )
         session.peer.on_rtp = lambda packet: ingest.rtp(packet, self._now_ms())
         session.peer.on_rtcp = lambda compound: ingest.rtcp(compound, self._now_ms(), self._wall_ms())
         self.feed(ingest)
@@ -218,6 +220,8 @@ class RelayedShow:
         watching = self.viewers.pop(session.id, None)
         if watching is not None:
             self._catch_up.discard(watching)
+            if session in self._unpictured:
+                self._unpictured.remove(session)
             if self.ladder is not None:
                 self.ladder.leave(watching)
             for seat in watching.seats:
@@ -234,9 +238,11 @@ class RelayedShow:
             lent = packets[0] if track.ring.get(packets[0].seq) is not packets[0] else None
             seat.start(track, packets[0].seq, lent)
             self._catch_up.add(watching, packets)
+            watching.session.on_picture()
         else:
             seat.start(track, track.numbering.last_seq + 1 & 0xFFFF)
             seat.join(watching.session)
+            self._unpictured.append(watching.session)
 
     def _caught_up(self, watching: Watching) -> None:
         if watching.video is not None:
@@ -254,6 +260,9 @@ class RelayedShow:
         for tap in self.taps:
             tap.frame(self, kind, packets)
         if kind == "video":
+            for session in self._unpictured:
+                session.on_picture()
+            self._unpictured.clear()
             self._catch_up.sent(lane, packets)
             if self.ladder is not None:
                 self.ladder.flushed(lane)

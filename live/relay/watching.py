@@ -132,8 +132,12 @@ class Watching:
             middle = rtcp.ntp_of(self._house.wall_ms()) >> 16 & 0xFFFFFFFF
             for report in said.reports:
                 self.reports.heard(report, middle, now_ms)
-        if said.keyframe and self._may_wish(now_ms):
-            self._want_key(self)
+        counters = self._house.fanout.counters
+        counters.nacks_heard += len(said.nacks)
+        if said.keyframe:
+            counters.keys_wanted += 1
+            if self._may_wish(now_ms):
+                self._want_key(self)
         for ssrc, seq in said.nacks:
             for seat in self.seats:
                 if seat.ssrc == ssrc and seat.takes_nack:
