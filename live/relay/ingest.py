@@ -31,10 +31,10 @@ class Ingest:
         ssrc: int,
         max_kbps: int,
         send_rtcp: Callable[[bytes], None],
-    ) -> None:
         counters: Counters | None = None,
-        self._incoming = incoming
+    ) -> None:
         self._counters = counters or Counters()
+        self._incoming = incoming
         self._ssrc = ssrc
         self._max_bps = max_kbps * 1000
         self._allowed_bps = self._max_bps
@@ -64,11 +64,11 @@ class Ingest:
 
     def rtp(self, packet: bytes, now_ms: int) -> None:
         """One decrypted packet from the publisher."""
+        self._counters.received += 1
+        self._counters.received_bytes += len(packet)
         header = parse(packet)
         if header is None:
             self.unknown += 1
-        self._counters.received += 1
-        self._counters.received_bytes += len(packet)
             return
         if header.payload_type in self._incoming.rtx:
             self._resent(header, now_ms)
@@ -101,12 +101,12 @@ class Ingest:
         for layer in self.layers.values():
             given_up = layer.gaps.given_up
             missing = layer.gaps.due(now_ms, self.rtt_ms) if len(layer.gaps) else []
+            self._counters.never_came += layer.gaps.given_up - given_up
             if missing and layer.kind == "video":
+                self._counters.nacks_sent += len(missing)
                 self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.nack(self._ssrc, layer.ssrc, missing))
             if layer.gaps.given_up > given_up and layer is self._chosen.get("video"):
-            self._counters.never_came += layer.gaps.given_up - given_up
                 self.want_key(now_ms)
-                self._counters.nacks_sent += len(missing)
         if self.layers and self._reports.ready(now_ms):
             self._report(now_ms)
         if self.layers and self._rembs.ready(now_ms):
@@ -126,10 +126,10 @@ class Ingest:
 
     def _ask_key(self, layer: Layer, now_ms: int) -> None:
         if layer.key_throttle.ready(now_ms):
+            self._counters.keys_asked += 1
             self._send_rtcp(rtcp.receiver_report(self._ssrc, []) + rtcp.pli(self._ssrc, layer.ssrc))
 
     def _new_layer(self, header: Header, kind: Kind, form: Format, now_ms: int) -> Layer:
-            self._counters.keys_asked += 1
         rid = header.extensions.get(self._incoming.rid_extension or -1, b"").decode("ascii", "replace")
         layer = self.layers[header.ssrc] = Layer(header.ssrc, kind, form, now_ms, rid)
         if rid:
