@@ -8,6 +8,7 @@ that players join anew at once (docs/decisions/0071).
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from typing import Any, NamedTuple
@@ -92,9 +93,16 @@ class Relays:
         return next((entry for entry in await self.all() if entry.id == relay_id), None) if relay_id else None
 
     async def pipe_of(self, show: str) -> str | None:
-        """Path of the origin's pipe, if it has one; on another machine nothing is there. Raises redis-py's errors."""
-        origin = await self.origin(show)
-        return origin.pipe or None if origin is not None else None
+        """Path of a pipe on this machine that the show comes out of: its origin's, else that of any relay here, which
+        mirrors the show for who asks. Raises redis-py's errors."""
+        found = await self.all()
+        holder = await self.of_show(show)
+        if holder is None:
+            return None
+        # A path that is there is on this machine: ids, and so names, are never used twice.
+        here = [entry for entry in found if entry.pipe and os.path.exists(entry.pipe)]  # noqa: ASYNC240, PTH110
+        here.sort(key=lambda entry: (entry.id != holder, show not in entry.mirrors, entry.load))
+        return here[0].pipe if here else None
 
     async def of_show(self, show: str) -> str | None:
         """The relay that has the show's publisher, or had her less than 10 s ago."""

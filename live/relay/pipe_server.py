@@ -208,7 +208,8 @@ class Outflow:
 
 
 class PipeServer:
-    """This process's pipe. `show_of(name)`: the show, if this relay has it; one that comes later is waited for."""
+    """This process's pipe. `show_of(name)`: the show, if this relay has it; one that comes later is waited for.
+    `wanted(name)` is called for one that isn't here when somebody subscribes who forwards it to nobody else."""
 
     def __init__(
         self,
@@ -218,11 +219,13 @@ class PipeServer:
         *,
         show_of: Callable[[str], RelayedShow | None],
         wall_ms: Callable[[], int],
+        wanted: Callable[[str], None] = lambda show: None,
     ) -> None:
         self.path = folder / name
         self._token = token.encode()
         self._show_of = show_of
         self._wall_ms = wall_ms
+        self._wanted = wanted
         self._socket: socket.socket | None = None
         self._subscribers: dict[str, _Subscriber] = {}
         self._flows: dict[str, Outflow] = {}
@@ -317,7 +320,9 @@ class PipeServer:
         self._subscribers[address] = subscriber
         if show is not None:
             self._attach(subscriber, show)
-        else:  # let in; the show may come
+        else:  # let in; the show may come, from another relay too
+            if not request.mirror:
+                self._wanted(request.show)
             subscriber.say(piped.encode(StreamInfo(request.show, "waiting", None, [])))
 
     def _attach(self, subscriber: _Subscriber, show: RelayedShow) -> None:
@@ -356,6 +361,8 @@ class PipeServer:
                 self._leave(subscriber, "not_origin")
             elif show is not None and (flow is None or subscriber not in flow.subscribers):
                 self._attach(subscriber, show)
+            elif show is None and not subscriber.mirror and looks % CLOCK_EVERY == 0:
+                self._wanted(subscriber.show)
         for flow in list(self._flows.values()):
             flow.look()
             if looks % CLOCK_EVERY == 0:

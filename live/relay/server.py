@@ -166,7 +166,12 @@ class RelayProcess:
         try:
             folder = folder_of(self._settings.data_dir)
             pipe = PipeServer(
-                folder, f"r{relay_id[-12:]}", token, show_of=self.relay.shows.get, wall_ms=self._clock.now_ms
+                folder,
+                f"r{relay_id[-12:]}",
+                token,
+                show_of=self.relay.shows.get,
+                wall_ms=self._clock.now_ms,
+                wanted=lambda show: self.mirrors.start(show),  # which comes after the pipe
             )
             pipe.open()
         except OSError as error:

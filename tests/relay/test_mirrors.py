@@ -19,6 +19,8 @@ from live.ids import sign
 from live.media.relays import Entry, Relays
 from live.media.watch import RelayWatch
 from live.relay import rtcp
+from live.relay.pipe import PipeClient, folder_of
+from live.relay.piped import PipedPacket
 from live.store import keys
 
 FEW = {"FRONTROW_RELAY_CAPACITY": "8", "FRONTROW_RELAY_KERNEL": "0"}  # so that a viewer more is a load to be told
@@ -241,7 +243,22 @@ async def test_a_third_relay_follows_to_the_next_origin_by_itself(tmp_path: Path
     async with troupe(tmp_path, redis_url, 3) as made:
         origin = await made.origin()
         mirrors = sorted(made.processes.keys() - {origin})
-        viewers = [await on(made, mirror) for mirror in mirrors]
+        viewers = [await on(made, mirrors[0])]
+        # The other one is asked by its pipe, as the HLS tail of a machine without the origin does.
+        leaf: list[PipedPacket] = []
+        tail = PipeClient(
+            made.relays.pipe_of,
+            "shw_one",
+            sign(made.running.settings.key, "relay-pipe", "v1"),
+            folder_of(made.running.settings.data_dir),
+            on_start=lambda info: None,
+            on_packets=leaf.extend,
+        )
+        following = asyncio.create_task(tail.follow((await made.entry(mirrors[1])).pipe))
+        await until_true(lambda: len(leaf) > 10)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        viewers.append(await on(made, mirrors[1]))
         camera = made.camera
         assert camera is not None
         await made.kill(origin)
