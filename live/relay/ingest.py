@@ -17,6 +17,7 @@ from live.relay.source import Forward, Layer, Lower, Throttle, unheard
 
 REPORT_EVERY_MS = 1000
 REMB_EVERY_MS = 500
+FIRST_RTT_MS = 50
 _ALIVE_MS = 1500
 _MAX_STREAMS = 16  # a publisher that invents SSRCs gets no more memory than this
 
@@ -46,7 +47,9 @@ class Ingest:
         self._chosen: dict[Kind, Layer] = {}
         self._rids: dict[str, Layer] = {}
         self.layers: dict[int, Layer] = {}
-        self.rtt_ms = 50  # of the way to the publisher; a guess, as one who only receives is not told
+        # Of the way to the publisher: a guess, until resends tell. One who only receives is not told.
+        self.rtt_ms = FIRST_RTT_MS
+        self._resending: dict[int, Layer] = {}  # by the resends' own SSRC
         self.clock_offset_ms: float | None = None
         self.last_packet_ms: int | None = None
         self.unknown = 0
@@ -80,7 +83,7 @@ class Ingest:
             return
         if layer is None:
             layer = self._new_layer(header, *known, now_ms)
-        self._took(layer, header, len(packet), now_ms)
+        self._took(layer, header, now_ms, size=len(packet))
 
     def rtcp(self, compound: bytes, now_ms: int, wall_ms: float) -> None:
         """The publisher's sender reports, which lip sync and the round trip need."""
@@ -140,21 +143,32 @@ class Ingest:
         """An RTX packet: the original one, late (RFC 4588)."""
         if len(header.payload) < 2:
             return  # padding that probes for bandwidth
+        layer = self._resending.get(header.ssrc) or self._resent_layer(header)
+        if layer is not None:
+            seq = int.from_bytes(header.payload[:2], "big")
+            original = header._replace(seq=seq, ssrc=layer.ssrc, payload=header.payload[2:])
+            self._took(layer, original, now_ms, resent=True)
+
+    def _resent_layer(self, header: Header) -> Layer | None:
+        """Whose resends these are. Browsers say it until they hear of us (RFC 8852), so it is remembered."""
         original = self._incoming.rtx_ssrcs.get(header.ssrc)
         layer = self.layers.get(original) if original is not None else None
         if layer is None:
             rid = header.extensions.get(self._incoming.repaired_rid_extension or -1, b"").decode("ascii", "replace")
             videos = [other for other in self.layers.values() if other.kind == "video"]
             layer = self._rids.get(rid) or (videos[0] if len(videos) == 1 else None)
-        if layer is None:
-            return
-        seq = int.from_bytes(header.payload[:2], "big")
-        self._took(layer, header._replace(seq=seq, ssrc=layer.ssrc, payload=header.payload[2:]), 0, now_ms)
+        if layer is not None and len(self._resending) < _MAX_STREAMS:
+            self._resending[header.ssrc] = layer
+        return layer
 
-    def _took(self, layer: Layer, header: Header, size: int, now_ms: int) -> None:
+    def _took(self, layer: Layer, header: Header, now_ms: int, *, size: int = 0, resent: bool = False) -> None:
         self.last_packet_ms = layer.last_ms = now_ms
-        layer.reception.take(header.seq, header.timestamp, size, now_ms)
-        layer.gaps.took(header.seq, now_ms)
+        if not resent:
+            # What a resend healed was lost all the same: the report is about the line.
+            layer.reception.take(header.seq, header.timestamp, size, now_ms)
+        waited_ms = layer.gaps.took(header.seq, now_ms)
+        if waited_ms is not None and (resent or not self._incoming.rtx):
+            self.rtt_ms += round((min(waited_ms, 1000) - self.rtt_ms) / 4)
         kind = layer.kind
         key = kind == "video" and starts_key_frame(layer.format.codec, header.payload)
         if kind == "video" and self._rids:

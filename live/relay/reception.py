@@ -77,27 +77,29 @@ class Gaps:
 
     def __init__(self) -> None:
         self._highest: int | None = None
-        self._missing: dict[int, list[int]] = {}  # seq -> [due_ms, tries, since_ms]
+        self._missing: dict[int, list[int]] = {}  # seq -> [due_ms, tries, since_ms, asked_ms]
         self.given_up = 0
 
     def __len__(self) -> int:
         return len(self._missing)
 
-    def took(self, seq: int, now_ms: int) -> None:
+    def took(self, seq: int, now_ms: int) -> int | None:
+        """It came. When it had been asked for: ms since it first was, which is a round trip unless that was lost."""
         if self._highest is None:
             self._highest = seq
-            return
+            return None
         if not newer(seq, self._highest):
-            self._missing.pop(seq, None)
-            return
+            entry = self._missing.pop(seq, None)
+            return now_ms - entry[3] if entry is not None and entry[1] else None
         gap = (seq - self._highest & 0xFFFF) - 1
         if gap > _MAX_GAP or len(self._missing) + gap > _MAX_GAP:
             self.given_up += len(self._missing) + 1
             self._missing.clear()
         else:
             for step in range(gap):
-                self._missing[self._highest + 1 + step & 0xFFFF] = [now_ms + _FIRST_WAIT_MS, 0, now_ms]
+                self._missing[self._highest + 1 + step & 0xFFFF] = [now_ms + _FIRST_WAIT_MS, 0, now_ms, 0]
         self._highest = seq
+        return None
 
     def due(self, now_ms: int, rtt_ms: int) -> list[int]:
         """The numbers to ask for now; each again after a round trip, eight times at most."""
@@ -107,6 +109,7 @@ class Gaps:
                 del self._missing[seq]
                 self.given_up += 1
             elif entry[0] <= now_ms:
+                entry[3] = entry[3] if entry[1] else now_ms
                 entry[0] = now_ms + max(20, rtt_ms)
                 entry[1] += 1
                 ask.append(seq)

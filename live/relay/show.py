@@ -84,11 +84,6 @@ class RelayedShow:
         self._turn = 0
         self._unpictured: list[Session] = []  # joined without a key frame in the cache: their first picture is the next
 
-    @property
-    def ingest(self) -> Source | None:
-        """The source, by the name that the recorder knows."""
-        return self.source
-
     # ---- who feeds it --------------------------------------------------------------------------
 
     def take_over(self, session: Session, incoming: Incoming) -> None:

@@ -74,7 +74,7 @@ async def test_a_viewer_sees_ffmpegs_h264_and_stays_through_a_publishers_return(
             before = running.show.publisher
             async with ffmpeg(f"{running.url}/whip/one"):
                 await until(lambda: running.show.publisher is not before)
-                await until(lambda: running.show.ingest and running.show.ingest.last_packet_ms)
+                await until(lambda: running.show.source and running.show.source.last_packet_ms)
                 decoded = (await page.evaluate("player.stats()"))["framesDecoded"]
                 again = await frames(page, decoded + 40)
                 assert list(running.show.viewers) == [session], "the viewer had to join again"
