@@ -19,6 +19,7 @@ from live.accounts.staff import StaffBook
 from live.accounts.throttle import Throttle
 from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
+from live.desk.audience import Audience
 from live.desk.control import Desk
 from live.desk.people import People
 from live.desk.play import PlayDesk
@@ -78,6 +79,7 @@ class Services:
     checkout: Checkout
     orders: Orders
     # desk
+    audience: Audience
     programmes: Programmes
     archive: SqlArchive
     desk: Desk
@@ -146,6 +148,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             provider=provider,
             checkout=checkout,
             orders=orders,
+            audience=Audience(redis, relays, media),
             programmes=programmes,
             archive=archive,
             desk=Desk(

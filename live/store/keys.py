@@ -30,6 +30,7 @@ session:<digest>           hash    30 days from use    accounts         person, 
 staff-sessions:<staff>     set     30 days from use    accounts         digests of the sessions of one signed in
 signin:<digest>            hash    as issued           accounts         one-click link: staff id or guest
 throttle:<what>:<who>      string  the window          accounts, web    count of tries in the window
+whep-events:<stream>       string  60 s from reading   desk.audience    a player's event stream (JSON)
 lock:<name>                string  as taken            store            one process at a time
 """
 
@@ -132,6 +133,10 @@ def staff_sessions(staff_id: str) -> str:
 
 def sign_in(token_digest: str) -> str:
     return f"signin:{token_digest}"
+
+
+def event_stream(name: str) -> str:
+    return f"whep-events:{name}"
 
 
 def throttle(what: str, who: str) -> str:

@@ -88,7 +88,8 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
         app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))
         async with asyncio.TaskGroup() as tasks:
-            owned = [tasks.create_task(_for_ever(run, app)) for run in (hub.run, s.desk.run, RelayWatch(s.relays).run)]
+            runs = (hub.run, s.desk.run, s.audience.run, RelayWatch(s.relays).run)
+            owned = [tasks.create_task(_for_ever(run, app)) for run in runs]
             try:
                 yield
             finally:

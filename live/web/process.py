@@ -46,6 +46,7 @@ class Server(uvicorn.Server):
             server.close()
         self._app.state.draining = True
         log.info("web.draining")
+        self._app.state.services.audience.close()  # their answers have no end of their own
         with contextlib.suppress(Exception):  # the stores may be gone already; the way out stays open
             await self._app.state.hub.drain()
         await super().shutdown(sockets)

@@ -6,8 +6,8 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, hls, pages, picture, replay, studio, whip
-from live.web.doors import SDP_MAX, Door
+from live.web import api, health, hls, pages, picture, replay, studio, whep_events, whip
+from live.web.doors import BODY_MAX, SDP_MAX, Door
 from live.web.doors import door as _door
 
 DOORS: tuple[Door, ...] = (
@@ -65,6 +65,10 @@ DOORS: tuple[Door, ...] = (
         "PATCH,DELETE,OPTIONS /whep/{slug}/{session}", whip.play_session, "anyone", "open", "media", body_max=SDP_MAX
     ),
     _door("GET /hls/{slug}/{file}", hls.take, "anyone", "read", "stream", a_minute=60_000),
+    _door(
+        "POST,OPTIONS /whep/{slug}/{session}/events", whep_events.create, "anyone", "open", "media", body_max=BODY_MAX
+    ),
+    _door("GET,DELETE,OPTIONS /whep/{slug}/{session}/events/{stream}", whep_events.stream, "anyone", "open", "media"),
     # the house
     _door("GET /healthz", health.healthz, "anyone", "read", "house", a_minute=6000),
     _door("GET /readyz", health.readyz, "anyone", "read", "house", a_minute=6000),

@@ -25,6 +25,7 @@ from live.errors import Forbidden, NotFound, NotLive, Overloaded, WrongState
 from live.media.port import Channel
 from live.media.relays import RelayGone, Relays
 from live.media.turn import ice_servers, links
+from live.web import whep_events
 from live.web.sdp_http import FRAGMENT, SDP, body_of, must_accept, open_to_all, takes
 
 if TYPE_CHECKING:
@@ -64,9 +65,8 @@ async def publish(request: Request) -> Response:
     for _ in range(TRIES):
         relay_id = await relays.for_publisher(show.id)
         with contextlib.suppress(RelayGone):
-            return _created(
-                request, show, relay_id, await relays.ask(relay_id, show.id, "POST", "/publish", json=order)
-            )
+            answer = await relays.ask(relay_id, show.id, "POST", "/publish", json=order)
+            return _created(request, show, relay_id, answer)
     raise Overloaded(retry_after_s=1)
 
 
@@ -100,12 +100,16 @@ async def play(request: Request) -> Response:
     for _ in range(TRIES):
         relay_id = await relays.for_viewer(show.id)
         try:
-            return _created(request, show, relay_id, await relays.ask(relay_id, show.id, "POST", "/play", json=order))
+            answer = await relays.ask(relay_id, show.id, "POST", "/play", json=order)
         except RelayGone:
             continue
         except Overloaded as full:
             relays.is_full(relay_id)  # it knows better than what it told of itself a moment ago
             refused = full
+        else:
+            created = _created(request, show, relay_id, answer)
+            created.headers.append("Link", whep_events.link_of(created.headers["Location"], offer))
+            return created
     raise refused or Overloaded(retry_after_s=1)
 
 

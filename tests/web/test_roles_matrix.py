@@ -147,6 +147,7 @@ def _path(web: Web, door: Door) -> str:
         "token": "none",
         "ref": "none",
         "session": "a.b",
+        "stream": "none",
         "file": "live.m3u8",
     }
     return door.path.format(**values)
