@@ -73,7 +73,7 @@ def serve(
         str | None, typer.Option(help="How many of each process: relay=2,worker=2; also FRONTROW_FORMATION.")
     ] = None,
 ) -> None:
-    """Run everything here: the stores, web, relay and worker. Ctrl-C stops all, in order.
+    """Run everything here: the stores, web, relay, tail and worker. Ctrl-C stops all, in order.
 
     Without REDIS_URL an embedded store is started in the data folder, without DATABASE_URL a SQLite file.
     """
@@ -98,6 +98,7 @@ def _rehearse(wings: Wings, counts: dict[str, int]) -> None:
     modules = {
         "web": "live.web.process",
         "relay": "live.relay.server",
+        "tail": "live.tail.server",
         "worker": "live.worker.main",
     }
     for process, module in modules.items():
@@ -145,6 +146,20 @@ def relay() -> None:
 
         from live import logs
         from live.relay.server import run
+
+        logs.configure(settings)
+        uvloop.run(run(settings))
+
+
+@app.command()
+def tail() -> None:
+    """Run a tail process: the shows of this machine's relays as low-latency HLS. SIGTERM says the end to players."""
+    settings = settings_of()
+    with checked(settings):
+        import uvloop
+
+        from live import logs
+        from live.tail.server import run
 
         logs.configure(settings)
         uvloop.run(run(settings))

@@ -62,7 +62,7 @@ def of_procfile(env: Mapping[str, str], formation: Mapping[str, int] | None = No
 
 
 # An installed wheel has no Procfile beside it; a test holds the two equal.
-_LINES = "web: frontrow web\nrelay: frontrow relay\nworker: frontrow work\n"
+_LINES = "web: frontrow web\nrelay: frontrow relay\ntail: frontrow tail\nworker: frontrow work\n"
 
 
 class Supervisor:
