@@ -8,6 +8,10 @@ BIN := .venv/bin
 # Debian's is of before TypeScript 5, which jsconfig.json needs. It checks the browser's code and ships nothing.
 TYPESCRIPT := 5.9.3
 TSC := .venv/js-$(TYPESCRIPT)/node_modules/.bin/tsc
+# WHIP and WHEP clients that are not ours, for the tests. Later werifts ask for a node that Debian 12 hasn't.
+WERIFT := 0.22.9
+WHIP_WHEP := 1.2.0
+PEERS := .venv/js-peers-$(WERIFT)-$(WHIP_WHEP)
 VIDEO ?=
 BOTS ?= 5
 PORT ?= 8000
@@ -15,7 +19,7 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install dev livekit demo serve test check bench bench-relay packages lock clean
+.PHONY: help install dev livekit demo serve test check peers bench bench-relay packages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +34,7 @@ demo: .venv/run.stamp ## A show on air with its people: VIDEO=show.mp4, BOTS=0, 
 serve: .venv/run.stamp ## Everything for real: stores, web, relay, worker
 	@exec $(BIN)/python -m live.cli serve
 
-test: packages .venv/dev.stamp ## System packages (as root), checks, then every test; ARGS="-k hold"
+test: packages .venv/dev.stamp peers ## System packages (as root), checks, then every test; ARGS="-k hold"
 	@$(MAKE) --no-print-directory check
 	$(BIN)/pytest -q $(ARGS)
 
@@ -40,6 +44,8 @@ check: .venv/dev.stamp $(TSC) ## ruff, mypy, import arrows, tsc
 	$(BIN)/mypy
 	$(BIN)/lint-imports > .venv/imports.log || { cat .venv/imports.log; exit 1; }
 	$(TSC) -p static/js/jsconfig.json
+
+peers: $(PEERS)/installed ## WHIP and WHEP clients from npm that the tests play against
 
 bench: .venv/dev.stamp ## The three harnesses; results as JSON and a table
 	@for one in relay room shop; do \
@@ -81,3 +87,10 @@ $(TSC): | .venv/dev.stamp
 	@echo "  installing typescript $(TYPESCRIPT) …"
 	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix .venv/js-$(TYPESCRIPT) \
 	  typescript@$(TYPESCRIPT)
+
+$(PEERS)/installed: | .venv/dev.stamp
+	@command -v npm >/dev/null || { echo "The tests' WebRTC peers need npm. Install it: apt-get install npm" >&2; exit 2; }
+	@echo "  installing werift $(WERIFT) and whip-whep $(WHIP_WHEP) …"
+	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix $(PEERS) \
+	  werift@$(WERIFT) whip-whep@$(WHIP_WHEP)
+	@touch $@
