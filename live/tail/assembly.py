@@ -6,6 +6,7 @@ another origin or zero of media time. After one, parts go on at the next key fra
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
@@ -29,6 +30,7 @@ SOUND_FAR_MS = 3000
 # Silence takes the place of sound that is so much behind the picture; less than a player holds back.
 SOUND_LATE_MS = 300
 ASK_KEY_EVERY_MS = 1000
+EARLY_SOUNDS_MAX = 100  # two seconds: what waits for the first picture out of a transcoder
 
 VIDEO_CODECS: dict[str, VideoCodec] = {"H264": "h264", "VP8": "vp8", "VP9": "vp9", "AV1": "av1"}
 
@@ -68,6 +70,7 @@ class Assembly:
         self._lips = Lips()
         self._timeline: Timeline | None = None
         self._sound: Sound | None = None
+        self._early: deque[Frame] = deque(maxlen=EARLY_SOUNDS_MAX)
         self._format = b""
         self._key_ms = self._asked_ms = float("-inf")
 
@@ -93,6 +96,7 @@ class Assembly:
         if same:
             return
         self._break()
+        self._early.clear()
         self._plan = plan
         self._close_transcoder()
         self._order = {kind: Reorder(RATE[kind]) for kind in self._kinds.values()}
@@ -145,6 +149,7 @@ class Assembly:
     def gone(self) -> None:
         """The origin is gone; the next one's packets are numbered anew."""
         self._break()
+        self._early.clear()
         self._close_transcoder()
         self._order = {}
 
@@ -188,6 +193,10 @@ class Assembly:
             # The very first may count as forwarded a moment before media time began.
             at = max(0, self._ticks("video", frame.ts, VIDEO_HZ))
             last = at - 1
+            packager.picture(at, h264.by_length(frame.payload), frame.key)
+            self.frames += 1
+            self._hear_early()
+            return
         self.frames += 1
         if self._sound is not None:
             late = (at * AUDIO_HZ // VIDEO_HZ) - SOUND_LATE_MS * AUDIO_HZ // 1000
@@ -211,13 +220,21 @@ class Assembly:
         self._sound = Sound() if self._plan[1] else None
         return True
 
+    def _hear_early(self) -> None:
+        """The sound of a picture that came out of its transcoder later."""
+        early = list(self._early)
+        self._early.clear()
+        for frame in early:
+            self._hear(frame)
+
     def _hear(self, frame: Frame) -> None:
         if self._packager is None:
             return
         if self._plan[0] is None:
             self._hear_alone(frame)
         if self._timeline is None or self._sound is None:
-            return  # before the first picture
+            self._early.append(frame)
+            return
         at = self._ticks("audio", frame.ts, AUDIO_HZ)
         end = self._packager.end
         if end is not None and abs(at * 1000 / AUDIO_HZ - end * 1000 / VIDEO_HZ) > SOUND_FAR_MS:

@@ -39,6 +39,7 @@ BEAT_EVERY_S = 2.0
 ENTRY_TTL_S = 8
 # A show whose relay is gone for so long is over for us; until then its publisher may come back.
 KEPT_S = 90.0
+ENDED_KEPT_S = 5.0
 # Segments are longer than a second, so that numbers by the second stay ahead of all that were given out before.
 MSN_ZERO_S = 1_767_225_600  # 2026-01-01
 
@@ -202,7 +203,7 @@ class TailProcess:
             on_packets=tail.on_packets,
             on_clock=tail.on_clock,
             on_state=tail.on_state,
-            on_gone=tail.on_gone,
+            on_gone=lambda why: self._gone(show, why),
         )
         self.shows[show] = tail
         task = tasks.create_task(self._run_pipe(show, pipe), name=f"pipe of {show}")
@@ -216,6 +217,13 @@ class TailProcess:
             except (RedisError, OSError, StoreDown) as error:
                 log.warning("tail.pipe_broke", show=show, error=type(error).__name__)
                 await asyncio.sleep(LOOK_EVERY_S)
+
+    def _gone(self, show: str, why: str) -> None:
+        followed = self._followed.get(show)
+        if followed is not None:
+            followed.tail.on_gone(why)
+            if why == "ended":  # over, unless it is soon on air again
+                followed.seen = min(followed.seen, asyncio.get_running_loop().time() - KEPT_S + ENDED_KEPT_S)
 
     def _want_key(self, show: str) -> None:
         followed = self._followed.get(show)

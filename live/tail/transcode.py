@@ -24,13 +24,12 @@ from typing import IO, cast
 import structlog
 
 from live.relay.depacketise import START_CODE, VIDEO_HZ, Frame, VideoCodec
-from live.store.embedded import die_with_parent
 from live.tail import h264
 
 log = structlog.get_logger(__name__)
 
 NICE = 5
-WAITING_FRAMES_MAX = 30  # a second of picture
+WAITING_FRAMES_MAX = 60  # two seconds of picture: the child's start takes half of that
 RESTART_AFTER_S = 1.0
 KEY_EVERY = 2 * VIDEO_HZ
 RATE_FACTOR, MOST_BPS = 23, 3_000_000
@@ -93,6 +92,8 @@ class ChildTranscoder:
             while True:
                 self._queue.get_nowait()  # of before it died
         self._needs_key = True
+        from live.store.embedded import die_with_parent  # not for the child, which is to start quickly
+
         with subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, "-m", "live.tail.transcode", self._codec],
             stdin=subprocess.PIPE,

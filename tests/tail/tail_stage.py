@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 import time
 from collections import Counter
@@ -84,5 +85,6 @@ async def tail_stage(redis: Redis, key: str, show: str) -> AsyncIterator[TailSta
             await serving
 
 
+@functools.cache
 def made(seconds: float) -> list[Sent]:
     return show_of(seconds, gop=30)
