@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from relay_stage import KEY, Stage, front, relay_child, until
 from test_end_to_end import Camera, Viewer
 from test_in_a_browser import CHROMIUM, frames, page_of, play
 
+from chat import keys as chat_keys
+from live.media.relays import Relays
+from live.media.watch import RelayWatch
 from live.store import keys
 
 
@@ -111,3 +115,55 @@ async def test_pages_have_picture_again_without_reload_when_the_relay_was_killed
             await page.wait_for_function("player.joins > 1 && player.state === 'live'", timeout=60_000)
             assert time.monotonic() - ready < 15
             await page.evaluate("Promise.all([player.stop(), publisher.stop()])")
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Debian's chromium is not installed")
+async def test_a_page_moves_to_another_relay_within_three_seconds_of_the_kill(tmp_path: Path, redis_url: str) -> None:
+    """The publisher is a page, too, so both have to come back. The room's word is carried by hand: its socket has
+    tests of its own."""
+    async with (
+        front(tmp_path, redis_url) as running,
+        page_of(running) as page,
+        relay_child(running, redis_url) as first,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        await registered(running, 1)
+        await page.evaluate(
+            """async (key) => {
+                const { Publisher } = await import('/js/publisher.js');
+                window.publisher = new Publisher(null, { url: '/whip/one', key });
+                await publisher.start();
+            }""",
+            KEY,
+        )
+        await play(page)
+        await frames(page, 30)
+        await stack.enter_async_context(relay_child(running, redis_url))
+        await registered(running, 2)
+        (dead,) = [(await running.redis.get(keys.relay_of_show("shw_one"))).decode()]
+        relays = Relays(running.redis, running.settings.key)
+        bus = running.redis.pubsub()
+        await bus.execute_command("SSUBSCRIBE", chat_keys.channel("shw_one"))
+        watching = asyncio.create_task(RelayWatch(relays).run())
+        await until(lambda: relays_watched(watching), 5)
+        first.kill()
+        killed = time.monotonic()
+        while "relay.gone" not in str((await bus.parse_response(block=True))[2]):
+            continue
+        await page.evaluate("(relay) => { player.relayGone(relay); publisher.relayGone(relay); }", dead)
+        await page.wait_for_function("player.joins > 1 && player.state === 'live'", timeout=10_000, polling=20)
+        shown = (await page.evaluate("player.stats()"))["framesDecoded"]  # of the new session: it may have begun slowly
+        await frames(page, shown + 3)
+        moving = time.monotonic()
+        print(f"\na page: moving {moving - killed:.3f} s after the kill")
+        assert moving - killed < 3.0
+        await page.evaluate("Promise.all([player.stop(), publisher.stop()])")
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await bus.aclose()
+
+
+def relays_watched(watching: asyncio.Task[None]) -> bool:
+    """Both have their idle connection: the tasks that hold one are named after them."""
+    assert not watching.done()
+    return sum(task.get_name().startswith("relay_") for task in asyncio.all_tasks()) == 2
