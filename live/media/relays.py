@@ -8,12 +8,14 @@ that players join anew at once (docs/decisions/0071).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import time
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import httpx
+import msgspec
 import structlog
 from redis.asyncio import Redis
 from starlette.exceptions import HTTPException
@@ -23,10 +25,13 @@ from live import events
 from live.clock import SystemClock
 from live.errors import Conflict, NotFound, NotLive, Overloaded
 from live.ids import sign
+from live.media.seen import LinesSeen, ShowSeen
 from live.store import keys
 from live.store.redis import load_script
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 ANSWERS_WITHIN_S = 5.0
 TELLS_WITHIN_S = 3.0
@@ -205,6 +210,14 @@ class Relays:
         answers = await asyncio.gather(*(self._tell("GET", address, "/stats") for address in await self.addresses()))
         return [answer for answer in answers if answer is not None]
 
+    async def seen(self, show: str, *, worst: int) -> list[tuple[str, ShowSeen]]:
+        """(relay, its part of the show) of all that answer."""
+        return await self._look(f"/shows/{show}/seen?worst={worst}", ShowSeen)
+
+    async def lines(self, show: str, *, most: int) -> list[tuple[str, LinesSeen]]:
+        """(relay, its worst lines) of all that answer."""
+        return await self._look(f"/shows/{show}/viewers?most={most}", LinesSeen)
+
     async def close(self) -> None:
         if self._client is not None:
             await self._client.aclose()
@@ -212,6 +225,16 @@ class Relays:
     async def _tell_all(self, path: str) -> None:
         # Fails open: a relay that doesn't hear it is gone or about to be, and the show's state stands in SQL.
         await asyncio.gather(*(self._tell("POST", address, path) for address in await self.addresses()))
+
+    async def _look(self, path: str, kind: type[T]) -> list[tuple[str, T]]:
+        entries = await self.all()
+        answers = await asyncio.gather(*(self._tell("GET", entry.control, path) for entry in entries))
+        found = []
+        for entry, answer in zip(entries, answers, strict=True):
+            with contextlib.suppress(msgspec.ValidationError):  # a relay of another version: left out
+                if answer is not None:
+                    found.append((entry.id, msgspec.convert(answer, kind)))
+        return found
 
     async def _tell(self, method: str, address: str, path: str) -> object | None:
         if self._client is None:

@@ -6,7 +6,7 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, hls, pages, picture, replay, studio, whep_events, whip
+from live.web import api, health, hls, pages, picture, picture_desk, replay, studio, whep_events, whip
 from live.web.doors import BODY_MAX, SDP_MAX, Door
 from live.web.doors import door as _door
 
@@ -21,6 +21,7 @@ DOORS: tuple[Door, ...] = (
     _door("POST /sign-out", pages.sign_out, "viewer", "csrf", "page"),
     _door("GET /studio", studio.index, "moderator", "read", "page"),
     _door("GET /studio/shows/{slug}", studio.show, "host", "read", "page"),
+    _door("GET /studio/shows/{slug}/picture", picture_desk.desk, "host", "read", "page"),
     _door("GET /studio/shows/{slug}/room", studio.room, "moderator", "read", "page"),
     _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page", framed=True),
     _door("POST /sandbox/pay/{ref}", api.sandbox_choose, "viewer", "csrf", "api"),
@@ -44,6 +45,8 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),
     _door("PUT /api/shows/{slug}/publisher-rule", api.publisher_rule, "host", "csrf", "api"),
     _door("GET /api/shows/{slug}/recordings", replay.recordings, "host", "read", "api"),
+    _door("GET /api/shows/{slug}/viewers", picture_desk.viewers, "host", "read", "api"),
+    _door("GET /api/shows/{slug}/picture/seen", picture_desk.seen, "host", "read", "api"),
     _door("GET /api/shows/{slug}/stats", api.stats, "staff", "read", "api"),
     _door("POST /api/stock/adjust", api.stock_adjust, "staff", "csrf", "api", a_minute=600),
     # the payment provider

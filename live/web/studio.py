@@ -41,6 +41,7 @@ async def show(request: Request) -> Response:
         nav=[
             ("/studio", "Shows"),
             (f"/studio/shows/{found.slug}/room", "The room"),
+            (f"/studio/shows/{found.slug}/picture", "The picture"),
             (f"/shows/{found.slug}", "As viewers see it"),
         ],
         whip_url=f"{s.settings.base_url}/whip/{found.slug}",
@@ -80,8 +81,10 @@ async def _state(request: Request, found: Show) -> dict[str, Any]:
 
 
 def _links(found: Show, roles: frozenset[str]) -> list[tuple[str, str]]:
-    desk = [(f"/studio/shows/{found.slug}", "The desk")] if "host" in roles else []
-    return [*desk, (f"/studio/shows/{found.slug}/room", "The room"), (f"/shows/{found.slug}", "As viewers see it")]
+    own = f"/studio/shows/{found.slug}"
+    host = "host" in roles
+    desk, picture = ([(own, "The desk")], [(f"{own}/picture", "The picture")]) if host else ([], [])
+    return [*desk, (f"{own}/room", "The room"), *picture, (f"/shows/{found.slug}", "As viewers see it")]
 
 
 def _services(request: Request) -> Services:

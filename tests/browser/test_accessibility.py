@@ -164,6 +164,10 @@ async def test_the_pages_of_those_who_make_the_show(browser: Browser, axe: str, 
     await expect(page.get_by_test_id("game")).to_be_visible()
     await desk.look("the desk that asks")
 
+    picture, page = await signed_in(browser, axe, site, site.house.host, "/studio/shows/aw26/picture")
+    await expect(page.get_by_test_id("watching")).to_have_text("0")
+    await picture.look("the picture desk with nobody on")
+
     _, viewer = await opened(browser, axe, f"{site.origin}/shows/aw26")
     await say(viewer, "what a coat", name="Ada")
     room, page = await signed_in(browser, axe, site, site.house.moderator, "/studio/shows/aw26/room")

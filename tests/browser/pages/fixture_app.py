@@ -74,6 +74,21 @@ async def front(request: Request) -> Response:
     return page(request, "pages/front.html", house="Maison Aurel", nav=[], lead=lead, programme=programme)
 
 
+async def picture_desk(request: Request) -> Response:
+    live = snapshot(request)
+    nav = [("/studio", "Shows"), ("#", "The desk"), ("#", "The room")]
+    return page(
+        request, "studio/picture.html", show=live.show, nav=nav, state=painted.seen("trouble" in request.query_params)
+    )
+
+
+async def picture_seen(request: Request) -> Response:
+    return Response(
+        msgspec.json.encode(painted.seen("trouble" in request.headers.get("referer", ""))),
+        media_type="application/json",
+    )
+
+
 async def order(request: Request) -> Response:
     sold = [
         OrderLine(one.variants[1].sku, 1, one.variants[1].price, one.title, "S", "Black", one.picture, "look")
@@ -222,6 +237,8 @@ def create() -> Starlette:
             Route("/sign-in", sign_in),
             Route("/studio", studio),
             Route("/studio/shows/{slug}", host),
+            Route("/studio/shows/{slug}/picture", picture_desk),
+            Route("/api/shows/{slug}/picture/seen", picture_seen),
             Route("/studio/shows/{slug}/room", room),
             Route("/sandbox/pay/{ref}", pay),
             Route("/sandbox/pay/{ref}", choose, methods=["POST"]),

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image, ImageDraw, ImageFilter
 
 from live.events import Card, Cart, CartLine, Level, LiveSnapshot, LookRow, Picture, Piece, ShowFacts, Tally, Variant
+from live.media.seen import LayerSeen, LineSeen, PictureSeen, ShowSeen, together
 from live.money import Money
 
 NOW_MS = 1_795_449_600_000
@@ -315,3 +316,24 @@ export class Wire {
   }
 }
 """
+
+
+def seen(trouble: bool = False) -> PictureSeen:
+    """What the picture desk is told: a show on two relays, on a good evening or a bad one."""
+    layers = [
+        LayerSeen("video", "H264", "h", 2480, 0.031 if trouble else 0.0004, 3.2, True, True),
+        LayerSeen("video", "H264", "m", 820, 0.0, 2.9, False, True),
+        LayerSeen("video", "H264", "l", 210, 0.0, 2.7, False, not trouble),
+        LayerSeen("audio", "OPUS", "", 64, 0.0, 1.1, True, True),
+    ]
+    lines = [
+        LineSeen(f"{number * 7919:06x}{number:06x}", "n", 3605 - 240 * number, 240 // number, 0.18 / number,
+                 None if number == 7 else 900 * number, "sound" if number == 1 else "smaller" if number < 4 else "full",
+                 820 if number < 4 else 2480, 1204 // number)
+        for number in range(1, 9)
+    ]  # fmt: skip
+    sizes = {"full": 1180, "smaller": 21, "sound": 3, "joining": 0}
+    here = ShowSeen(0.62, 1000, 0.44, 1.2, "", "live", 2_754_000, True, layers, 6200 if trouble else 840, sizes, 14)
+    there = ShowSeen(1.0 if trouble else 0.31, 1000, 0.21, 1.0, "cpu" if trouble else "", "live", 2_754_000)
+    here.lines, here.recording, there.sizes = lines, "disk_full" if trouble else "recording", {"full": 312}
+    return together([("relay_7fK2m0Qx", here), ("relay_1bN4zzPa", there)], worst=8, hls=96)

@@ -122,6 +122,8 @@ PAGES: dict[str, tuple[str, Act]] = {
     "host": ("/studio/shows/winter", nothing),
     "host-key": ("/studio/shows/winter?status=scheduled&picture=waiting", key),
     "moderator": ("/studio/shows/winter/room", nothing),
+    "picture-desk": ("/studio/shows/winter/picture", nothing),
+    "picture-trouble": ("/studio/shows/winter/picture?trouble", nothing),
     "sandbox": ("/sandbox/pay/sbx", nothing),
     "sandbox-code": ("/sandbox/pay/sbx", secure),
     "error": ("/nowhere", nothing),

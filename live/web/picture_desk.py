@@ -1,0 +1,58 @@
+"""The picture desk: what those who run a show see of its picture, as a page and as JSON. No addresses, no sessions."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from live.desk.wiring import Services
+from live.errors import Invalid
+from live.media.seen import MOST_LINES, PictureSeen, page_of, together
+from live.stage.show import Show
+from live.web.api import Json
+from live.web.templating import page
+
+WORST = 8
+_DEEPEST = 2_000  # viewers of one relay that a list goes through
+
+
+async def desk(request: Request) -> Response:
+    """GET /studio/shows/{slug}/picture: the page, drawn with what is so now."""
+    show: Show = request.state.show
+    nav = [
+        ("/studio", "Shows"),
+        (f"/studio/shows/{show.slug}", "The desk"),
+        (f"/studio/shows/{show.slug}/room", "The room"),
+    ]
+    return page(request, "studio/picture.html", show=show.facts, nav=nav, state=await _seen(request))
+
+
+async def seen(request: Request) -> Response:
+    """The publisher's streams, the relays, the worst lines: `PictureSeen`."""
+    return Json(await _seen(request), headers={"Cache-Control": "no-store"})
+
+
+async def viewers(request: Request) -> Response:
+    """A page of the viewers, worst lines first: {"total", "lines": [LineSeen…]}."""
+    offset = _number(request, "offset", 0, _DEEPEST)
+    limit = _number(request, "limit", 50, MOST_LINES)
+    parts = await _services(request).relays.lines(request.state.show.id, most=offset + limit)
+    return Json(page_of(parts, offset, limit), headers={"Cache-Control": "no-store"})
+
+
+async def _seen(request: Request) -> PictureSeen:
+    return together(await _services(request).relays.seen(request.state.show.id, worst=WORST), worst=WORST)
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    given = request.query_params.get(name)
+    if given is None:
+        return default
+    if not given.isascii() or not given.isdigit() or len(given) > 6 or int(given) > most:
+        raise Invalid(name, f"expected 0 to {most}")
+    return int(given)
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
