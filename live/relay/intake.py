@@ -62,8 +62,8 @@ class Paths(dict[Any, Any]):
     def in_c(self) -> bool:
         return self._calls is not None
 
-    def __setitem__(self, address: Any, session: Any) -> None:
-        if self.get(address) is session and self._contexts.get(address) == session.receiving:
+    def __setitem__(self, address: Any, session: Heard) -> None:
+        if super().get(address) is session and self._contexts.get(address) == session.receiving:
             return  # as with every check of hers
         self._forget(address)
         super().__setitem__(address, session)

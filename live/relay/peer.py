@@ -28,6 +28,7 @@ from OpenSSL import SSL
 from pylibsrtp._binding import ffi, lib
 
 from live.relay.errors import HandshakeFailed
+from live.relay.farewell import Farewell, reads
 
 HANDSHAKE_TIMEOUT_S = 8.0
 _MAX_WAITING = 64  # datagrams kept while the handshake runs; later ones are dropped
@@ -123,13 +124,15 @@ class Peer:
         role: str,
         send: Callable[[bytes], None],
     ) -> None:
-        self._path = _Path(send)
+        self._path: _Path | None = _Path(send)  # until the handshake is over
         self._send = send
-        self._early: deque[bytes] = deque(maxlen=_MAX_WAITING)
+        self._early: deque[bytes] | None = deque(maxlen=_MAX_WAITING)  # likewise
         self._fingerprints = [RTCDtlsFingerprint(algorithm, value) for algorithm, value in fingerprints]
-        self._dtls: Any = RTCDtlsTransport(self._path, [certificate])  # type: ignore[arg-type]
+        self._dtls: Any = RTCDtlsTransport(self._path, [certificate])  # type: ignore[arg-type]  # until `_retire`
         self._dtls._srtp_profiles = _PROFILES
         self._dtls._set_role(role)
+        self._is_server = role == "server"
+        self._farewell: Farewell | None = None  # in place of `_dtls`
         self._timer: asyncio.TimerHandle | None = None
         self._rx: Any = None
         self._tx: Any = None
@@ -176,23 +179,23 @@ class Peer:
         self.tag_bytes = _TAG_BYTES[self._dtls._ssl.get_selected_srtp_profile()]
         self.connected = True
         self._retransmit_later()
-        for datagram in (*self._path._waiting, *self._early):
+        path, early, self._path, self._early = self._path, self._early, None, None
+        for datagram in (*(path._waiting if path else ()), *(early or ())):
             self.feed(datagram)
-        self._path._waiting.clear()
-        self._early.clear()
 
     def feed(self, datagram: bytes) -> None:
         """Take one datagram that came from the session's address. Never raises on what a stranger may send."""
         first = datagram[0]
         if 127 < first < 192:
             if not self.connected:
-                self._early.append(datagram)  # media may overtake the end of the handshake
+                if self._early is not None:
+                    self._early.append(datagram)  # media may overtake the end of the handshake
             elif len(datagram) >= 12 and len(datagram) <= 1600:
                 self._feed_srtp(datagram)
         elif 19 < first < 64:
             if self.connected:
                 self._feed_dtls(datagram)
-            else:
+            elif self._path is not None:
                 self._path.put(datagram)
 
     def send_rtcp(self, compound: bytes) -> None:
@@ -218,8 +221,11 @@ class Peer:
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._path.close()
-        if self.connected:
+        if self._path is not None:
+            self._path.close()
+        if self.connected and self._farewell is not None:
+            self._send(self._farewell.ours)
+        elif self.connected:
             try:
                 self._dtls._ssl.shutdown()
                 self._flush_dtls()
@@ -239,12 +245,40 @@ class Peer:
         if is_rtcp:
             if lib.srtp_unprotect_rtcp(self._rx._srtp[0], _packet, _length) == 0:
                 self._sources.add(source)
-                self.on_rtcp(_packet_bytes[0 : _length[0]])
+                self._took(_packet_bytes[0 : _length[0]], self.on_rtcp)
         elif lib.srtp_unprotect(self._rx._srtp[0], _packet, _length) == 0:
             self._sources.add(source)
-            self.on_rtp(_packet_bytes[0 : _length[0]])
+            self._took(_packet_bytes[0 : _length[0]], self.on_rtp)
+
+    def _took(self, plain: bytes, hear: Callable[[bytes], None]) -> None:
+        if self._farewell is None and self._dtls is not None:
+            self._retire()
+        hear(plain)
+
+    def _retire(self) -> None:
+        """Let OpenSSL go: authentic media says that the other side has its keys, so no flight of ours is missing."""
+        ssl = self._dtls._ssl
+        cipher = ssl.get_cipher_name() or ""
+        if not reads(ssl.get_protocol_version_name(), cipher):
+            return
+        try:
+            ssl.shutdown()
+            ours = ssl.bio_read(1500)
+        except SSL.Error:
+            return
+        self._farewell = Farewell(
+            cipher, ssl.master_key(), ssl.client_random(), ssl.server_random(), from_client=self._is_server, ours=ours
+        )
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dtls = None
 
     def _feed_dtls(self, datagram: bytes) -> None:
+        if self._farewell is not None:
+            if self._farewell.heard(datagram) and not self.closed:
+                self.on_closed()
+            return
         ssl = self._dtls._ssl
         ended = False
         try:
