@@ -20,11 +20,11 @@ from live.tail.boxes import AAC_TICKS, AUDIO_HZ
 log = structlog.get_logger(__name__)
 
 AAC_BPS = 128_000
-# Beyond JUMP the line is cut or filled; below it a packet is stretched by at most STRETCH samples, half a per cent,
-# which nobody hears; within SLACK nothing is done.
+# Beyond JUMP the line is cut or filled; below it a packet is stretched by at most STRETCH samples, less than a
+# per cent, which nobody hears; within SLACK nothing is done.
 JUMP = AUDIO_HZ * 40 // 1000
 SLACK = AUDIO_HZ * 2 // 1000
-STRETCH = 5
+STRETCH = 8
 FILL_MOST = 2 * AUDIO_HZ  # silence at a time: a longer hole is a discontinuity, not silence
 
 Pcm = NDArray[np.float32]
