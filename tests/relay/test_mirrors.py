@@ -43,6 +43,7 @@ class Troupe:
         self.processes: dict[str, asyncio.subprocess.Process] = {}
         self.camera: Camera | None = None
         self.people: list[Camera | Viewer] = []
+        self.films = True
 
     async def entry(self, relay_id: str) -> Entry:
         return next(entry for entry in await self.relays.all() if entry.id == relay_id)
@@ -68,7 +69,7 @@ class Troupe:
     async def film(self) -> None:
         """A camera that is always on: it publishes anew when its relay died, as `frontrow publish` and pages do."""
         frame = 0
-        while True:
+        while self.films:
             if self.camera is None or self.camera.caller.closed.is_set():
                 await self._camera()
             assert self.camera is not None

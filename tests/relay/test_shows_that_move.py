@@ -1,0 +1,87 @@
+"""A show that goes from one relay to another while both live: by a publisher who comes elsewhere, and by SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+
+import httpx
+from relay_stage import until as until_true
+from test_end_to_end import Camera
+from test_mirrors import _mirrors, on, relay_of, troupe, until
+
+from chat import keys as chat_keys
+from live.ids import sign
+from live.store import keys
+
+
+async def test_who_publishes_on_another_relay_has_the_show_and_the_first_relay_mirrors_it(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with troupe(tmp_path, redis_url) as made:
+        origin = await made.origin()
+        (mirror,) = made.processes.keys() - {origin}
+        hers, theirs = await on(made, origin), await on(made, mirror)
+        first = made.camera
+        assert first is not None
+        made.films = False
+        # As web would send her, had it not known of the first publisher.
+        second = Camera()
+        made.people.append(second)
+        bearer = sign(made.running.settings.key, "relay-control", "v1")
+        order = {"show": "shw_one", "offer": second.caller.offer("sendonly", codecs=("H264",))}
+        async with httpx.AsyncClient(trust_env=False) as http:
+            control = (await made.entry(mirror)).control
+            answer = await http.post(f"{control}/publish", json=order, headers={"Authorization": f"Bearer {bearer}"})
+        await second.caller.connect(answer.json()["answer"])
+        counts = len(hers.order), len(theirs.order)
+        filming = asyncio.create_task(_film(second))
+        await asyncio.wait_for(first.caller.closed.wait(), 6)  # the one from before is sent away
+        await until(lambda: _mirrors(made, origin))
+        await until_true(lambda: len(hers.order) > counts[0] + 10 and len(theirs.order) > counts[1] + 10)
+        assert hers.gaps() == theirs.gaps() == []
+        assert await made.origin() == mirror
+        filming.cancel()
+        await asyncio.gather(filming, return_exceptions=True)
+
+
+async def test_a_relay_that_drains_hands_its_show_over_and_nobody_is_told_of_a_death(
+    tmp_path: Path, redis_url: str
+) -> None:
+    async with troupe(tmp_path, redis_url) as made:
+        origin = await made.origin()
+        (mirror,) = made.processes.keys() - {origin}
+        hers, theirs = await on(made, origin), await on(made, mirror)
+        bus = made.running.redis.pubsub()
+        await bus.execute_command("SSUBSCRIBE", chat_keys.channel("shw_one"))
+        draining = made.processes.pop(origin)
+        draining.terminate()
+        began = time.monotonic()
+        assert await asyncio.wait_for(draining.wait(), 10) == 0
+        await asyncio.wait_for(hers.caller.closed.wait(), 3)
+        again = await on(made)
+        assert relay_of(again) == mirror
+        count = len(theirs.order)
+        await until_true(lambda: len(theirs.order) > count + 10)
+        assert time.monotonic() - began < 6
+        assert theirs.gaps() == []
+        assert await made.origin() == mirror
+        assert not await made.running.redis.exists(keys.relay(origin))
+        heard = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                while True:
+                    heard.append(str((await bus.parse_response(block=True))[2]))
+        assert heard, "the premise: the room hears"
+        assert not any("relay.gone" in word for word in heard)
+        await bus.aclose()
+
+
+async def _film(camera: Camera) -> None:
+    frame = 0
+    while True:
+        camera.frame(key=frame % 20 == 0)
+        frame += 1
+        await asyncio.sleep(0.033)
