@@ -8,10 +8,11 @@ BIN := .venv/bin
 # Debian's is of before TypeScript 5, which jsconfig.json needs. It checks the browser's code and ships nothing.
 TYPESCRIPT := 5.9.3
 TSC := .venv/js-$(TYPESCRIPT)/node_modules/.bin/tsc
-# WHIP and WHEP clients that are not ours, for the tests. Later werifts ask for a node that Debian 12 hasn't.
+# WHIP, WHEP and LiveKit clients that are not ours, for the tests. Later werifts ask for a node that Debian 12 hasn't.
 WERIFT := 0.22.9
 WHIP_WHEP := 1.2.0
-PEERS := .venv/js-peers-$(WERIFT)-$(WHIP_WHEP)
+LIVEKIT_CLIENT := 2.23.0
+PEERS := .venv/js-peers-$(WERIFT)-$(WHIP_WHEP)-$(LIVEKIT_CLIENT)
 VIDEO ?=
 BOTS ?= 5
 PORT ?= 8000
@@ -45,7 +46,7 @@ check: .venv/dev.stamp $(TSC) ## ruff, mypy, import arrows, tsc
 	$(BIN)/lint-imports > .venv/imports.log || { cat .venv/imports.log; exit 1; }
 	$(TSC) -p static/js/jsconfig.json
 
-peers: $(PEERS)/installed ## WHIP and WHEP clients from npm that the tests play against
+peers: $(PEERS)/installed ## Clients from npm that the tests play against
 
 bench: .venv/dev.stamp ## The three harnesses; results as JSON and a table
 	@for one in relay room shop; do \
@@ -90,7 +91,7 @@ $(TSC): | .venv/dev.stamp
 
 $(PEERS)/installed: | .venv/dev.stamp
 	@command -v npm >/dev/null || { echo "The tests' WebRTC peers need npm. Install it: apt-get install npm" >&2; exit 2; }
-	@echo "  installing werift $(WERIFT) and whip-whep $(WHIP_WHEP) …"
+	@echo "  installing werift $(WERIFT), whip-whep $(WHIP_WHEP), livekit-client $(LIVEKIT_CLIENT) …"
 	@npm install --silent --no-save --no-package-lock --no-audit --no-fund --prefix $(PEERS) \
-	  werift@$(WERIFT) whip-whep@$(WHIP_WHEP)
+	  werift@$(WERIFT) whip-whep@$(WHIP_WHEP) livekit-client@$(LIVEKIT_CLIENT)
 	@touch $@

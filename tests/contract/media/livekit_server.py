@@ -28,7 +28,8 @@ from livekit.protocol import room as room_messages
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 KEY, SECRET = "APItest", "a secret that is long enough for HS256"
 
@@ -57,10 +58,21 @@ class LiveKitServer:
     people: dict[str, dict[str, models.ParticipantInfo]] = field(default_factory=dict)
     ingresses: dict[str, ingress_messages.IngressInfo] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    entered: list[str] = field(default_factory=list)  # identities of clients that came with a good token
     broken: bool = False  # answers 503 to everything
 
     def app(self) -> Starlette:
-        return Starlette(routes=[Route("/twirp/{service}/{method}", self._twirp, methods=["POST"])])
+        twirp = Route("/twirp/{service}/{method}", self._twirp, methods=["POST"])
+        return Starlette(
+            routes=[twirp, WebSocketRoute("/rtc/{rest:path}", self._signal), WebSocketRoute("/rtc", self._signal)]
+        )
+
+    async def _signal(self, socket: WebSocket) -> None:
+        """Where clients enter. This one lets nobody in, but notes who came with a token of its own."""
+        token = socket.query_params.get("access_token", "")
+        with contextlib.suppress(jwt.InvalidTokenError):
+            self.entered.append(self.enters(token))
+        await socket.close(4001)
 
     async def _twirp(self, request: Request) -> Response:
         """https://twitchtv.github.io/twirp/docs/spec_v7.html: errors are JSON {code, msg} whatever was sent."""
@@ -205,13 +217,16 @@ async def livekit_server() -> AsyncIterator[LiveKitServer]:
     server = LiveKitServer()
     sock = socket.create_server(("127.0.0.1", 0))
     server.url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    http = Uvicorn(uvicorn.Config(server.app(), log_config=None, lifespan="off", ws="none"))
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(http.serve(sockets=[sock]))
-        async with asyncio.timeout(10):
-            while not http.started:  # noqa: ASYNC110 - uvicorn has no event for it
-                await asyncio.sleep(0.01)
-        try:
-            yield server
-        finally:
-            http.should_exit = True
+    http = Uvicorn(uvicorn.Config(server.app(), log_config=None, lifespan="off", ws="websockets-sansio"))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(http.serve(sockets=[sock]))
+            async with asyncio.timeout(10):
+                while not http.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+            try:
+                yield server
+            finally:
+                http.should_exit = True
+    finally:
+        sock.close()

@@ -8,30 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+from js_peers import node_modules
 from playwright.async_api import Page, Route, async_playwright
 from relay_stage import ffmpeg, until
 from whip_house import WhipHouse, whip_house
 
 CHROMIUM = "/usr/bin/chromium"
 HERE = Path(__file__).parent
-ROOT = HERE.parents[2]
-MAKEFILE = (ROOT / "Makefile").read_text()
-
-
-def node_modules() -> Path:
-    """Where the Makefile puts them. Fails where they aren't: a client that isn't tried is no evidence."""
-    names = [re.search(rf"^{name} := (\S+)$", MAKEFILE, re.MULTILINE) for name in ("WERIFT", "WHIP_WHEP")]
-    assert all(names)
-    versions = "-".join(found[1] for found in names if found)
-    folder = ROOT / ".venv" / f"js-peers-{versions}" / "node_modules"
-    assert (folder / "werift" / "package.json").is_file(), "werift is not here: `make peers` installs it"
-    assert (folder / "whip-whep" / "whep.js").is_file(), "whip-whep is not here: `make peers` installs it"
-    return folder
 
 
 async def _node(*arguments: str) -> dict[str, Any]:
