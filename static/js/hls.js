@@ -31,6 +31,7 @@ const JUMP_S = 3; // so far behind where it should be is jumped over, not run af
 const CLOSE_S = 0.2; // near enough: run at 1
 const FASTER = 1.06;
 const SLOWER = 0.95;
+const AHEAD = 6; // pieces that are fetched at once
 const TURNS_KEPT = 64; // moments that tie the buffer's time to the server's
 const GIVE_UP_MS = 20_000; // nothing was answered for so long: begin from nothing
 const PLAINEST = "avc1.42e01f,mp4a.40.2"; // where no multivariant playlist tells the codecs
@@ -215,8 +216,12 @@ export class HlsPlayer extends EventTarget {
         this._holdBackS = list.holdBackMs / 1000;
         /** @type {Piece[]} */
         const pieces = last ? piecesAfter(list, last) : fromStart(list);
-        for (const piece of pieces) {
-          await this._take(feed, piece);
+        // Several are on their way at once, and go into the buffer in their order.
+        const coming = pieces.slice(0, AHEAD).map((piece) => this._fetched(url, piece));
+        for (const [at, piece] of pieces.entries()) {
+          const further = pieces[at + AHEAD];
+          if (further) coming.push(this._fetched(url, further));
+          await this._take(feed, piece, /** @type {Promise<Uint8Array<ArrayBuffer>>} */ (coming[at]));
           if (!mine()) return;
           last = piece;
         }
@@ -246,12 +251,20 @@ export class HlsPlayer extends EventTarget {
     return { url: variant ? new URL(variant.uri, here).href : here, codecs: variant?.codecs || PLAINEST };
   }
 
+  /** @param {string} url @param {Piece} piece */
+  _fetched(url, piece) {
+    const bytes = piece.gap ? Promise.resolve(new Uint8Array(0)) : this._bytes(new URL(piece.uri, url).href, piece.byterange);
+    bytes.catch(() => undefined); // one that failed is heard of in its turn
+    return bytes;
+  }
+
   /**
-   * Fetch one piece, with its init segment where that changed, and put it into the buffer.
+   * Put one piece into the buffer, after its init segment where that changed.
    * @param {{url: string, buffer: SourceBuffer, map: string | null, clocks: import("./models/fragments.js").Clocks, started: boolean}} feed
    * @param {Piece} piece
+   * @param {Promise<Uint8Array<ArrayBuffer>>} coming
    */
-  async _take(feed, piece) {
+  async _take(feed, piece, coming) {
     if (piece.gap) return;
     if (piece.map && piece.map !== feed.map) {
       const [address = "", range] = piece.map.split("#");
@@ -265,7 +278,7 @@ export class HlsPlayer extends EventTarget {
       feed.map = piece.map;
       feed.clocks = clocksOf(init);
     }
-    const bytes = await this._bytes(new URL(piece.uri, feed.url).href, piece.byterange);
+    const bytes = await coming;
     await this._put(feed.buffer, bytes);
     // The tail's decode times are the show's media time: a new publisher's pieces lie further on, behind a hole.
     const beginS = beginsAt(bytes, feed.clocks);

@@ -16,9 +16,9 @@ import { HlsPlayer, playsHls } from "./hls.js";
 import { Pauses } from "./pauses.js";
 import { Player } from "./player.js";
 
-const LATE_MS = 1_700; // WebRTC that isn't through by then is helped out
+const LATE_MS = 1_500; // WebRTC that isn't through by then is helped out
 const LATE_FRAME_MS = 3_000; // through, but no frame and no sound
-const SILENT_MS = 1_500; // a relay speaks each second: one that is silent for longer may be lost
+const SILENT_MS = 1_200; // a relay speaks each second: one that is silent for longer may be lost
 const LOOK_EVERY_MS = 200;
 const STEADY_MS = 800; // WebRTC must move for so long before it takes over
 const LONGEST_STEADY_MS = 30_000; // after many falls

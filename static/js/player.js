@@ -63,9 +63,9 @@ export class Player extends Connection {
     this._stream = null;
     this._lost = { at: 0, lost: 0, received: 0, percent: 0 };
     this._online = () => {
-      if (!this._wanted || this.state === "live") return;
+      if (!this._wanted || this.state === "live" || this.state === "sound") return;
       this._pauses.reset();
-      this._again(0);
+      this._again(1);
     };
   }
 
