@@ -12,10 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from house import PASSWORD, Served, served, settings_for
 from pages_of_people import fill_contact, hold, new_page, say
 from playwright.async_api import Browser, Page, expect
+
+from live.media.seen import LayerSeen, LineSeen, PictureSeen, ShowSeen, together
 
 AXE = "axe-core@4"
 RUN = """
@@ -167,6 +170,16 @@ async def test_the_pages_of_those_who_make_the_show(browser: Browser, axe: str, 
     picture, page = await signed_in(browser, axe, site, site.house.host, "/studio/shows/aw26/picture")
     await expect(page.get_by_test_id("watching")).to_have_text("0")
     await picture.look("the picture desk with nobody on")
+    said = msgspec.json.encode(a_bad_evening())
+    await page.route("**/api/shows/aw26/picture/seen", lambda route: route.fulfill(body=said, status=200))
+    await expect(page.get_by_test_id("worst").get_by_role("row")).to_have_count(8)
+    await expect(page.get_by_test_id("recording")).to_contain_text("the disk is full")
+    kept = await page.get_by_test_id("worst").get_by_role("row").first.element_handle()
+    async with page.expect_response("**/picture/seen"):
+        pass
+    assert kept is not None
+    assert await kept.is_visible(), "rows are kept, so that nothing jumps"
+    await picture.look("the picture desk on a bad evening")
 
     _, viewer = await opened(browser, axe, f"{site.origin}/shows/aw26")
     await say(viewer, "what a coat", name="Ada")
@@ -180,6 +193,17 @@ async def test_the_pages_of_those_who_make_the_show(browser: Browser, axe: str, 
     await page.get_by_test_id("timeout-600").click()
     await expect(page.get_by_test_id("silence-lift")).to_be_visible()
     await room.look("the room with somebody silenced")
+
+
+def a_bad_evening() -> PictureSeen:
+    lines = [LineSeen(f"{number}aaaaa", "n", 90, 40, 0.2, 900, "smaller", 820, 12) for number in range(8)]
+    layers = [
+        LayerSeen("video", "H264", "h", 2480, 0.04, 3.0, True, True),
+        LayerSeen("audio", "OPUS", "", 64, 0, 1, True, True),
+    ]
+    part = ShowSeen(1.0, 1000, 0.9, 1.0, "cpu", "live", 90_000, True, layers, 6200, {"full": 5, "smaller": 8}, 8)
+    part.lines, part.recording = lines, "disk_full"
+    return together([("relay_one", part)], worst=8)
 
 
 async def test_axe_itself_finds_what_is_wrong(browser: Browser, axe: str, site: Served):
