@@ -26,6 +26,7 @@ from live.relay.show import RelayedShow
 from live.relay.source import Forward, Layer, Lower, Throttle, unheard
 
 FIND_EVERY_S = 0.1  # while the show has no origin
+AGAIN_S = 0.3  # it is there, and has nothing for us yet
 LOOK_EVERY_S = 1.0  # whether the origin is still the one, and anybody watches
 READY_WITHIN_S = 2.0  # what an offer waits for the picture
 READY_LOOK_S = 0.03
@@ -114,6 +115,7 @@ class Mirror:
     async def run(self) -> None:
         asked = asyncio.get_running_loop().time()
         while True:
+            why = ""
             origin = await self._origin()
             if origin is not None and origin.id != self._id:
                 self._log.info("relay.mirrors", origin=origin.id)
@@ -131,7 +133,8 @@ class Mirror:
             elif asyncio.get_running_loop().time() - asked > KEPT_S and not self._watched():
                 self._relay.end_show(self.name)
                 return
-            await asyncio.sleep(FIND_EVERY_S)
+            lost = origin is None or why in ("dead", "going", "moved", "not_origin")
+            await asyncio.sleep(FIND_EVERY_S if lost else AGAIN_S)
 
     async def _origin(self) -> Entry | None:
         try:
