@@ -76,7 +76,8 @@ class ServerProcess:
     def start(self, command: list[str], place: Place, log: Path, core: int, env: dict[str, str] | None = None) -> None:
         with log.open("wb") as out:  # not a pipe: one that nobody drains would stop the server
             self.process = subprocess.Popen([*place.prefix, *command], env=env, stdout=out, stderr=out)
-        os.sched_setaffinity(self.process.pid, {core})
+        if core >= 0:
+            os.sched_setaffinity(self.process.pid, {core})
 
     def said(self, pattern: str, log: Path, within_s: float = 30) -> re.Match[str]:
         """What the process wrote, once it did."""
