@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from live.relay.depacketise import RATE, Kind
 
-# Arrival: the least delayed packet of a window speaks for it. Long enough to meet an undelayed one, short
-# enough that drift within it (0.5 ms at 50 ppm) is nothing.
-WINDOW_MS = 10_000
+# Arrival: the least delayed packet of a window speaks for it. Long enough to meet an undelayed one, short enough that a
+# publisher whose clock stood still for a moment is noticed soon.
+WINDOW_MS = 3_000
 # Sound moves at most so much a frame, 1 ms in 20, which nobody hears; a step beyond `JUMP_MS` is taken at once, and so
 # is one beyond `STEP_MS` when it is known better than before: another publisher, or her first reports.
 SLEW_MS = 1.0
 JUMP_MS = 500.0
 STEP_MS = 20.0
+# So much later than its timestamps say for a whole window: the picture stood still, and in the file it does too.
+GAP_MS = 150.0
 
 
 class Reading:
@@ -123,7 +125,7 @@ class Lips:
             self._began_ms, self._is_placed = offset_ms, True
         # Forward a gap may open at once; backward would pile frames upon each other, so they move closer bit by bit.
         ahead_ms = offset_ms - self._began_ms - self._drift_ms
-        self._drift_ms += ahead_ms if ahead_ms > JUMP_MS else max(-SLEW_MS, min(SLEW_MS, ahead_ms))
+        self._drift_ms += ahead_ms if ahead_ms > GAP_MS else max(-SLEW_MS, min(SLEW_MS, ahead_ms))
 
     def _move(self) -> None:
         """Keep the other kind beside the leading one."""

@@ -16,6 +16,7 @@ from live.money import Money
 from live.stage.media import NO_PICTURE
 from live.stage.show import Show
 from live.web import words
+from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
 from live.web.templating import page
 
@@ -59,9 +60,13 @@ async def show(request: Request) -> Response:
     pinned = next((card for card in live.cards if card.look == live.pinned), None)
     you = {"person": member.person, "name": member.name, "roles": sorted(member.roles), "silenced": None}
     room = {"viewers": viewers, "lines": [], "mode": {"slow_s": 0, "links": False}, "pinned": None}
+    again = await replay_of(s, found) if found.status == "ended" else None
+    template: dict[str, Any] = {"name": "pages/show.html"}
+    if again is not None and again.recordings:
+        template = {"name": "pages/replay.html", "module": "js/controllers/replay_page.js", "replay": again}
     return page(
         request,
-        "pages/show.html",
+        **template,
         show=live.show,
         picture_state=live.picture.state,
         slate_words=words.slate(live.picture.state),

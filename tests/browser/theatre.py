@@ -125,8 +125,10 @@ class Theatre:
 
 
 @asynccontextmanager
-async def theatre(folder: Path, *, tail: bool = False) -> AsyncIterator[Theatre]:
-    server = ShowServer(folder / "data", worker=True, relay=True, tail=tail)
+async def theatre(
+    folder: Path, environment: dict[str, str] | None = None, *, tail: bool = False
+) -> AsyncIterator[Theatre]:
+    server = ShowServer(folder / "data", worker=True, relay=True, tail=tail, environment=environment)
     try:
         # Started beside the loop: waiting for processes blocks, and playwright's own traffic must go on.
         await asyncio.to_thread(server.__enter__)

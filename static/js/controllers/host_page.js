@@ -4,6 +4,7 @@ import { Player } from "../player.js";
 import { Publisher } from "../publisher.js";
 import { byId, clone, field, fill, find, flag, picture, reconcile, say, toast } from "./dom.js";
 import { PollDesk } from "./poll_desk.js";
+import { Recordings } from "./recordings.js";
 import { enter } from "./room.js";
 import { confirmed } from "./confirm.js";
 import { call } from "../http.js";
@@ -23,11 +24,13 @@ const { wire, store, clock } = enter(slug, {
   onSnapshot: (welcome) => games.snapshot(welcome.live.play),
   onEvent: (envelope) => {
     games.event(envelope);
+    recordings.event(envelope);
     if (envelope.kind !== "relay.gone") return;
     player.relayGone(envelope.body.relay);
     publisher?.relayGone(envelope.body.relay);
   },
 });
+const recordings = new Recordings(slug);
 
 /** @param {string} kind @param {object} [body] */
 async function act(kind, body = {}) {
