@@ -171,8 +171,6 @@ class Ingest:
             self.rtt_ms += round((min(waited_ms, 1000) - self.rtt_ms) / 4)
         kind = layer.kind
         key = kind == "video" and starts_key_frame(layer.format.codec, header.payload)
-        if kind == "video" and self._rids:
-            self.lower(layer, header, key)
         chosen = self._chosen.get(kind)
         if chosen is layer:
             self.forward(layer, header, key, False)
@@ -182,6 +180,8 @@ class Ingest:
                 self.forward(layer, header, key, True)
             else:
                 self._ask_key(layer, now_ms)
+        if kind == "video" and self._rids:
+            self.lower(layer, header, key)
 
     def _best(self) -> Layer | None:
         videos = [layer for layer in self.layers.values() if layer.kind == "video"]

@@ -79,6 +79,9 @@ class PipeSource:
             layer.last_ms = now_ms
             layer.reception.take(packet.seq, packet.timestamp, len(packet.payload) + 12, now_ms)
             header = Header(packet.marker, 0, packet.seq, packet.timestamp, layer.ssrc, {}, packet.payload)
+            if layer.rid:
+                self.lower(layer, header, packet.key)
+                continue
             switched = packet.track in self._fresh
             if switched:
                 if layer.kind == "video" and not packet.key:
@@ -95,8 +98,9 @@ class PipeSource:
             layer.rate(now_ms)
 
     def want_key(self, now_ms: int, layer: Layer | None = None) -> None:
-        if self._keys.ready(now_ms):
-            self._client.want_key()
+        rid = layer.rid if layer is not None else ""
+        if (layer.key_throttle if layer is not None and rid else self._keys).ready(now_ms):
+            self._client.want_key(rid)
 
 
 class Mirror:

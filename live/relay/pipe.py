@@ -143,9 +143,9 @@ class PipeClient:
                 self._on_gone(self._ended.result() if self._ended.done() else "ended")
         return why
 
-    def want_key(self) -> None:
-        """A key frame, please; the origin asks its publisher at most once in 700 ms."""
-        self._say(piped.WANT_KEY)
+    def want_key(self, rid: str = "") -> None:
+        """A key frame, please, of the layer `rid`; the origin asks its publisher at most once in 700 ms."""
+        self._say(piped.encode_request(piped.WantKey(rid)))
 
     def _say(self, datagram: bytes) -> None:
         if self._socket is None:

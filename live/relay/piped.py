@@ -164,7 +164,9 @@ class Beat(msgspec.Struct, frozen=True, tag=True):
 
 
 class WantKey(msgspec.Struct, frozen=True, tag=True):
-    """A key frame, please."""
+    """A key frame, please; of the layer `rid` where it is not ""."""
+
+    rid: str = ""
 
 
 class Again(msgspec.Struct, frozen=True, tag=True):
@@ -195,4 +197,4 @@ def decode_request(datagram: bytes) -> Request:
     return request
 
 
-BEAT, WANT_KEY, LEAVE = (encode_request(request) for request in (Beat(), WantKey(), Leave()))
+BEAT, LEAVE = encode_request(Beat()), encode_request(Leave())

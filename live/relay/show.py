@@ -40,9 +40,13 @@ class Recorder(Protocol):
 
 
 class Tap(Protocol):
-    """Hears what leaves, as it leaves: a frame, or a part of a big or slow one; before any viewer's offset."""
+    """Hears what leaves, as it leaves: a frame, or a part of a big or slow one; before any viewer's offset.
+
+    `lower` hears the smaller layers of a simulcast as they come, in the publisher's own numbers.
+    """
 
     def frame(self, show: RelayedShow, kind: Kind, packets: list[Packet]) -> None: ...
+    def lower(self, show: RelayedShow, layer: Layer, header: Header, key: bool) -> None: ...
 
 
 class RelayedShow:
@@ -115,7 +119,7 @@ class RelayedShow:
         source.forward = self._forward
         if self.ladder is not None:
             self.ladder.cut()
-            source.lower = self.ladder.lower
+            source.lower = self._lower
 
     def publisher_gone(self, session: Session) -> None:
         """The publisher left by its own will or the network's."""
@@ -175,6 +179,13 @@ class RelayedShow:
         if self.recorder is not None:
             self.recorder.packet(self, kind, packet)
         lane.put(packet)
+
+    def _lower(self, layer: Layer, header: Header, key: bool) -> None:
+        if self.ladder is not None:
+            self.ladder.lower(layer, header, key)
+        if self.taps and self.source is not None and layer is not self.source.forwarded("video"):
+            for tap in self.taps:
+                tap.lower(self, layer, header, key)
 
     def _dismiss_viewers_without(self, kind: Kind, form: Format) -> None:
         for watching in list(self.viewers.values()):

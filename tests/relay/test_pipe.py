@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relay_stage import until
 
-from live.relay import pipe, pipe_server, piped, rtp
+from live.relay import outflow, pipe, piped, rtp
 from live.relay.codecs import parameter_sets, stap, starts_key_frame
 from live.relay.fanout import Counters, Fanout
 from live.relay.ingest import Ingest
@@ -321,7 +321,7 @@ async def test_lost_numbers_are_asked_for_again(origin: Origin, folder: Path) ->
 async def test_a_stalled_subscriber_costs_nobody_else_anything_and_goes_on_at_a_key_frame(
     origin: Origin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipe_server, "QUEUE_BYTES", 200_000)
+    monkeypatch.setattr(outflow, "QUEUE_BYTES", 200_000)
     origin.opened()
     origin.key()
     good, stalled = Listener(folder, origin.server.path), Listener(folder, origin.server.path)
