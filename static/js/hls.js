@@ -85,8 +85,10 @@ export class HlsPlayer extends EventTarget {
     this._pauses = new Pauses(FIRST_RETRY_MS, LAST_RETRY_MS);
     this._wanted = false;
     this._generation = 0;
-    /** @type {AbortController} */
-    this._asks = new AbortController();
+    /** @type {Set<AbortController>} */
+    this._asked = new Set();
+    /** @type {(() => void) | null} */
+    this._wake = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this._retryTimer = undefined;
     /** @type {ReturnType<typeof setInterval> | undefined} */
@@ -166,7 +168,6 @@ export class HlsPlayer extends EventTarget {
     const generation = ++this._generation;
     const mine = () => this._wanted && generation === this._generation;
     this._end();
-    this._asks = new AbortController();
     this._become("joining");
     this.joins += 1;
     this.firstFrameMs = null;
@@ -235,7 +236,7 @@ export class HlsPlayer extends EventTarget {
         if (!mine()) return;
         if (!worthAsking(error) || performance.now() - this._answeredAt > GIVE_UP_MS) throw error;
         const retryMs = error instanceof Unanswered ? error.retryMs : 0;
-        await pause(Math.max(retryMs ?? 0, this._pauses.next()), this._asks.signal);
+        await this._pause(Math.max(retryMs ?? 0, this._pauses.next()));
         list = await this._text(url).then(parseMedia, () => list);
       }
       // What was to come next fell out of the window (or the tail was started anew): begin at the edge again.
@@ -315,7 +316,7 @@ export class HlsPlayer extends EventTarget {
     const whole = merge(list, news) ?? parseMedia(await this._text(url));
     const moved = next(whole).msn !== wanted.msn || next(whole).part !== wanted.part;
     // A server that answers at once with nothing new (a pause of the publisher) is not asked in a tight loop.
-    if (!moved) await pause(Math.max(0, (list.partTargetMs ?? list.targetMs / 2) - (performance.now() - asked)), this._asks.signal);
+    if (!moved) await this._pause(Math.max(0, (list.partTargetMs ?? list.targetMs / 2) - (performance.now() - asked)));
     return whole;
   }
 
@@ -338,26 +339,60 @@ export class HlsPlayer extends EventTarget {
    * @param {string} url
    * @param {number} [longerMs] a blocking request may take so much longer
    */
-  async _text(url, longerMs = 0) {
-    return (await this._ask(url, {}, longerMs)).text();
+  _text(url, longerMs = 0) {
+    return this._ask(url, {}, ANSWER_WITHIN_MS + longerMs, (answer) => answer.text());
   }
 
   /** @param {string} url @param {string | null} range "length@offset" */
   async _bytes(url, range) {
     const [length = 0, offset = 0] = range?.split("@").map(Number) ?? [];
-    const answer = await this._ask(url, range ? { Range: `bytes=${offset}-${offset + length - 1}` } : {});
-    const bytes = new Uint8Array(await answer.arrayBuffer());
+    /** @type {Record<string, string>} */
+    const headers = range ? { Range: `bytes=${offset}-${offset + length - 1}` } : {};
+    const bytes = new Uint8Array(await this._ask(url, headers, ANSWER_WITHIN_MS, (answer) => answer.arrayBuffer()));
     this.bytes += bytes.length;
     return bytes;
   }
 
-  /** @param {string} url @param {Record<string, string>} headers @param {number} [longerMs] */
-  async _ask(url, headers, longerMs = 0) {
-    const signal = AbortSignal.any([this._asks.signal, AbortSignal.timeout(ANSWER_WITHIN_MS + longerMs)]);
-    const answer = await this._fetch(url, { credentials: "same-origin", headers, signal });
-    if (!answer.ok) throw new Unanswered(answer.status, retryAfterMs(answer.headers.get("Retry-After")));
-    this._answeredAt = performance.now();
-    return answer;
+  /**
+   * @template T
+   * @param {string} url
+   * @param {Record<string, string>} headers
+   * @param {number} withinMs to the last byte
+   * @param {(answer: Response) => Promise<T>} read
+   * @returns {Promise<T>}
+   */
+  async _ask(url, headers, withinMs, read) {
+    const asked = new AbortController(); // AbortSignal.any is younger than the browsers that need this file
+    this._asked.add(asked);
+    const late = setTimeout(() => asked.abort(new DOMException("no answer", "TimeoutError")), withinMs);
+    try {
+      const answer = await this._fetch(url, { credentials: "same-origin", headers, signal: asked.signal });
+      if (!answer.ok) throw new Unanswered(answer.status, retryAfterMs(answer.headers.get("Retry-After")));
+      const body = await read(answer);
+      this._answeredAt = performance.now();
+      return body;
+    } finally {
+      clearTimeout(late);
+      this._asked.delete(asked);
+    }
+  }
+
+  /** Nothing that is asked or waited for goes on. */
+  _hush() {
+    for (const asked of this._asked) asked.abort();
+    this._wake?.();
+  }
+
+  /** @param {number} ms */
+  async _pause(ms) {
+    await new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this._wake = () => {
+        clearTimeout(timer);
+        resolve(undefined);
+      };
+    });
+    this._wake = null;
   }
 
   /** Four times a second: does it move, does it keep its distance, does it stand before a hole? */
@@ -372,9 +407,9 @@ export class HlsPlayer extends EventTarget {
       this.firstFrameMs ??= Math.round(now - this._begun);
       this._pauses.reset();
       this._become(this._picture ? "live" : "sound");
-    } else if (frames < this._seen.frames) {
-      this._seen = { frames, at: now };
-    } else if ((this.state === "live" || this.state === "sound") && now - this._seen.at > STILL_MS && !document.hidden) {
+    } else if (frames < this._seen.frames || document.hidden) {
+      this._seen = { frames, at: now }; // a page that nobody sees draws nothing
+    } else if ((this.state === "live" || this.state === "sound") && now - this._seen.at > STILL_MS) {
       this.stalls += 1;
       this._become("slate");
     }
@@ -410,7 +445,7 @@ export class HlsPlayer extends EventTarget {
   _again(afterMs) {
     if (!this._wanted) return;
     this._generation += 1;
-    this._asks.abort();
+    this._hush();
     clearTimeout(this._retryTimer);
     this._become(this.state === "live" || this.state === "slate" ? "slate" : "waiting");
     this.state = "waiting";
@@ -418,7 +453,7 @@ export class HlsPlayer extends EventTarget {
   }
 
   _end() {
-    this._asks.abort();
+    this._hush();
     this._buffer = null;
     if (this.video.src) {
       URL.revokeObjectURL(this.video.src);
@@ -507,14 +542,4 @@ async function play(video) {
     video.muted = true;
     await video.play().catch(() => undefined);
   }
-}
-
-/** @param {number} ms @param {AbortSignal} signal */
-function pause(ms, signal) {
-  return /** @type {Promise<void>} */ (
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
-    })
-  );
 }

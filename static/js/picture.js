@@ -100,7 +100,7 @@ export class Picture extends EventTarget {
     clearInterval(this._lookTimer);
     clearTimeout(this._turnTimer);
     clearTimeout(this._askTimer);
-    this._turnTimer = undefined;
+    this._turnTimer = this._askTimer = undefined;
     this._stopLeft();
     const players = [this._near, this._far, this._other];
     this._near = this._far = this._other = this._seen = null;
@@ -112,6 +112,11 @@ export class Picture extends EventTarget {
 
   /** The page heard that there is a picture now: don't wait any longer. */
   hurry() {
+    if (this._askTimer !== undefined) {
+      clearTimeout(this._askTimer);
+      this._askTimer = undefined;
+      void this._begin();
+    }
     this._near?.hurry();
     this._far?.hurry();
   }
@@ -148,7 +153,10 @@ export class Picture extends EventTarget {
     if (!this._wanted) return;
     // 409: not on air after all. The page hears when it is, but news may be lost.
     if (!this._ways && answer?.status === 409) {
-      this._askTimer = setTimeout(() => void this._begin(), this._pauses.next());
+      this._askTimer = setTimeout(() => {
+        this._askTimer = undefined;
+        void this._begin();
+      }, this._pauses.next());
       return;
     }
     const ways = this._ways ?? usual(this.slug);
@@ -176,9 +184,9 @@ export class Picture extends EventTarget {
       if (way.ice_servers) void this._freshServers(near);
     });
     near.addEventListener("failed", (event) => {
-      const { status } = /** @type {CustomEvent} */ (event).detail;
+      const { status, final } = /** @type {CustomEvent} */ (event).detail;
       // Full, or not to be reached: the tail takes everybody. 409 is neither: there is no picture to be had.
-      if (NO_ROOM.has(status)) this._startFar();
+      if (NO_ROOM.has(status) || final) this._startFar();
     });
     void near.start();
   }
