@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from processes import free_port
 from relay_stage import Stage, front, relay_child
 from relay_stage import until as until_true
 from test_end_to_end import Camera, Viewer
@@ -98,18 +99,24 @@ def relay_of(viewer: Viewer) -> str:
 async def troupe(tmp_path: Path, redis_url: str, count: int = 2, **settings: str) -> AsyncIterator[Troupe]:
     async with front(tmp_path, redis_url) as running, contextlib.AsyncExitStack() as stack:
         made = Troupe(running)
-        for number in range(count):
-            before = {entry.id for entry in await made.relays.all()}
-            process = await stack.enter_async_context(relay_child(running, redis_url, **(FEW | settings)))
+        ports = [free_port() for _ in range(count)]
+        over = asyncio.Event()
+        stack.push_async_callback(_all_over, over, tasks := [])
+        # Side by side: a process takes a second or more to load.
+        started = [asyncio.get_running_loop().create_future() for _ in ports]
+        for port, process in zip(ports, started, strict=True):
+            more = FEW | settings | {"FRONTROW_RELAY_CONTROL_PORT": str(port)}
+            tasks.append(asyncio.create_task(_kept(process, over, running, redis_url, more)))
+        processes = dict(zip(ports, await asyncio.gather(*started), strict=True))
 
-            async def came(before: set[str] = before) -> set[str]:
-                return {entry.id for entry in await made.relays.all()} - before
+        async def all_there() -> list[Entry]:
+            found = await made.relays.all()
+            return found if len(found) == count else []
 
-            (relay_id,) = await until(came)
-            made.processes[relay_id] = process
-            if number == 0:
-                filming = asyncio.create_task(made.film())
-                watching = asyncio.create_task(RelayWatch(made.relays).run())
+        for entry in await until(all_there):
+            made.processes[entry.id] = processes[int(entry.control.rpartition(":")[2])]
+        filming = asyncio.create_task(made.film())
+        watching = asyncio.create_task(RelayWatch(made.relays).run())
         try:
             yield made
         finally:
@@ -119,6 +126,24 @@ async def troupe(tmp_path: Path, redis_url: str, count: int = 2, **settings: str
             for person in made.people:
                 await person.caller.close()
             await made.relays.close()
+
+
+async def _kept(
+    process: asyncio.Future[Any], over: asyncio.Event, running: Stage, redis_url: str, settings: dict[str, str]
+) -> None:
+    try:
+        async with relay_child(running, redis_url, **settings) as child:
+            process.set_result(child)
+            await over.wait()
+    except Exception as error:
+        if process.done():
+            raise
+        process.set_exception(error)
+
+
+async def _all_over(over: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    over.set()
+    await asyncio.gather(*tasks)
 
 
 async def on(made: Troupe, wanted: str | None = None) -> Viewer:
