@@ -20,7 +20,7 @@ const SILENT_MS = 2_500; // a relay reports twice a second: one that says nothin
 const VIDEO_BPS = 2_500_000;
 
 /**
- * @typedef {{ url: string, key: string, iceServers?: RTCIceServer[], stream?: MediaStream, codec?: "H264" | "VP8", constraints?: MediaStreamConstraints,
+ * @typedef {{ url: string, key: string, stream?: MediaStream, codec?: "H264" | "VP8", constraints?: MediaStreamConstraints,
  *   fetch?: typeof fetch, iceServers?: RTCIceServer[] }} PublisherOptions
  */
 

@@ -212,6 +212,12 @@ async function stopCamera() {
   camera = null;
 }
 
+/** Of a network that lets no UDP out. @returns {Promise<RTCIceServer[]>} */
+async function turnServers() {
+  const answer = await call("GET", `/api/shows/${encodeURIComponent(slug)}/picture`).catch(() => null);
+  return answer?.ways?.find((/** @type {{kind: string}} */ way) => way.kind === "whep")?.ice_servers ?? [];
+}
+
 async function startCamera() {
   const note = byId("source-note");
   try {
@@ -219,7 +225,7 @@ async function startCamera() {
     await devices(media);
     await stopCamera();
     camera = media;
-    publisher = new Publisher(null, { url: `/whip/${encodeURIComponent(slug)}`, key: key || (await newKey()), stream: media });
+    publisher = new Publisher(null, { url: `/whip/${encodeURIComponent(slug)}`, key: key || (await newKey()), stream: media, iceServers: await turnServers() });
     publisher.addEventListener("reconnecting", () => say(note, "The line broke. Trying again."));
     publisher.addEventListener("live", () => say(note, store.state.live.show.status === "live" ? "Your camera is on, and viewers see it." : "Your camera is on. Viewers see it once you are on air."));
     publisher.addEventListener("failed", (event) => {

@@ -15,6 +15,7 @@ from livekit_server import KEY, SECRET, LiveKitServer, livekit_server
 from pydantic import ValidationError
 
 from live.clock import SetClock
+from live.commands.start import Stop, settings_of
 from live.errors import Invalid, Overloaded
 from live.media.livekit import TOKEN_LIFE, LiveKitEngine
 from live.media.port import Channel, Viewer
@@ -244,6 +245,26 @@ async def test_a_new_publishing_key_and_the_end_reach_livekit(web: Web, server: 
     assert (await host.client.post("/whip/aw26", content="v=0", headers=auth)).status_code == 401
     assert (await host.send("POST", "/api/shows/aw26/end")).status_code == 200
     assert server.rooms == {}
+
+
+async def test_a_show_ends_though_livekit_does_not_answer(web: Web, server: LiveKitServer):
+    await web.house.go_live()
+    host = await web.signed_in(web.house.host)
+    server.broken = True
+    assert (await host.send("POST", "/api/shows/aw26/end")).status_code == 200
+    assert (await (await web.viewer()).client.get("/api/shows/aw26/picture")).status_code == 409
+
+
+def test_a_start_with_half_of_the_settings_says_what_is_missing_and_no_secret(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.chdir(tmp_path)  # no .env
+    monkeypatch.setenv("FRONTROW_MEDIA_ENGINE", "livekit")
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "hush")
+    with pytest.raises(Stop) as stopped:
+        settings_of()
+    assert "LIVEKIT_URL" in stopped.value.sentence
+    assert "hush" not in stopped.value.sentence
 
 
 @pytest.mark.parametrize("missing", ["livekit_url", "livekit_key", "livekit_secret"])
