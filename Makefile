@@ -13,6 +13,7 @@ WERIFT := 0.22.9
 WHIP_WHEP := 1.2.0
 LIVEKIT_CLIENT := 2.23.0
 PEERS := .venv/js-peers-$(WERIFT)-$(WHIP_WHEP)-$(LIVEKIT_CLIENT)
+SOAK := $(BIN)/python -m bench.soak
 VIDEO ?=
 BOTS ?= 5
 PORT ?= 8000
@@ -20,7 +21,7 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install dev livekit demo serve test check peers bench bench-relay packages lock clean
+.PHONY: help install dev livekit demo serve test check peers bench bench-relay soak packages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,7 +38,14 @@ serve: .venv/run.stamp ## Everything for real: stores, web, relay, worker
 
 test: packages .venv/dev.stamp peers ## System packages (as root), checks, then every test; ARGS="-k hold"
 	@$(MAKE) --no-print-directory check
+ifeq ($(ARGS),)
+	@nice -n 10 $(SOAK) --minutes 5 --light --json .venv/soak.json >.venv/soak.log 2>&1 & soak=$$!; \
+	trap 'kill $$soak 2>/dev/null || true' EXIT; \
+	echo "$(BIN)/pytest -q"; $(BIN)/pytest -q || exit 1; \
+	wait $$soak && echo "the soak of five minutes beside them passed" || { cat .venv/soak.log >&2; exit 1; }
+else
 	$(BIN)/pytest -q $(ARGS)
+endif
 
 check: .venv/dev.stamp $(TSC) ## ruff, mypy, import arrows, tsc
 	$(BIN)/ruff check .
@@ -54,6 +62,9 @@ bench: .venv/dev.stamp ## The three harnesses; results as JSON and a table
 
 bench-relay: .venv/dev.stamp ## The relay beside Janus and a C loop, ~10 min; ARGS="--quick"
 	$(BIN)/python -m bench.relay $(ARGS)
+
+soak: .venv/dev.stamp ## Two hours of the relay, viewers coming and going; ARGS="--minutes 5"
+	$(SOAK) $(ARGS)
 
 packages: ## What the tests need from Debian; installed when root
 	@./scripts/packages

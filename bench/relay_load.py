@@ -50,11 +50,11 @@ class Camera:
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
 
-    async def stop(self) -> None:
+    async def stop(self, *, silently: bool = False) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self.caller.close()
+        await self.caller.close(silently=silently)
 
     async def _run(self) -> None:
         begun, first = time.perf_counter(), self._frame
@@ -64,6 +64,12 @@ class Camera:
                 self._packet(SOUND, self._sounds * 960, True, self._body[:SOUND_BYTES])
                 self._sounds += 1
             await asyncio.sleep(max(0.0, begun + (self._frame - first) / FRAME_HZ - time.perf_counter()))
+
+    def burst(self, count: int) -> None:
+        """As many packets of picture and of sound, at once, beside those that are due."""
+        for _ in range(count):
+            self._packet(VIDEO, self._frame * 3000, True, bytes((0x7C, 0xC1)) + self._body[2:])
+            self._packet(SOUND, self._sounds * 960, True, self._body[:SOUND_BYTES])
 
     def frame(self) -> None:
         key = self._frame % KEY_EVERY_FRAMES == 0
@@ -160,13 +166,13 @@ class Viewer:
     def start_talking(self) -> None:
         self._talking = asyncio.create_task(self._talk())
 
-    async def leave(self) -> None:
+    async def leave(self, *, silently: bool = False) -> None:
         if self._talking is not None:
             self._talking.cancel()
             await asyncio.gather(self._talking, return_exceptions=True)
             self._talking = None
         self.here = False
-        await self.caller.close()
+        await self.caller.close(silently=silently)
 
     async def _talk(self) -> None:
         await asyncio.sleep(secrets.randbelow(1000) / 1000)
