@@ -14,13 +14,12 @@ import structlog
 
 from live.relay.depacketise import RATE, Frame, Frames, Kind, OpusFrames, Reorder, Rtp, VideoCodec
 from live.relay.frames import video_frames
-from live.relay.lipsync import Lips
 from live.relay.piped import PipedPacket, PipedTrack, StreamInfo
 from live.tail import h264
 from live.tail.boxes import AUDIO_HZ, VIDEO_HZ, Picture
 from live.tail.packager import Packager, Shelves
 from live.tail.sound import Sound
-from live.tail.timeline import Timeline
+from live.tail.timeline import Clocks, Timeline
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +29,7 @@ SOUND_FAR_MS = 3000
 # Silence takes the place of sound that is so much behind the picture; less than a player holds back.
 SOUND_LATE_MS = 300
 ASK_KEY_EVERY_MS = 1000
+SETTLE_MS, BURST_MAX = 400, 120
 EARLY_SOUNDS_MAX = 100  # two seconds: what waits for the first picture out of a transcoder
 
 VIDEO_CODECS: dict[str, VideoCodec] = {"H264": "h264", "VP8": "vp8", "VP9": "vp9", "AV1": "av1"}
@@ -67,10 +67,11 @@ class Assembly:
         self._kinds: dict[int, Kind] = {}
         self._order: dict[Kind, Reorder] = {}
         self._frames: dict[Kind, Frames] = {}
-        self._lips = Lips()
+        self._clocks = Clocks()
         self._timeline: Timeline | None = None
         self._sound: Sound | None = None
         self._early: deque[Frame] = deque(maxlen=EARLY_SOUNDS_MAX)
+        self._burst: list[Frame] = []
         self._format = b""
         self._key_ms = self._asked_ms = float("-inf")
 
@@ -97,11 +98,12 @@ class Assembly:
             return
         self._break()
         self._early.clear()
+        self._burst.clear()
         self._plan = plan
         self._close_transcoder()
         self._order = {kind: Reorder(RATE[kind]) for kind in self._kinds.values()}
         self._frames = {}
-        self._lips = Lips()
+        self._clocks = Clocks()
         if picture is not None and codec is not None:
             self._frames["video"] = video_frames(codec, tuple(picture[1].sets))
             if codec != "h264":
@@ -126,7 +128,7 @@ class Assembly:
             order, frames = self._order[kind], self._frames[kind]
             rtp = Rtp(packet.seq, packet.timestamp, packet.marker, packet.payload)
             ordered = order.push(rtp)
-            self._lips.readings[kind].arrived(order.place(packet.timestamp), packet.wall_ms)
+            self._clocks.arrived(kind, order.place(packet.timestamp), packet.wall_ms)
             for one in ordered:
                 for frame in frames.push(one):
                     self._frame(kind, frame)
@@ -137,19 +139,21 @@ class Assembly:
         """At server time `wall_ms` the track's clock stood at `timestamp`."""
         kind = self._kinds.get(track)
         if kind is not None and kind in self._order:
-            self._lips.readings[kind].report(self._order[kind].place(timestamp), wall_ms)
+            self._clocks.report(kind, self._order[kind].place(timestamp), wall_ms)
 
     def recover(self) -> None:
         """Something in here failed: what was begun is dropped, and it goes on at the next key frame."""
         if self._packager is not None:
             self._packager.forget()
         self._timeline, self._sound, self._format = None, None, b""
+        self._burst.clear()
         self._want_key()
 
     def gone(self) -> None:
         """The origin is gone; the next one's packets are numbered anew."""
         self._break()
         self._early.clear()
+        self._burst.clear()
         self._close_transcoder()
         self._order = {}
 
@@ -169,13 +173,25 @@ class Assembly:
             self._hear(frame)
             return
         if frame.key:
-            self._key_ms = self._lips.readings["video"].offset_ms(reported=False) + frame.ts * 1000 / VIDEO_HZ
+            self._key_ms = self._clocks.offset_ms("video") + frame.ts * 1000 / VIDEO_HZ
         if self._transcoder is None:
             self._picture(frame)
         elif not self._transcoder.push(frame):
             self._want_key()
 
     def _picture(self, frame: Frame) -> None:
+        """A publisher often begins with a burst of what waited for its connection, and a pipe with what was kept: only
+        after it the clocks are known, so the first frames wait for that."""
+        if self._timeline is not None:
+            self._place(frame)
+        elif frame.key or self._burst:
+            self._burst.append(frame)
+            if self._clocks.read_ms >= SETTLE_MS or len(self._burst) >= BURST_MAX:
+                burst, self._burst = self._burst, []
+                for one in burst:
+                    self._place(one)
+
+    def _place(self, frame: Frame) -> None:
         packager = self._packager
         if packager is None or self._zero_ms is None:
             return
@@ -184,9 +200,11 @@ class Assembly:
         at = last = None
         if self._timeline is not None and packager.end is not None:
             at, last = self._ticks("video", frame.ts, VIDEO_HZ), packager.end
-            if not -BACK_MS * 90 < at - last < HOLE_MS * 90:
+            if not -BACK_MS * 90 < at - last < HOLE_MS * 90 or (frame.key and self._timeline.is_lost):
                 self._break()
-                at = None
+                self._clocks.restart()
+                self._burst = [frame] if frame.key else []
+                return
         if at is None or last is None:
             if not frame.key or not self._begin_picture(frame):
                 return
@@ -216,7 +234,7 @@ class Assembly:
         assert self._packager is not None
         self._format = frame.format
         self._packager.begin(Picture(sps, pps, shape), self._plan[1])
-        self._timeline = Timeline("video", self._lips, frame.ts)
+        self._timeline = Timeline("video", self._clocks, frame.ts)
         self._sound = Sound() if self._plan[1] else None
         return True
 
@@ -249,9 +267,10 @@ class Assembly:
             if abs(ahead) < HOLE_MS * AUDIO_HZ // 1000:
                 return
             self._break()
-        if self._timeline is None:
+        if self._timeline is None and self._clocks.read_ms >= SETTLE_MS:
+            self._early.clear()
             self._packager.begin(None, True)
-            self._timeline = Timeline("audio", self._lips, frame.ts)
+            self._timeline = Timeline("audio", self._clocks, frame.ts)
             self._sound = Sound()
 
     def _out(self, frames: list[tuple[int, bytes]]) -> None:
