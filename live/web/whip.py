@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.errors import Forbidden, NotFound, NotLive, Overloaded, WrongState
+from live.errors import Error, Forbidden, NotFound, NotLive, Overloaded, WrongState
 from live.media.port import Channel
 from live.media.relays import RelayGone, Relays
 from live.media.turn import ice_servers, links
@@ -66,6 +66,13 @@ async def publish(request: Request) -> Response:
         relay_id = await relays.for_publisher(show.id)
         with contextlib.suppress(RelayGone):
             answer = await relays.ask(relay_id, show.id, "POST", "/publish", json=order)
+            try:
+                # A key rotated while we asked: those who publish with the old one were cut before this one was there.
+                await _check_key(request, show)
+            except (Error, HTTPException):
+                path = f"/shows/{show.id}/sessions/{answer.json()['session']}"
+                await _order(request, relay_id, show, "DELETE", path)
+                raise
             return _created(request, show, relay_id, answer)
     raise Overloaded(retry_after_s=1)
 
