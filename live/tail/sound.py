@@ -20,12 +20,12 @@ from live.tail.boxes import AAC_TICKS, AUDIO_HZ
 log = structlog.get_logger(__name__)
 
 AAC_BPS = 128_000
-# Beyond JUMP the line is cut or filled; below it a packet is stretched by at most STRETCH samples, two per
-# cent, and as little as keeps up; within SLACK nothing is done.
+# Beyond JUMP the line is cut or filled; below it a packet is stretched by at most STRETCH samples, and as
+# little as keeps up; within SLACK nothing is done.
 JUMP = AUDIO_HZ * 40 // 1000
 SLACK = AUDIO_HZ * 2 // 1000
-STRETCH = 20
-CALM = 16  # packets in which a difference is taken back
+STRETCH = 64
+CALM = 8  # packets in which a difference is taken back
 FILL_MOST = 2 * AUDIO_HZ  # silence at a time: a longer hole is a discontinuity, not silence
 
 Pcm = NDArray[np.float32]

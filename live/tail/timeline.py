@@ -3,9 +3,8 @@
 Cards hang on media time, which is the server's clock; frames carry the publisher's. The two drift apart (50 ppm is
 180 ms an hour) and packets arrive unevenly, so the least delayed of the last seconds says how the clocks stand to each
 other. When frames are `LOOSE_MS` off we follow that, slowly: sound is stretched along, and lips must not fall out of
-step on the way. Far off (a publisher that was choked when it began) it goes quicker; `LOST_MS` off, a discontinuity is
-the smaller evil. Sound is placed by its lips: beside the picture, by the clocks that the pipe tells of both (the
-publisher's sender reports, RFC 3550 section 6.4.1), else by arrival too.
+step on the way. `LOST_MS` off, a discontinuity is the smaller evil. Sound is placed by its lips: beside the picture, by
+the clocks that the pipe tells of both (the publisher's sender reports, RFC 3550 section 6.4.1), else by arrival too.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from live.relay.depacketise import RATE, Kind
 
 WINDOW_MS = 5000  # the least delayed of one to two of these counts
 LOOSE_MS, TIGHT_MS = 15.0, 1.0
-FAR_MS, LOST_MS = 80.0, 1000.0
-# Of the time that passes: 4 ms a second, far off 16. With the lips' own 5 no more than `sound.py` can stretch.
-SLEW, SLEW_FAR = 0.004, 0.016
+LOST_MS = 1000.0
+# Of the time that passes: from 4 ms a second to 60, the quicker the farther off. FFmpeg's `-re` makes up for a late
+# start by running 5 % fast, and its frames are shown as they come. With the lips' own 5 `sound.py` can stretch so much.
+SLEW, SLEW_MOST, WITHIN_MS = 0.004, 0.06, 1500.0
 REPORTS = 9  # of both kinds together, one each a second
 LIPS_SLEW = 0.005
 LIPS_STEP_MS = 20.0  # what a better knowledge of the clocks may move the sound at once
@@ -123,7 +123,7 @@ class Timeline:
         # Frames keep their own pace as long as that is near enough.
         self._slewing = abs(off) > (TIGHT_MS if self._slewing else LOOSE_MS)
         if self._slewing:
-            most_ms = passed_ms * (SLEW_FAR if abs(off) > FAR_MS else SLEW)
+            most_ms = passed_ms * max(SLEW, min(SLEW_MOST, abs(off) / WITHIN_MS))
             self._shift_ms += max(-most_ms, min(most_ms, off))
 
     def _beside(self) -> float:
