@@ -79,7 +79,7 @@ def _folder(settings: Settings) -> Finding:
 def _picture_tools() -> Finding:
     import av
 
-    missing = [name for name in ("libx264", "libopus") if name not in av.codecs_available]
+    missing = [name for name in ("libx264", "libopus", "aac", "libdav1d") if name not in av.codecs_available]
     if "whip" not in av.formats_available:
         missing.append("whip")
     said = f"PyAV {av.__version__}"
