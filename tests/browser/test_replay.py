@@ -34,13 +34,13 @@ SETTLED = "() => { const v = document.getElementById('video'); return v.readySta
 
 
 async def a_recorded_show(house: Theatre) -> list[Card]:
-    """Eight seconds on air with two looks; the host's page shows that it is recorded."""
+    """Six seconds on air with two looks; the host's page shows that it is recorded."""
     await house.services.desk.open_show(house.show.id, house.host.id)
     await house.publish_runway()
     for look in house.looks[:2]:
-        await asyncio.sleep(2.5)  # the pace of the show: a card has a moment of its own
+        await asyncio.sleep(1.8)  # the pace of the show: a card has a moment of its own
         await house.services.desk.drop(house.show.id, look, house.host.id)
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(2.0)
     cards = (await house.services.programmes.of(house.show.id)).cards
     await house.services.desk.end_show(house.show.id, house.host.id)
     await house.aclose()
@@ -82,7 +82,7 @@ async def test_a_show_that_is_over_is_watched_again_and_its_cards_come_with_thei
     async with theatre(tmp_path, {"FRONTROW_RECORD": "true"}) as house:
         cards = await a_recorded_show(house)
         recording = await indexed(house)
-        assert recording.duration_ms > 6_000
+        assert recording.duration_ms > 4_500
 
         page = await new_page(browser, phone=True)
         problems: list[str] = []

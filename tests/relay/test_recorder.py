@@ -1,11 +1,9 @@
-"""A recording plays: whole, cut off, killed, with the disk full, over losses, slates and drifting clocks."""
+"""A recording plays: whole, cut off, with the disk full, over losses, slates and drifting clocks."""
 
 from __future__ import annotations
 
-import os
 import resource
 import select
-import signal
 import socket
 import struct
 import subprocess
@@ -458,7 +456,7 @@ CHILD = Path(__file__).with_name("record_in_a_child.py")
 def test_a_full_disk_stops_the_recording_and_what_was_written_plays(tmp_path: Path) -> None:
     """A process that may write files of 300 kB only gets from the kernel what a full disk gives: a failed write."""
     child = subprocess.run(
-        [sys.executable, str(CHILD), str(tmp_path), "fast"],
+        [sys.executable, str(CHILD), str(tmp_path)],
         check=True, capture_output=True, text=True, timeout=60,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000)),
     )  # fmt: skip
@@ -469,28 +467,6 @@ def test_a_full_disk_stops_the_recording_and_what_was_written_plays(tmp_path: Pa
     (path,) = (tmp_path / "recordings" / "sho_1").iterdir()
     assert path.stat().st_size == 300_000
     assert len(play(path, torn=True).video_s) > 30
-
-
-def test_kill_9_loses_less_than_two_seconds(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, str(CHILD), str(tmp_path), "live"], stdout=subprocess.PIPE, text=True)
-    try:
-        assert child.stdout is not None
-        fed_s = 0.0
-        for line in child.stdout:  # one line for each tenth of a second of media, as it is fed
-            if line.startswith("fed"):
-                fed_s = float(line.split()[1])
-                if fed_s >= 4.0:
-                    break
-    finally:
-        os.kill(child.pid, signal.SIGKILL)
-        child.stdout.close()
-        child.wait()
-    assert child.returncode == -signal.SIGKILL
-    (path,) = (tmp_path / "recordings" / "sho_1").iterdir()
-    played = play(path, torn=True)
-    assert played.video_s[-1] >= fed_s - 2.0
-    assert played.audio_s[-1] >= fed_s - 2.0
-    assert in_step(played.flashes_s, played.beeps_s, at_least=2)
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = 20.0) -> None:
