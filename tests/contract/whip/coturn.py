@@ -23,8 +23,10 @@ async def coturn(folder: Path) -> AsyncIterator[str]:
     options = [
         "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", str(port), "--no-udp", "--no-tls", "--no-dtls", "--no-cli",
         "--realm", "shop.test", "--use-auth-secret", "--static-auth-secret", SECRET,
-        # Here relay and coturn are on one machine; elsewhere it may relay to the relay's address and nowhere else.
-        "--allow-loopback-peers", "--denied-peer-ip", "0.0.0.0-126.255.255.255", "--log-file", "stdout", "--simple-log",
+        # As docs/operations.md says: to the relay's address and nowhere else. Loopback has to be asked for twice.
+        "--denied-peer-ip", "0.0.0.0-255.255.255.255",
+        "--denied-peer-ip", "::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "--allowed-peer-ip", "127.0.0.1", "--allow-loopback-peers", "--log-file", "stdout", "--simple-log",
         "--userdb", str(folder / "turndb"), "--pidfile", str(folder / "turn.pid"),
     ]  # fmt: skip
     process = await asyncio.create_subprocess_exec(
