@@ -1,8 +1,10 @@
 """Which size of the picture a viewer's line carries: down when the line says so, up by trial. Pure.
 
 REMB says little above what is received: Chromium's estimate is capped at 1.5 times that. So a bigger picture is tried
-when it was calm for a while, and when the trial fails the next one waits twice as long. Where not even the smallest
-picture fits, the sound goes on alone. Called about once a second for each viewer.
+when it was calm for a while, and when the trial fails the next one waits twice as long. For the same reason a low REMB
+is no complaint: when a still picture begins to move it is a hundredth of the new rate, and takes a minute to grow. Only
+one that fell is (to 0.85 of what came, when the line was overused). Where not even the smallest picture fits, the sound
+goes on alone. Called about once a second for each viewer.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ TRIAL_AFTER_MS = 8000  # calm for so long, when it doesn't; doubles with each tr
 TRIAL_AFTER_MAX_MS = 128_000
 FAILED_WITHIN_MS = 15_000  # down again so soon: the trial failed
 PROVEN_AFTER_MS = 60_000  # a size that was held so long starts the waiting anew
-TIGHT = 0.8  # of the present rate: REMB below is a line too narrow. Chromium says 0.85 of what it gets when it overuses
-STARVED = 0.5  # the same for the last picture: nobody's is taken away for a doubt
+TIGHT = 0.8  # of the present rate: a REMB that fell below is a line too narrow
+STARVED = 0.5  # the same for the last picture, and something is lost, too: nobody's is taken away for a doubt
+FELL, RECOVERED = 0.97, 1.2  # from one beat to the next; from where it had fallen to
 ROOM = 1.1  # of the next rate: REMB above shows room
 LOSSY, HOPELESS = 0.10, 0.30  # lost by her line. Below, resends heal it
-CALM = 0.06
-RISING = 1.03
+CALM, LOSSLESS = 0.06, 0.02
 BAD_BEATS, STARVED_BEATS = 2, 4  # so many in a row
 
 
@@ -36,7 +38,7 @@ class Line(NamedTuple):
 class Quality:
     """One viewer's choice among the rungs of a ladder."""
 
-    __slots__ = ("_backoff_ms", "_bad", "_changed_ms", "_remb_kbps", "_starved", "_trouble_ms", "_went_up")
+    __slots__ = ("_backoff_ms", "_bad", "_changed_ms", "_low_kbps", "_remb_kbps", "_starved", "_trouble_ms", "_went_up")
 
     def __init__(self) -> None:
         self._changed_ms: int | None = None
@@ -45,6 +47,7 @@ class Quality:
         self._went_up = False
         self._bad = self._starved = 0
         self._remb_kbps: int | None = None
+        self._low_kbps: int | None = None
 
     def choose(self, line: Line, ladder: Sequence[int], at: int, now_ms: int) -> int:
         """The rung to be at: its index in `ladder` (usual kbit/s, rising), or SOUND_ONLY. `at` is the present one."""
@@ -66,22 +69,29 @@ class Quality:
         """She is on another rung from now: changes wait for a key frame, and the line is known from then on."""
         self._changed_ms = self._trouble_ms = now_ms
         self._bad = self._starved = 0
-        self._remb_kbps = None
+        self._remb_kbps = self._low_kbps = None
 
     def _listen(self, line: Line, ladder: Sequence[int], at: int, now_ms: int) -> None:
         lost = line.lost or 0.0
         # With sound alone there is nothing that REMB could be measured by.
         remb = line.remb_kbps if at > SOUND_ONLY else None
         rate = ladder[at] if at > SOUND_ONLY else 0
-        before, self._remb_kbps = self._remb_kbps, remb
-        # A rate that grew (a still picture that moves again) is above REMB for a while, which then grows, too.
-        rising = remb is not None and before is not None and remb > before * RISING
-        bad = lost > LOSSY or (remb is not None and remb < TIGHT * rate)
-        starved = lost > HOPELESS or (remb is not None and remb < STARVED * rate)
-        self._bad = 0 if not bad else self._bad + (lost > LOSSY or not rising)
-        self._starved = 0 if not starved else self._starved + (lost > HOPELESS or not rising)
+        fallen = remb is not None and self._fell(remb)
+        bad = lost > LOSSY or (fallen and remb is not None and remb < TIGHT * rate)
+        starved = lost > HOPELESS or (lost > LOSSLESS and fallen and remb is not None and remb < STARVED * rate)
+        self._bad = self._bad + 1 if bad else 0
+        self._starved = self._starved + 1 if starved else 0
         if bad or lost > (CALM if at > SOUND_ONLY else LOSSY):
             self._trouble_ms = now_ms
+
+    def _fell(self, remb_kbps: int) -> bool:
+        """Whether it fell and has not recovered since."""
+        before, self._remb_kbps = self._remb_kbps, remb_kbps
+        if before is not None and remb_kbps < before * FELL:
+            self._low_kbps = min(remb_kbps, self._low_kbps or remb_kbps)
+        elif self._low_kbps is not None and remb_kbps > self._low_kbps * RECOVERED:
+            self._low_kbps = None
+        return self._low_kbps is not None
 
     def _down(self, line: Line, ladder: Sequence[int], at: int) -> int:
         if at > 0 and self._bad >= BAD_BEATS:

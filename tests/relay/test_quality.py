@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from live.relay.quality import (
@@ -103,12 +103,27 @@ def test_with_one_layer_the_picture_comes_back_when_the_line_does() -> None:
     assert seen[-1] == 0
 
 
-def test_a_picture_that_begins_to_move_is_no_narrow_line() -> None:
-    quality, remb = Quality(), 1500.0
-    for second in range(30):
-        rate = 1000 if second < 10 else 2500
-        remb = min(remb * 1.08, rate * 1.5)
-        assert quality.choose(Line(round(remb), 0.0), [200, rate], 1, second * 1000) == 1
+@pytest.mark.parametrize("smaller", [[], [4], [4, 300]])
+def test_a_still_picture_that_begins_to_move_is_no_narrow_line(smaller: list[int]) -> None:
+    """Chromium 156, measured: 21 kbit/s of REMB, then 8 % more a second, while 2.5 Mbit/s come without a loss."""
+    quality, remb = Quality(), 6.0
+    for second in range(120):
+        rate = 11 if second < 20 else 2500
+        remb = min(remb * (1.08 if second % 7 else 1.0), rate * 1.5, 21 if second < 20 else 9999)
+        ladder = [*(kbps for kbps in smaller if kbps < rate), rate]
+        top = len(ladder) - 1
+        assert quality.choose(Line(round(remb), 0.0), ladder, top, second * 1000) == top, f"at {second} s"
+
+
+def test_a_rate_that_is_overused_is_left_though_nothing_is_lost_yet() -> None:
+    quality = Quality()
+    said = [2600, 2600, 2600, 2600, 1190, 1200, 1200]  # 0.85 of the 1.4 Mbit/s that still came
+    assert [quality.choose(Line(remb, 0.0), [600, 2500], 1, at * 1000) for at, remb in enumerate(said)][-2:] == [0, 1]
+
+
+def test_without_loss_nobodys_last_picture_is_taken_away() -> None:
+    quality = Quality()
+    assert all(quality.choose(Line(2600 if at < 5 else 300, 0.0), [2500], 0, at * 1000) == 0 for at in range(60))
 
 
 def test_five_per_cent_of_random_loss_is_healed_by_resends_and_not_by_a_smaller_picture() -> None:
@@ -130,9 +145,9 @@ def test_without_any_picture_nothing_is_chosen() -> None:
 LINES = st.builds(Line, st.none() | st.integers(0, 6000), st.none() | st.floats(0, 1))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.lists(st.tuples(LINES, st.integers(200, 2500)), min_size=20, max_size=300),
+    st.lists(st.tuples(LINES, st.integers(200, 2500)), min_size=20, max_size=120),
     st.lists(st.integers(20, 4000), min_size=1, max_size=4, unique=True).map(sorted),
 )
 def test_no_line_makes_her_change_faster_than_the_hysteresis(said: list[tuple[Line, int]], ladder: list[int]) -> None:

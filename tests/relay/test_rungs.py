@@ -11,7 +11,7 @@ from typing import Any
 
 import pylibsrtp
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pylibsrtp import Policy, Session
 
@@ -435,7 +435,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     STEPS, st.sampled_from(["H264", "VP8", "VP9"]), st.booleans(), st.booleans(), st.sampled_from([0, 32_700, 65_500])
 )
