@@ -64,6 +64,7 @@ export class Picture extends EventTarget {
     this._tail = undefined;
     /** @type {Way[] | null} */
     this._ways = null;
+    this._run = 0;
     this._began = 0;
     this._fellAt = 0;
     this._steadyMs = STEADY_MS;
@@ -149,8 +150,9 @@ export class Picture extends EventTarget {
   // ---- which way ------------------------------------------------------------------------------
 
   async _begin() {
+    const run = ++this._run;
     const answer = this._ways ? null : await this.prepare();
-    if (!this._wanted) return;
+    if (!this._wanted || run !== this._run) return; // stopped meanwhile, and perhaps begun again
     // 409: not on air after all. The page hears when it is, but news may be lost.
     if (!this._ways && answer?.status === 409) {
       this._askTimer = setTimeout(() => {
@@ -181,7 +183,7 @@ export class Picture extends EventTarget {
     near.addEventListener("sound", () => this._heard(near));
     near.addEventListener("slate", () => {
       this._heard(near);
-      if (way.ice_servers) void this._freshServers(near);
+      if (way.ice_servers && !near.connected) void this._freshServers(near);
     });
     near.addEventListener("failed", (event) => {
       const { status, final } = /** @type {CustomEvent} */ (event).detail;
@@ -302,7 +304,7 @@ export class Picture extends EventTarget {
       return;
     }
     // Between two tries before anything was seen there is no picture to be had (409): nothing is late.
-    if (well || (!this._seen && near.state === "waiting")) this._began = performance.now();
+    if (well || (this._seen ? near.connected : near.state === "waiting")) this._began = performance.now();
     const forMs = performance.now() - this._began;
     if (this._seen) {
       if (near.state === "live" ? !well : !near.connected && forMs >= SILENT_MS) this._startFar();
