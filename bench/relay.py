@@ -80,8 +80,6 @@ async def measure(
             present = [viewer for viewer in audience if viewer.here]
             if not present:
                 raise SystemExit("nobody could join")
-            for viewer in present:
-                viewer.start_talking()
             await asyncio.sleep(2.0)  # warm-up: joiners caught up
             memory_kib = (server.resident_kib() - before_kib) / len(present)
             for viewer in present:

@@ -160,11 +160,9 @@ class Viewer:
         took_s = time.perf_counter() - begun
         if not self.checks:
             self.caller.pause()
+        self._talking = asyncio.create_task(self._talk())
         self.here = True
         return took_s
-
-    def start_talking(self) -> None:
-        self._talking = asyncio.create_task(self._talk())
 
     async def leave(self, *, silently: bool = False) -> None:
         if self._talking is not None:

@@ -136,7 +136,6 @@ class Soak:
         self.joins += await joined(new, self.relay.join)
         for viewer in new:
             if viewer.here:
-                viewer.start_talking()
                 viewer.forget()
                 self.crowd.append(viewer)
                 self.came += 1
