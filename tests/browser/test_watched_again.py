@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import av
+import msgspec
 from pages_of_people import PLACES, READ_STRIP, new_page, read_timecode, until
 from playwright.async_api import Browser, Page, expect
 from theatre import Theatre, theatre
@@ -130,9 +131,46 @@ async def test_a_show_that_is_over_is_watched_again_and_its_cards_come_with_thei
         assert (await page.get_by_test_id("reel-time").get_attribute("aria-valuetext") or "").startswith("0:00 of 0:")
         await page.keyboard.press(" ")
         await page.wait_for_function("() => !document.getElementById('video').paused")
+        await the_next_file_follows(page, house, recording)
+        await the_host_can_save_it(browser, house)
         if folder := os.environ.get("SHOTS"):
             await shots(browser, house, Path(folder))
         assert problems == []
+
+
+async def the_next_file_follows(page: Page, house: Theatre, recording: Recording) -> None:
+    """A publisher who came back with another size left a second file: the film goes on in it."""
+    second = recording.path.replace(recording.id, "rec_second")
+    folder = house.services.settings.data_dir
+    (folder / second).write_bytes((folder / recording.path).read_bytes())
+    starts_at_ms = recording.starts_at_ms + recording.duration_ms + 20_000
+    await house.services.recordings.adopt(
+        msgspec.structs.replace(recording, id="rec_second", path=second, starts_at_ms=starts_at_ms)
+    )
+    await page.goto(house.page)
+    slider = page.get_by_test_id("reel-time")
+    assert int(await slider.get_attribute("max") or 0) == 2 * recording.duration_ms
+    await slider.evaluate(
+        "(slider, at) => { slider.value = at; slider.dispatchEvent(new Event('input')); }", recording.duration_ms - 600
+    )
+    await page.get_by_test_id("reel-play").click()
+    in_second = "v.src.includes('rec_second') && v.currentTime > 0.2"
+    await page.wait_for_function(f"() => {{ const v = document.querySelector('video'); return {in_second}; }}")
+
+
+async def the_host_can_save_it(browser: Browser, house: Theatre) -> None:
+    page = await new_page(browser)
+    await page.goto(await house.sign_in_link(house.host, f"/studio/shows/{house.slug}"))
+    row = page.get_by_test_id("recordings").get_by_role("listitem").first
+    await expect(row).to_contain_text("MB")
+    async with page.expect_download() as saving:
+        await row.get_by_role("link").click()
+    saved = await saving.value
+    assert saved.suggested_filename.startswith(f"{house.slug}-")
+    assert (await saved.path()).stat().st_size > 100_000
+    if folder := os.environ.get("SHOTS"):
+        await page.screenshot(path=Path(folder) / "host.png", full_page=True)
+    await page.close()
 
 
 async def shots(browser: Browser, house: Theatre, folder: Path) -> None:
