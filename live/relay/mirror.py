@@ -1,14 +1,15 @@
 """Shows that this relay has from another: from its pipe when that is on this machine, else as a viewer of it.
 
 A show is mirrored once, however many watch it here. When its origin dies or moves, viewers stay with a slate and go on
-in the same numbering as soon as there is a next one: whoever claimed the show last (`registry.py`).
+in the same numbering as soon as there is a next one: whoever claimed the show last (`registry.py`). When nobody does, a
+mirror with viewers adopts the show, so that its clock goes on and its publisher finds it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -26,6 +27,7 @@ from live.relay.show import RelayedShow
 from live.relay.source import Forward, Layer, Lower, Throttle, unheard
 
 FIND_EVERY_S = 0.1  # while the show has no origin
+ADOPTED_AFTER_S = 3.0  # a publisher's client is back sooner, mostly
 AGAIN_S = 0.3  # it is there, and has nothing for us yet
 LOOK_EVERY_S = 1.0  # whether the origin is still the one, and anybody watches
 READY_WITHIN_S = 2.0  # what an offer waits for the picture
@@ -106,9 +108,20 @@ class PipeSource:
 class Mirror:
     """One show's mirror; `run` until nobody watches it, its show ends, or its publisher is here."""
 
-    def __init__(self, name: str, relay: Relay, relays: Relays, relay_id: str, token: str, folder: Path | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        relay: Relay,
+        relays: Relays,
+        relay_id: str,
+        token: str,
+        folder: Path | None,
+        adopted: Callable[[RelayedShow], None],
+    ) -> None:
         self.name = name
-        self.fed = False  # all of what the show is made of has come once
+        self.fed = False  # there is something to watch
+        self._adopted = adopted
+        self._blind = False  # Redis doesn't say who has the show
         self._relay = relay
         self._relays = relays
         self._id = relay_id
@@ -117,10 +130,15 @@ class Mirror:
         self._log = structlog.get_logger(__name__).bind(show=name)
 
     async def run(self) -> None:
-        asked = asyncio.get_running_loop().time()
+        clock = asyncio.get_running_loop().time
+        asked = clock()
+        lost_at: float | None = None
         while True:
             why = ""
             origin = await self._origin()
+            lost_at = (lost_at or clock()) if origin is None and not self._blind else None
+            if lost_at is not None and clock() - lost_at > ADOPTED_AFTER_S and self._adopts():
+                return
             if origin is not None and origin.id != self._id:
                 self._log.info("relay.mirrors", origin=origin.id)
                 why = await self._follow(origin)
@@ -134,7 +152,7 @@ class Mirror:
                 if why == "idle":
                     self._relay.end_show(self.name)
                     return
-            elif asyncio.get_running_loop().time() - asked > KEPT_S and not self._watched():
+            elif clock() - asked > KEPT_S and not self._watched():
                 self._relay.end_show(self.name)
                 return
             lost = origin is None or why in ("dead", "going", "moved", "not_origin")
@@ -142,9 +160,21 @@ class Mirror:
 
     async def _origin(self) -> Entry | None:
         try:
-            return await self._relays.origin(self.name)
+            origin = await self._relays.origin(self.name)
         except (RedisError, OSError):
+            self._blind = True
             return None  # fails open: what is mirrored goes on, what is lost waits
+        self._blind = False
+        return origin
+
+    def _adopts(self) -> bool:
+        """Nobody has the show: it is ours, if somebody here waits for it."""
+        show = self._relay.shows.get(self.name)
+        if show is None or not show.viewers or not show.playable or self._relay.draining:
+            return False
+        show.mirrored = False
+        self._adopted(show)
+        return True
 
     async def _follow(self, origin: Entry) -> str:
         """From the pipe, or over the network when that isn't on this machine; until it is cut, moved or nobody's."""
@@ -186,22 +216,28 @@ class Mirror:
     async def _from_pipe(self, origin: Entry, folder: Path) -> Gone:
         show: RelayedShow | None = None
         source: PipeSource
+        over = False  # what is in the origin's cache has been seen here
 
         def described(info: StreamInfo) -> None:
-            nonlocal show
+            nonlocal show, over
             if not info.tracks:
                 return
             source.described(info, monotonic_ms())
             if show is None:
                 show = self._relay.mirrored(self.name, info.first_wall_ms)
                 show.feed(source)
+                over = self.fed
             told(info.state, info.first_wall_ms)
 
         def told(state: str, first_wall_ms: int | None) -> None:
+            nonlocal over
+            over = over and state != "live"
             if show is not None and first_wall_ms is not None:
                 show.first_wall_ms = first_wall_ms
 
         def packets(piece: list[PipedPacket]) -> None:
+            if over:
+                return
             source.packets(piece, monotonic_ms())
             if show is not None:
                 self._came(show)
@@ -238,7 +274,17 @@ def has_come(show: RelayedShow) -> bool:
 class Mirrors:
     """All mirrors of this process. `folder` is where its pipe's sockets are; None when it can have none."""
 
-    def __init__(self, relay: Relay, relays: Relays, relay_id: str, token: str, folder: Path | None) -> None:
+    def __init__(
+        self,
+        relay: Relay,
+        relays: Relays,
+        relay_id: str,
+        token: str,
+        folder: Path | None,
+        adopted: Callable[[RelayedShow], None],
+    ) -> None:
+        """`adopted(show)`: a show that nobody has any more is this relay's now."""
+        self._adopted = adopted
         self._relay = relay
         self._relays = relays
         self._id = relay_id
@@ -281,7 +327,7 @@ class Mirrors:
     def start(self, name: str) -> None:
         if name in self._running or self._tasks is None or self._relay.draining:
             return
-        mirror = Mirror(name, self._relay, self._relays, self._id, self._token, self._folder)
+        mirror = Mirror(name, self._relay, self._relays, self._id, self._token, self._folder, self._adopted)
         task = self._tasks.create_task(self._run(mirror), name=f"mirror of {name}")
         self._running[name] = (mirror, task)
 

@@ -79,6 +79,10 @@ class PipeServer:
             self._socket = None
             self.path.unlink(missing_ok=True)
 
+    def feeds_mirrors(self, show: str) -> bool:
+        """Whether other relays have the show from here."""
+        return any(one.mirror and one.show == show for one in self._subscribers.values())
+
     def stats(self) -> dict[str, int]:
         here = self._subscribers.values()
         return {

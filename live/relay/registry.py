@@ -53,7 +53,11 @@ class Registry:
 
     async def enter(self, relay: Relay, wall_ms: int) -> None:
         """The relay's entry alone, as its shows are now."""
-        shown = [show for show in relay.shows.values() if show.publisher is not None or show.viewers]
+        shown = [
+            show
+            for show in relay.shows.values()
+            if show.publisher is not None or show.viewers or relay.feeds_mirrors(show.name)
+        ]
         entry: dict[Any, Any] = {
             "control": self._control,
             "pipe": self.pipe,

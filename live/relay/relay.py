@@ -62,6 +62,7 @@ class Relay:
         self.handshakes_failed = 0
         self.figures = RelayFigures(self)
         self.pipe_stats: Callable[[], dict[str, int]] = dict
+        self.feeds_mirrors: Callable[[str], bool] = lambda show: False
         self._fanout = Fanout(port.sockets, self.counters, kernel)
         self.max_kbps = max_kbps
         self._clock = clock
@@ -356,12 +357,8 @@ class Relay:
                 log.info("relay.lapsed", kind=session.kind, show=session.show)
                 self._end(session)
         for name, show in list(self.shows.items()):
-            if (
-                not show.viewers
-                and not show.mirrored
-                and show.publisher is None
-                and now_ms - show.idle_since_ms > SHOW_KEPT_MS
-            ):
+            needed = show.viewers or show.mirrored or show.publisher is not None or self.feeds_mirrors(name)
+            if not needed and now_ms - show.idle_since_ms > SHOW_KEPT_MS:
                 show.close()
                 del self.shows[name]
 

@@ -99,8 +99,9 @@ class RelayProcess:
         folder = self.pipe.path.parent if self.pipe else None
         if self.pipe is not None:
             self.relay.pipe_stats = self.pipe.stats
+            self.relay.feeds_mirrors = self.pipe.feeds_mirrors
         self._relays = Relays(redis, settings.key)
-        self.mirrors = Mirrors(self.relay, self._relays, relay_id, pipe_token, folder)
+        self.mirrors = Mirrors(self.relay, self._relays, relay_id, pipe_token, folder, self._changed)
         self._changes: asyncio.Queue[tuple[RelayedShow, Picture | None]] = asyncio.Queue(_QUEUED_CHANGES)
         self._stop = asyncio.Event()
 
