@@ -12,7 +12,6 @@ import httpx
 import pytest
 from pages_of_people import PLACES, READ_STRIP, new_page, picture_moves, read_timecode, until
 from playwright.async_api import Browser, Page, expect
-from tail_made import MadeTail
 from theatre import Theatre, theatre
 from udp_path import UdpPath, udp_path
 
@@ -59,20 +58,10 @@ async def path() -> AsyncIterator[UdpPath]:
 
 
 @asynccontextmanager
-async def on_air(tmp_path: Path, *, tail: bool) -> AsyncIterator[Theatre]:
-    async with theatre(tmp_path, tail=tail) as house:
-        await house.services.desk.open_show(house.show.id, "test")
-        await house.publish_runway()
-        yield house
-
-
-@asynccontextmanager
-async def viewer(browser: Browser, house: Theatre, path: UdpPath, tail: MadeTail | None = None) -> AsyncIterator[Page]:
+async def viewer(browser: Browser, house: Theatre, path: UdpPath) -> AsyncIterator[Page]:
     page = await new_page(browser)
     await page.add_init_script(WATCH_FIRST)
     await path.lead(page)
-    if tail is not None:
-        await page.route("**/hls/**", tail.route)
     await page.goto(house.page)
     await page.evaluate(WATCH_CARDS, PLACES)
     try:
@@ -117,54 +106,62 @@ async def dropped(page: Page, house: Theatre, number: int) -> int:
     return apart
 
 
-async def test_a_line_that_dies_is_taken_over_by_hls_and_comes_back_and_cards_stay_with_their_frames(
+async def test_a_page_without_udp_has_its_picture_within_four_seconds_and_cards_stay_with_their_frames(
     browser: Browser, tmp_path: Path, path: UdpPath
 ) -> None:
-    async with (
-        on_air(tmp_path, tail=False) as house,
-        MadeTail().running() as tail,
-        viewer(browser, house, path, tail) as page,
-    ):
-        await picture_moves(page)
-        assert abs(await dropped(page, house, 1)) <= NEAR_MS
-        assert not tail.asked, "nobody asks for a tail while WebRTC is well"
-
-        path.open = False
-        assert await moving_within(page, since=time.monotonic(), name="HLS") <= FALL_MS
-        assert abs(await dropped(page, house, 2)) <= NEAR_MS
-
-        path.open = True
-        await way(page, "WebRTC")
-        assert abs(await dropped(page, house, 3)) <= NEAR_MS
-        told = [one["look"] for one in await page.evaluate("window.cardsSeen")]
-        assert told == house.looks, "each card once, none lost"
-
-
-async def test_a_page_that_udp_never_reaches_has_a_picture_within_four_seconds(
-    browser: Browser, tmp_path: Path, path: UdpPath
-) -> None:
-    async with on_air(tmp_path, tail=True) as house:
+    async with theatre(tmp_path, tail=True) as house:
+        await house.services.desk.open_show(house.show.id, "test")
+        await house.publish_runway()
+        async with viewer(browser, house, path) as page:
+            await a_line_that_dies_and_comes_back(page, house, path)
         await until(lambda: _packaged(house), what="the tail has something to play")
         path.open = False
         async with viewer(browser, house, path) as page:
-            await way(page, "HLS")
-            took_ms = await until(lambda: page.evaluate(FIRST_FRAMES), what="frames of the tail")
-            print(f"the first frames came after {took_ms:.0f} ms")
-            assert took_ms <= FALL_MS
-            assert abs(await dropped(page, house, 1)) <= NEAR_MS
-            await page.get_by_test_id("sound-button").click()
-            assert await page.evaluate(MUTED) == [True, False]
-            await page.get_by_test_id("stats-button").click()
-            await expect(page.get_by_test_id("stats-way")).to_have_text("HLS")
-            await expect(page.get_by_test_id("figure-delay")).to_contain_text("s")
+            await a_line_that_never_was(page, path)
 
-            path.open = True
-            await page.evaluate("dispatchEvent(new Event('online'))")  # as the browser does on another network
-            await way(page, "WebRTC")
-            assert await page.evaluate(MUTED) == [False, True], "the sound goes with the picture"
+
+async def a_line_that_dies_and_comes_back(page: Page, house: Theatre, path: UdpPath) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/hls/" in request.url else None)
+    await picture_moves(page)
+    assert abs(await dropped(page, house, 1)) <= NEAR_MS
+    assert not asked, "nobody asks for a tail while WebRTC is well"
+
+    path.open = False
+    assert await moving_within(page, since=time.monotonic(), name="HLS") <= FALL_MS
+    assert abs(await dropped(page, house, 2)) <= NEAR_MS
+
+    path.open = True
+    await way(page, "WebRTC")
+    await until(lambda: _caught_up(page), what="WebRTC has run up from the key frame it began with")
+    assert abs(await dropped(page, house, 3)) <= NEAR_MS
+    told = [one["look"] for one in await page.evaluate("window.cardsSeen")]
+    assert told == house.looks, "each card once, none lost"
+
+
+async def a_line_that_never_was(page: Page, path: UdpPath) -> None:
+    await way(page, "HLS")
+    took_ms = await until(lambda: page.evaluate(FIRST_FRAMES), what="frames of the tail")
+    print(f"the first frames came after {took_ms:.0f} ms")
+    assert took_ms <= FALL_MS
+    await page.get_by_test_id("sound-button").click()
+    assert await page.evaluate(MUTED) == [True, False]
+    await page.get_by_test_id("stats-button").click()
+    await expect(page.get_by_test_id("stats-way")).to_have_text("HLS")
+    await expect(page.get_by_test_id("figure-delay")).to_contain_text("s")
+
+    path.open = True
+    await page.evaluate("dispatchEvent(new Event('online'))")  # as the browser does on another network
+    await way(page, "WebRTC")
+    assert await page.evaluate(MUTED) == [False, True], "the sound goes with the picture"
 
 
 async def _packaged(house: Theatre) -> bool:
     async with httpx.AsyncClient(trust_env=False) as http:
         answer = await http.get(f"{house.url}/hls/{house.slug}/media.m3u8")
     return answer.status_code == 200 and answer.text.count("#EXTINF") >= 2
+
+
+async def _caught_up(page: Page) -> bool:
+    seen = await read_timecode(page)
+    return seen is not None and seen[1] < NEAR_MS
