@@ -150,11 +150,15 @@ class TailProcess:
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _beat(self) -> None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.set(keys.tail(self.id), self.address, ex=ENTRY_TTL_S)
-            for show in self._followed:
-                pipe.set(keys.tail_of_show(show), self.id, ex=ENTRY_TTL_S)
-            await pipe.execute()
+        await self._redis.set(keys.tail(self.id), self.address, ex=ENTRY_TTL_S)
+        for show in list(self._followed):
+            owner: Any = await self._redis.get(keys.tail_of_show(show))
+            if owner is not None and owner.decode() != self.id:
+                # We were held up for so long that another took it: two playlists under one address are worse than one.
+                log.warning("tail.lost", show=show, to=owner.decode())
+                await self._leave(show)
+            else:
+                await self._redis.set(keys.tail_of_show(show), self.id, ex=ENTRY_TTL_S)
 
     async def _look(self, tasks: asyncio.TaskGroup, now: float) -> None:
         for show in await self._on_air():
