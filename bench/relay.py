@@ -40,6 +40,7 @@ from bench.relay_floor import measure_floor  # noqa: E402
 from bench.relay_load import PACKETS_A_SECOND, Camera, Viewer, joined  # noqa: E402
 from bench.relay_process import LOOPBACK, Place, RelayUnderTest, veth  # noqa: E402
 from live.relay.peer import RelayCertificate  # noqa: E402
+from live.relay.ring import SIZE  # noqa: E402
 
 RESULTS = ROOT / "bench" / "results"
 UNTIL_BUSY = 0.8
@@ -69,6 +70,7 @@ async def measure(
         server = new_server(name, Path(folder), core, viewers, place, kernel=kernel)
         try:
             await server.on_air(camera)
+            await camera.fill(SIZE)
             await asyncio.sleep(1.0)
             cpu_s, begun = server.cpu_s(), time.perf_counter()
             await asyncio.sleep(2.0)

@@ -65,8 +65,13 @@ class Camera:
                 self._sounds += 1
             await asyncio.sleep(max(0.0, begun + (self._frame - first) / FRAME_HZ - time.perf_counter()))
 
-    def burst(self, count: int) -> None:
-        """As many packets of picture and of sound, at once, beside those that are due."""
+    async def fill(self, packets: int) -> None:
+        """So many packets beside those that are due: a server's memory of them is full before viewers are counted."""
+        for _ in range(0, packets, 32):
+            self._burst(32)
+            await asyncio.sleep(0.015)
+
+    def _burst(self, count: int) -> None:
         for _ in range(count):
             self._packet(VIDEO, self._frame * 3000, True, bytes((0x7C, 0xC1)) + self._body[2:])
             self._packet(SOUND, self._sounds * 960, True, self._body[:SOUND_BYTES])

@@ -95,7 +95,7 @@ class Soak:
 
     async def run(self) -> None:
         await self.relay.on_air(self.camera)
-        await self._fill_the_ring()
+        await self.camera.fill(SIZE)
         await self._arrive(self.count)
         begun = time.monotonic()
         churned = cut = begun
@@ -112,11 +112,6 @@ class Soak:
             )
             await asyncio.sleep(1.0)
         self._count_losses()
-
-    async def _fill_the_ring(self) -> None:
-        for _ in range(0, SIZE, 32):
-            self.camera.burst(32)
-            await asyncio.sleep(0.02)
 
     async def _churn(self) -> None:
         some = self.dice.sample(self.crowd, min(len(self.crowd), max(1, self.count // 12)))
