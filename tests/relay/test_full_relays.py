@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from relay_people import Viewer, live, watching
+from relay_people import Viewer, let_in, live, watching
 from relay_stage import stage, until
 
 from live.relay import admission
@@ -30,7 +30,7 @@ async def test_the_third_viewer_of_two_places_is_sent_away_until_one_leaves(tmp_
         camera.frame()
         await until(lambda: len(first.order) == len(second.order) == 6)
         await up.http.delete(f"{up.url}{first.session}")
-        await third.on(up)
+        await let_in(up, third)
         await until(lambda: len(third.order) == 6)
         for one in (camera, first, second, third):
             await one.caller.close()
@@ -67,7 +67,7 @@ async def test_a_busy_relay_refuses_newcomers_keeps_who_is_on_and_opens_again(
         await until(lambda: len(on.order) == 6)
         burnt["a_look"] = 0.0
         await until(lambda: not up.relay.gate.shut)
-        await late.on(up)
+        await let_in(up, late)
         await until(lambda: len(late.order) == 6)
         for one in (camera, on, late):
             await one.caller.close()
