@@ -34,10 +34,22 @@ WATCH_CARDS = f"""
 SETTLED = "() => { const v = document.getElementById('video'); return v.readyState >= 2 && !v.seeking; }"
 
 
-async def a_recorded_show(house: Theatre) -> list[Card]:
-    """Six seconds on air with two looks; the host's page shows that it is recorded."""
+async def a_recorded_show(house: Theatre, browser: Browser) -> list[Card]:
+    """On air with two looks. At first the recording can't be written, which the host's page says until it can."""
+    in_the_way = house.services.settings.data_dir / "recordings"
+    in_the_way.write_text("no folder")
+    host = await new_page(browser)
+    await host.goto(await house.sign_in_link(house.host, f"/studio/shows/{house.slug}"))
     await house.services.desk.open_show(house.show.id, house.host.id)
     await house.publish_runway()
+    alarm = host.get_by_test_id("recording-alarm")
+    await expect(alarm).to_contain_text("The show goes on", timeout=20_000)
+    if folder := os.environ.get("SHOTS"):
+        await host.screenshot(path=Path(folder) / "alarm.png", full_page=True)
+    in_the_way.unlink()
+    await expect(alarm).to_be_hidden(timeout=30_000)
+    await expect(host.get_by_test_id("recordings")).to_contain_text("Recording now")
+    await host.close()
     for look in house.looks[:2]:
         await asyncio.sleep(1.8)  # the pace of the show: a card has a moment of its own
         await house.services.desk.drop(house.show.id, look, house.host.id)
@@ -81,7 +93,7 @@ async def test_a_show_that_is_over_is_watched_again_and_its_cards_come_with_thei
     browser: Browser, tmp_path: Path
 ) -> None:
     async with theatre(tmp_path, {"FRONTROW_RECORD": "true"}) as house:
-        cards = await a_recorded_show(house)
+        cards = await a_recorded_show(house, browser)
         recording = await indexed(house)
         assert recording.duration_ms > 4_500
 
