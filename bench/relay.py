@@ -160,7 +160,7 @@ class Bench:
         with veth() as place:
             for viewers in self.asked.janus:
                 turns: dict[str, list[dict[str, Any]]] = {"relay": [], "janus": []}
-                for _ in range(self.asked.runs):
+                for _ in range(self.asked.turns):
                     for name, runs in turns.items():
                         runs.append(self._beside_the_floor(name, viewers, place))
                 for runs in turns.values():
@@ -239,6 +239,7 @@ def main() -> None:
     options.add_argument("--janus-top", type=int, default=500, help="our relay alone over the same veth pair; 0: not")
     options.add_argument("--seconds", type=float, default=8)
     options.add_argument("--runs", type=int, default=2)
+    options.add_argument("--turns", type=int, default=1, help="of our relay and Janus at each number of viewers")
     options.add_argument("--quick", action="store_true", help="one short run of the small rooms: does it work?")
     options.add_argument("--no-kernel", action="store_true", help="the Python fan-out, to compare")
     options.add_argument("--json", type=Path, default=RESULTS / "relay.json")
