@@ -35,7 +35,7 @@ STOP_WITHIN_S = 25.0
 LOOK_EVERY_S = 0.02
 
 # process of the Procfile -> frontrow's command
-COMMANDS = {"web": "web", "worker": "work", "relay": "relay", "tail": "tail"}
+COMMANDS = {"web": "web", "worker": "work", "relay": "relay", "relay.2": "relay", "tail": "tail"}
 
 
 class ShowServer:
@@ -94,7 +94,7 @@ class ShowServer:
         self.stop_all()
 
     def start(self, name: str) -> int:
-        """Start a process ("store", "web", "worker", "relay", "tail") and wait until it serves; its pid."""
+        """Start a process ("store", "web", "worker", "relay", "relay.2", "tail") and wait until it serves; its pid."""
         if name != "store":
             command = [sys.executable, "-m", "live.cli", COMMANDS[name]]
         else:
@@ -134,7 +134,7 @@ class ShowServer:
             raise RuntimeError(f"{name} did not stop:\n{self.log(name)}") from None
 
     def stop_all(self) -> None:
-        for name in ("worker", "web", "tail", "relay", "store"):
+        for name in ("worker", "web", "tail", "relay.2", "relay", "store"):
             if name in self._processes:
                 with contextlib.suppress(RuntimeError):
                     self.stop(name)
