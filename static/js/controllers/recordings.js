@@ -31,7 +31,6 @@ export class Recordings {
     const line = byId("recording-alarm");
     say(line, words);
     line.hidden = !words;
-    this.show();
   }
 
   /** @param {boolean} [first] the page was just opened: an alarm from before it is not heard again */
@@ -51,10 +50,6 @@ export class Recordings {
       if (one.url) save.href = `${one.url}&download`;
       save.setAttribute("aria-label", `Save the recording of ${moment(one.started_ms)}`);
     });
-    this.show();
-  }
-
-  show() {
-    byId("recordings").hidden = !this.rows.length && byId("recording-alarm").hidden;
+    byId("recordings").hidden = !this.rows.length;
   }
 }
