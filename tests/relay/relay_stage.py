@@ -172,7 +172,7 @@ async def relay_child(running: Stage, redis_url: str, **settings: str) -> AsyncI
     code += "asyncio.run(run(Settings()))"
     environment = os.environ | {
         "REDIS_URL": redis_url, "FRONTROW_DATA_DIR": str(running.settings.data_dir), "FRONTROW_RELAY_UDP_PORT": "0",
-        "FRONTROW_RELAY_UDP_HOST": "127.0.0.1", "FRONTROW_RECORD": "0", **settings,
+        "FRONTROW_RELAY_UDP_HOST": "127.0.0.1", "FRONTROW_RECORD": "0", "FRONTROW_RELAY_BUSY_PERCENT": "0", **settings,
     }  # fmt: skip
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT

@@ -62,7 +62,7 @@ class WhipHouse:
 
 @contextlib.asynccontextmanager
 async def whip_house(folder: Path, redis_url: str, *, live: bool = True, **more: Any) -> AsyncIterator[WhipHouse]:
-    given = {"relay_udp_port": 0, "relay_udp_host": "127.0.0.1", "relay_kernel": False, **more}
+    given = {"relay_udp_port": 0, "relay_udp_host": "127.0.0.1", "relay_kernel": False, "relay_busy_percent": 0, **more}
     async with served(settings_for(folder, redis_url, **given)) as site:
         services = site.services
         process = RelayProcess(services.settings, services.redis)
