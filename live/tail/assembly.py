@@ -72,6 +72,7 @@ class Assembly:
         self._sound: Sound | None = None
         self._early: deque[Frame] = deque(maxlen=EARLY_SOUNDS_MAX)
         self._burst: list[Frame] = []
+        self._end_wall_ms = 0.0  # of all that was packaged
         self._format = b""
         self._key_ms = self._asked_ms = float("-inf")
 
@@ -143,8 +144,9 @@ class Assembly:
 
     def recover(self) -> None:
         """Something in here failed: what was begun is dropped, and it goes on at the next key frame."""
-        if self._packager is not None:
+        if self._packager is not None and self._zero_ms is not None:
             self._packager.forget()
+            self._end_wall_ms = max(self._end_wall_ms, self._zero_ms + self._packager.cut_at / 90)
         self._timeline, self._sound, self._format = None, None, b""
         self._burst.clear()
         self._want_key()
@@ -208,8 +210,7 @@ class Assembly:
         if at is None or last is None:
             if not frame.key or not self._begin_picture(frame):
                 return
-            # The very first may count as forwarded a moment before media time began.
-            at = max(0, self._ticks("video", frame.ts, VIDEO_HZ))
+            at = self._begin_at("video", frame.ts, VIDEO_HZ)
             last = at - 1
             packager.picture(at, h264.by_length(frame.payload), frame.key)
             self.frames += 1
@@ -271,6 +272,7 @@ class Assembly:
             self._early.clear()
             self._packager.begin(None, True)
             self._timeline = Timeline("audio", self._clocks, frame.ts)
+            self._begin_at("audio", frame.ts, AUDIO_HZ)
             self._sound = Sound()
 
     def _out(self, frames: list[tuple[int, bytes]]) -> None:
@@ -279,6 +281,16 @@ class Assembly:
             if at >= 0:
                 self._packager.sound(at, payload)
 
+    def _begin_at(self, kind: Kind, ts: int, rate: int) -> int:
+        """Where the first frame goes: not before media time began, nor before the end of what is there."""
+        assert self._timeline is not None
+        assert self._zero_ms is not None
+        earliest_ms = max(0.0, self._end_wall_ms - self._zero_ms)
+        at_ms = self._ticks(kind, ts, rate) * 1000 / rate
+        if at_ms < earliest_ms:
+            self._timeline.put_off(earliest_ms - at_ms + 1)
+        return max(0, self._ticks(kind, ts, rate))
+
     def _ticks(self, kind: Kind, ts: int, rate: int) -> int:
         assert self._timeline is not None
         assert self._zero_ms is not None
@@ -286,8 +298,9 @@ class Assembly:
 
     def _break(self) -> None:
         """What is there goes out; a discontinuity follows."""
-        if self._packager is not None and self._timeline is not None:
+        if self._packager is not None and self._timeline is not None and self._zero_ms is not None:
             self._packager.close()
+            self._end_wall_ms = max(self._end_wall_ms, self._zero_ms + self._packager.cut_at / 90)
         self._timeline, self._sound, self._format = None, None, b""
 
     def _close_transcoder(self) -> None:

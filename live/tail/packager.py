@@ -49,6 +49,7 @@ class Packager:
         self.frame_rate = 30.0
         self._shelves = shelves
         self._zero_wall_ms = zero_wall_ms
+        self.cut_at = 0  # where the newest part ends
         self._number = 0
         self._breaks = True  # also at the very first: what was there before this process is another stream
         self._init: Init | None = None
@@ -191,7 +192,7 @@ class Packager:
             self._shelves.begin(wall_ms=wall_ms, breaks=self._breaks, init=self._init)
             self._breaks = False
         self._shelves.add(Part(body, end - self._part_at, independent))
-        self._part_at = self._samples_at = end
+        self._part_at = self._samples_at = self.cut_at = end
         self._samples = []
 
     def _end_of_samples(self) -> int:

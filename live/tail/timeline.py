@@ -115,8 +115,13 @@ class Timeline:
 
     @property
     def is_lost(self) -> bool:
-        """So far from where arrival says frames belong that following would take a minute."""
-        return abs(self._clocks.offset_ms(self._lead) - self._shift_ms) > LOST_MS
+        """So far before where arrival says frames belong that a leap is better. Behind is never leapt to: dates only
+        grow."""
+        return self._clocks.offset_ms(self._lead) - self._shift_ms > LOST_MS
+
+    def put_off(self, ms: float) -> None:
+        """What is there already ends so much later than this would begin; it is made up for bit by bit."""
+        self._shift_ms += ms
 
     def _follow(self, passed_ms: float) -> None:
         off = self._clocks.offset_ms(self._lead) - self._shift_ms

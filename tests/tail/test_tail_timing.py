@@ -146,3 +146,19 @@ def test_a_key_frame_is_asked_for_every_two_seconds_at_most_once_a_second() -> N
 def _ended(made: MadeShow) -> str:
     made.window.end()
     return playlist.media(made.window)
+
+
+def test_dates_never_go_back_when_another_origin_tells_old_pictures_again() -> None:
+    made = MadeShow()
+    made.start("video", "audio")
+    made.send(show_of(4))
+    made.assembly.gone()
+    made.start("video", "audio")
+    made.send(show_of(9, start_s=3))  # two seconds of them were there already
+    made.assembly.close()
+    said = read(_ended(made))
+    assert len([segment for segment in said.segments if segment.breaks]) == 2
+    # What was put off is made up for.
+    last = said.segments[-1]
+    assert last.s is not None
+    assert last.wall_ms + last.s * 1000 == pytest.approx(FIRST_WALL_MS + BEGAN_MS + 12_000, abs=900)
