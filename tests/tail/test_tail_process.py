@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 from live_show import Player, on_air, published
 from made_show import ffmpeg_says
+from processes import ShowServer, until
 from rtp_made import play
 
 
@@ -61,4 +62,14 @@ async def test_a_published_show_plays_by_hls_through_web_and_goes_on_when_the_ta
                 assert player.playlist.segments[-1].msn >= after.first_msn
         finally:
             await player.close()
+        assert server.stop("tail") == 0
+
+
+async def test_a_tail_that_is_switched_off_stays_and_ends_well_when_told(tmp_path: Path) -> None:
+    with ShowServer(tmp_path, tail=True, environment={"FRONTROW_HLS": "false"}) as server:
+
+        async def is_off() -> bool:
+            return "tail.off" in server.log("tail")
+
+        await until(is_off, 30)
         assert server.stop("tail") == 0
