@@ -62,10 +62,11 @@ def create_app(settings: Settings, *, clock: Clock | None = None) -> Starlette:
 def _routes(settings: Settings) -> list[BaseRoute]:
     doors = [Route(door.path, guarded(door), methods=sorted(door.methods), name=door.name) for door in DOORS]
     pictures = settings.data_dir / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)  # a folder that is missing would be an error of ours, not a 404
     return [
         *doors,
         Mount("/static", Versioned(STATIC), name="static"),
-        Mount("/media", Kept(pictures, check_dir=False), name="media"),
+        Mount("/media", Kept(directory=pictures), name="media"),
     ]
 
 
@@ -123,9 +124,6 @@ class Versioned(StaticFiles):
 
 class Kept(StaticFiles):
     """Pictures: their names change with their content."""
-
-    def __init__(self, directory: Path, *, check_dir: bool) -> None:
-        super().__init__(directory=directory, check_dir=check_dir)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)

@@ -243,6 +243,11 @@ async def _sign_in(browser: Browser, email: str, password: str, **more: str):
     return await browser.client.post("/sign-in", data=form, headers={"Origin": browser.origin, "Accept": "text/html"})
 
 
+async def test_a_picture_that_is_not_there_is_a_404_also_before_there_is_any(web):
+    answer = await (await web.viewer()).client.get("/media/nothing.webp")
+    assert answer.status_code == 404
+
+
 def _testid(text: str, name: str) -> str:
     """The element with that data-testid, as text, up to its end tag."""
     found = re.search(rf'<(\w+)[^>]*data-testid="{name}".*?</\1>', text, re.S)

@@ -3,7 +3,9 @@ import pytest
 from live.errors import WrongState
 from live.stage.show import Show, advance
 
-SHOW = Show("shw_1", "aw26", "AW26", "", "", "brd_1", "Atelier", "EUR", "scheduled", 1, None, None, 300, 4, "takes_over")
+SHOW = Show(
+    "shw_1", "aw26", "AW26", "", "", "brd_1", "Atelier", "EUR", "scheduled", 1, None, None, 300, 4, "takes_over"
+)
 
 
 def test_a_show_opens_once_and_ends_once():
