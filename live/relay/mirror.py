@@ -133,7 +133,7 @@ class Mirror:
         clock = asyncio.get_running_loop().time
         asked = clock()
         lost_at: float | None = None
-        while True:
+        while not self._published():
             why = ""
             origin = await self._origin()
             lost_at = (lost_at or clock()) if origin is None and not self._blind else None
@@ -143,20 +143,27 @@ class Mirror:
                 self._log.info("relay.mirrors", origin=origin.id)
                 why = await self._follow(origin)
                 self._log.info("relay.mirror_cut", origin=origin.id, why=why)
-                if why == "ended":
-                    self._relay.end_show(self.name)
+                if why in ("ended", "idle") and self._let_go():
                     return
                 if why == "dead":
                     with contextlib.suppress(RedisError, OSError, Error):
                         await self._relays.forget(origin.id)
-                if why == "idle":
-                    self._relay.end_show(self.name)
-                    return
-            elif clock() - asked > KEPT_S and not self._watched():
-                self._relay.end_show(self.name)
+            elif clock() - asked > KEPT_S and not self._watched() and self._let_go():
                 return
             lost = origin is None or why in ("dead", "going", "moved", "not_origin")
             await asyncio.sleep(FIND_EVERY_S if lost else AGAIN_S)
+
+    def _published(self) -> bool:
+        """Whether the show's publisher is here: then there is nothing to mirror, and nothing to end."""
+        show = self._relay.shows.get(self.name)
+        return show is not None and show.publisher is not None
+
+    def _let_go(self) -> bool:
+        """End the show here; not while a publisher of it shakes hands with us."""
+        if any(one.kind == "publish" and one.show == self.name for one in self._relay.sessions.values()):
+            return False
+        self._relay.end_show(self.name)
+        return True
 
     async def _origin(self) -> Entry | None:
         try:
@@ -301,9 +308,10 @@ class Mirrors:
     async def ready(self, name: str) -> None:
         """Wait a moment until the show can be watched here, mirroring it if its publisher is elsewhere."""
         show = self._relay.shows.get(name)
-        if show is not None and show.publisher is not None and show.playable:
+        published = show is not None and show.publisher is not None  # then there is nothing to mirror
+        if published and show is not None and show.playable:
             return
-        if name not in self._running:
+        if not published and name not in self._running:
             try:
                 origin = await self._relays.origin(name)
             except (RedisError, OSError):
