@@ -37,6 +37,9 @@ log = structlog.get_logger(__name__)
 # About 16 s of 720p at 2.5 Mbit/s with sound, 10 MB: a disk that hangs longer costs picture, not memory.
 QUEUE_PACKETS_MAX = 4096
 BEAT_S = 0.1
+# A publisher who is away for so long gets another file when she is back: the worker takes a file that nobody wrote to
+# for a minute (QUIET_MS) for one whose relay died, and puts another in its place.
+QUIET_S = 30.0
 
 
 class Recorder:
@@ -60,10 +63,12 @@ class Recorder:
         reserve_bytes: int = RESERVE_BYTES,
         room_bytes: int = ROOM_BYTES,
         queue_packets_max: int = QUEUE_PACKETS_MAX,
+        quiet_s: float = QUIET_S,
     ) -> None:
         self.counts = RecorderCounts()
         self._queue: deque[Arrived | Reported | NewSource] = deque()
         self._queue_max = queue_packets_max
+        self._quiet_s = quiet_s
         self._show = show
         self._behind = False
         self._began = time.monotonic()
@@ -112,9 +117,13 @@ class Recorder:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        told = 0
+        told, heard = 0, time.monotonic()
         while not self._stopping.wait(BEAT_S):
-            self._drain()
+            if self._drain():
+                heard = time.monotonic()
+            elif time.monotonic() - heard >= self._quiet_s:
+                self._writer.finish()
+                heard = float("inf")  # said once; the next packet begins another file with its key frame
             if self.counts.dropped > told:
                 told = self.counts.dropped
                 log.warning("recording is behind", show=self._show, dropped=told)
@@ -125,7 +134,9 @@ class Recorder:
         self._drain()
         self._writer.finish()
 
-    def _drain(self) -> None:
+    def _drain(self) -> int:
         # Only what is there now: a packet that comes meanwhile is the next beat's.
-        for _ in range(len(self._queue)):
+        count = len(self._queue)
+        for _ in range(count):
             self._writer.take(self._queue.popleft())
+        return count

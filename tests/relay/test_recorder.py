@@ -244,6 +244,24 @@ def test_a_slate_keeps_the_timeline(make: Callable[..., Made], h264: list[bytes]
     assert in_step(played.flashes_s, played.beeps_s, at_least=10)
 
 
+def test_a_file_that_nothing_comes_for_is_ended_and_a_late_return_has_another(
+    make: Callable[..., Made], h264: list[bytes], opus: list[bytes]
+) -> None:
+    made = make(quiet_s=0.3)
+    video, audio = Numbering(), Numbering(seq=7, ts=123_456)
+    made.feed(in_time(video_rtp("h264", h264, video), audio_rtp(opus, audio)))
+    # The worker would take a file without a writer for a dead relay's, and put another in its place.
+    made.told.wait_for(RecordingFinished)
+    made.feed(in_time(video_rtp("h264", h264, video, start_s=90.0), audio_rtp(opus, audio, start_s=90.0)))
+    made.recorder.close()
+
+    assert [len(play(path).video_s) for path in made.files()] == [150, 150]
+    assert [event.starts_at_ms for event in made.told.all(RecordingStarted)] == [0, 90_000]
+    for path in made.files():
+        played = play(path)
+        assert in_step(played.flashes_s, played.beeps_s, at_least=5)
+
+
 def test_a_publisher_with_another_size_gets_a_file_of_its_own(make: Callable[..., Made], h264: list[bytes]) -> None:
     made = make(audio=False)
     video = Numbering()
