@@ -173,6 +173,8 @@ class RelayedShow:
         lane.layer = layer
         packet = track.take(header, key, self._now_ms())
         if packet is None:
+            if track.awaits_key:
+                self.want_key()  # the request made when it fell silent may be lost
             return
         if self.state != "live" and (key or (self.source is not None and not self.source.has_video)):
             self._set_state("live")

@@ -11,7 +11,8 @@ import pytest
 from relay_stage import Stage, stage, until
 from test_end_to_end import Camera, Viewer
 
-from live.relay import mirror
+from live.relay import mirror, rtcp
+from live.relay import show as show_module
 
 
 @pytest.fixture
@@ -35,3 +36,27 @@ async def test_who_asks_before_the_first_key_frame_costs_the_publisher_nothing(
     assert running.show.publisher is not None
     await camera.caller.close()
     await viewer.caller.close()
+
+
+async def test_after_a_silence_a_key_frame_is_asked_for_until_it_comes(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(show_module, "SILENCE_MS", 200)
+    camera = Camera()
+    await camera.on(running)
+    camera.frame(key=True)
+    await until(lambda: running.show.state == "live")
+    # Her line is away both ways, so that the request made at once is lost with it. She lost no packet: they waited.
+    camera.caller.on_rtcp = lambda compound: None
+    await until(lambda: running.show.state == "slate")
+    camera.caller.on_rtcp = camera._heard
+    camera.heard = rtcp.Feedback()
+
+    def asked() -> list[int]:
+        camera.frame()
+        return camera.heard.keyframe
+
+    await until(asked, 3)
+    camera.frame(key=True)
+    await until(lambda: running.show.state == "live")
+    await camera.caller.close()
