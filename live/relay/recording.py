@@ -26,11 +26,15 @@ _TOLD = {"RecordingStarted": "info", "RecordingFinished": "info", "RecordingCaug
 class ShowRecording:
     """Records a show where its publisher is, and only there: a relay that gets it by pipe or pull records nothing.
 
-    Starts with the first key frame, so that it knows the codecs; other codecs are not recorded, and say so once.
+    Starts with the first key frame on air, so that it knows the codecs; other codecs are not recorded, and say so once.
+    A preview is nobody's to see again: `on_air` says that the show is open.
     """
 
-    def __init__(self, data_dir: Path, clock: Clock, news: RecordingNews) -> None:
+    def __init__(
+        self, data_dir: Path, clock: Clock, news: RecordingNews, on_air: Callable[[], bool] = lambda: True
+    ) -> None:
         self._data_dir = data_dir
+        self._on_air = on_air
         self._news = news
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -47,7 +51,7 @@ class ShowRecording:
             return
         codec = show.tracks["video"].format.codec if "video" in show.tracks else None
         if self._recorder is None:
-            if show.first_wall_ms is None or not self._can(codec):
+            if show.first_wall_ms is None or not self._on_air() or not self._can(codec):
                 return
             self._codec, self._source, self._reported = codec, show.source, {}
             self._recorder = Recorder(

@@ -7,16 +7,18 @@ import contextlib
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import Connection, select
 
 from chat.bus import RedisBus
 from live.clock import SystemClock
-from live.errors import StoreDown
+from live.errors import Error, StoreDown
 from live.events import Picture, PictureChanged
 from live.ids import new_id, sign
 from live.media.relays import Relays
@@ -33,6 +35,7 @@ from live.settings import Settings
 from live.store.embedded import embedded_store
 from live.store.redis import connect
 from live.store.sql import Database
+from live.store.tables import shows
 
 if TYPE_CHECKING:  # PyAV is only loaded by those who record
     from live.relay.recording_news import RecordingNews
@@ -41,6 +44,7 @@ log = structlog.get_logger(__name__)
 
 DRAIN_S = 1.0  # between "no new sessions" and the end of those that are there
 SETTLED_WITHIN_S = 5.0  # what the end of the process waits for recordings to be ended
+OPENED_WITHIN_S = 0.25  # how often it is asked whether a show that is to be recorded is open by now
 _QUEUED_CHANGES = 256
 
 
@@ -73,6 +77,7 @@ class RelayProcess:
         self._settings = settings
         self._db = db
         self._news: RecordingNews | None = None
+        self._open: set[str] = set()  # shows to record that are on air; all, without books
         self._clock = SystemClock()
         self._bus = RedisBus(redis, now_ms=self._clock.now_ms)
         in_c = kernel.load(settings.data_dir / ".cache") if settings.relay_kernel else None
@@ -135,13 +140,14 @@ class RelayProcess:
                 telling = tasks.create_task(self._tell_for_ever(), name="state changes")
                 beating = tasks.create_task(self._beat_for_ever(), name="beat")
                 mirroring = tasks.create_task(self.mirrors.run(), name="mirrors")
+                opening = tasks.create_task(self._look_for_open_shows(), name="shows that open")
                 piping = tasks.create_task(self.pipe.run(), name="pipe") if self.pipe else None
                 log.info("relay.ready", control=self.control, udp=self.relay.port.candidates)
                 await self._stop.wait()
                 await self._drain()
                 http.should_exit = True
                 await serving
-                for task in filter(None, (relaying, telling, beating, mirroring, piping)):
+                for task in filter(None, (relaying, telling, beating, mirroring, opening, piping)):
                     task.cancel()
         finally:
             if self._news is not None:
@@ -207,7 +213,19 @@ class RelayProcess:
         if self._news is None:
             self._news = RecordingNews(self._db, self._bus)
             self.relay.figures.add(self._news.figures)
-        show.recorder = ShowRecording(self._settings.data_dir, self._clock, self._news)
+        show.recorder = ShowRecording(
+            self._settings.data_dir, self._clock, self._news, lambda: self._db is None or show.name in self._open
+        )
+
+    async def _look_for_open_shows(self) -> None:
+        """A show that opens is recorded from then on. Fails closed: without books no show can open."""
+        while True:
+            waiting = [show.name for show in self.relay.shows.values() if show.recorder and show.name not in self._open]
+            if waiting and self._db is not None:
+                self._open &= self.relay.shows.keys()
+                with contextlib.suppress(Error):
+                    self._open.update(await self._db.read(partial(_on_air, of=waiting)))
+            await asyncio.sleep(OPENED_WITHIN_S)
 
     def _changed(self, show: RelayedShow) -> None:
         wall_ms = self._clock.now_ms()
@@ -242,6 +260,10 @@ class RelayProcess:
             except (RedisError, OSError, StoreDown) as error:
                 log.warning("relay.beat_missed", error=type(error).__name__)
             await asyncio.sleep(BEAT_S)
+
+
+def _on_air(connection: Connection, of: list[str]) -> list[str]:
+    return list(connection.scalars(select(shows.c.id).where(shows.c.id.in_(of), shows.c.status == "live")))
 
 
 def _listen(host: str, port: int) -> socket.socket:

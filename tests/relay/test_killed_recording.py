@@ -28,7 +28,8 @@ H264 = ("-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-p
 def a_show(connection: Connection) -> None:
     brand = {"id": "bra_1", "slug": "b", "name": "B", "currency": "EUR", "country": "FR", "created_ms": 0}
     connection.execute(insert(brands).values(brand))
-    connection.execute(insert(shows).values(id="shw_one", brand_id="bra_1", slug="one", title="S", created_ms=0))
+    one = {"id": "shw_one", "brand_id": "bra_1", "slug": "one", "title": "S", "created_ms": 0, "status": "live"}
+    connection.execute(insert(shows).values(one))
 
 
 async def media_ms(redis: Any) -> int:
