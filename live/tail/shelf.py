@@ -110,7 +110,9 @@ class Shelf:
 
     def _check(self, msn: int, part: int | None) -> None:
         at, ready = self.window.position
-        far = msn > at + MSN_AHEAD_MAX or (part is not None and msn == at and part >= ready + PARTS_AHEAD_MAX)
+        # A segment that nobody began has no part yet: each number that is waited for would be another question.
+        ready = ready if msn == at else 0
+        far = msn > at + MSN_AHEAD_MAX or (part is not None and msn >= at and part >= ready + PARTS_AHEAD_MAX)
         if far:
             raise Refused("too_far")
 

@@ -89,7 +89,7 @@ async def test_a_hinted_part_that_never_comes_is_missing_the_moment_that_is_know
 
 async def test_who_asks_too_far_ahead_is_refused_at_once() -> None:
     shelf = shelf_with(2)
-    for msn, part in ((13, None), (13, 0), (10, 6), (999_999_999_999, 0)):
+    for msn, part in ((13, None), (13, 0), (10, 6), (11, 4), (12, 99), (999_999_999_999, 0)):
         assert await refusal(shelf.media(msn, part)) == "too_far"
     assert shelf.waiting == 0
 

@@ -75,6 +75,14 @@ async def test_refusals_are_never_kept(web: Web, packaged: TailStage):
         "media.m3u8?_HLS_msn=9999": 400,
         "media.m3u8?_HLS_part=1": 400,
         "media.m3u8?_HLS_msn=soon": 400,
+        # The same by another address would be asked for and kept again, and fill the places of all players.
+        "media.m3u8?_HLS_msn=05001": 400,
+        "media.m3u8?_HLS_msn=%D9%A5%D9%A0%D9%A0%D9%A1": 400,
+        "media.m3u8?_HLS_msn=5001&_HLS_skip=1": 400,
+        "05000.m4s": 404,
+        "5000.00.m4s": 404,
+        "%D9%A5%D9%A0%D9%A0%D9%A0.m4s": 404,
+        "init-05000.mp4": 404,
     }
     for file, status in wrong.items():
         answer = await (await web.stranger()).client.get(f"/hls/aw26/{file}")
