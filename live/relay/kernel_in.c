@@ -135,20 +135,21 @@ void frontrow_path_remove(void *paths, const uint8_t *address) {
   }
 }
 
-/* Media of that SSRC may be decrypted here from now on. */
-void frontrow_path_knows(void *paths, const uint8_t *address, uint32_t source) {
-  uint8_t key[KEY];
-  key_of(address, key);
-  path_t *path = find(paths, key);
-  if (path != NULL && path->known < SOURCES) path->sources[path->known++] = source;
-}
-
 static int knows(const path_t *path, const uint8_t *place) {
   uint32_t source;
   memcpy(&source, place, sizeof source);
   for (int i = 0; i < path->known; i++)
     if (path->sources[i] == source) return 1;
   return 0;
+}
+
+/* Media of that SSRC may be decrypted here from now on. Said again for each datagram of a batch that it was new in. */
+void frontrow_path_knows(void *paths, const uint8_t *address, uint32_t source) {
+  uint8_t key[KEY];
+  key_of(address, key);
+  path_t *path = find(paths, key);
+  if (path != NULL && path->known < SOURCES && !knows(path, (const uint8_t *)&source))
+    path->sources[path->known++] = source;
 }
 
 /* Whether a compound says nothing but "all is well": reports without loss, names, and an estimate of the rate. */

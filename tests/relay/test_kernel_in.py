@@ -155,6 +155,27 @@ def test_c_decrypts_an_ssrc_by_itself_only_once_python_let_it_in(built: Kernel, 
     assert listener.heard == [("rtp", rtp(3, 100)), ("rtp", rtp(4, 100))]
 
 
+def test_a_key_frame_that_comes_first_leaves_room_for_the_sounds_ssrc(built: Kernel, halls: list[Hall]) -> None:
+    halls.append(Hall(built, "127.0.0.1", GCM, count=1))
+    hall, listener, sock = halls[0], halls[0].listeners[0], halls[0].ends[0]
+    raw: list[bytes] = []
+    hear = listener.datagram
+
+    def by_python(datagram: bytes) -> None:
+        raw.append(datagram)
+        hear(datagram)
+
+    listener.datagram = by_python  # type: ignore[method-assign]
+    for seq in range(40):  # one batch, and all of it new to C
+        sock.send(listener.sends.protect(rtp(seq, 100)))
+    hall.read()
+    for seq in (1, 2, 3):
+        sock.send(listener.sends.protect(rtp(seq, 100, ssrc=8)))
+        hall.read()
+    assert len(raw) == 41, "C decrypts the sound after its first packet"
+    assert len(listener.heard) == 43
+
+
 def test_that_all_is_well_is_heard_once_a_second_and_anything_else_at_once(built: Kernel, halls: list[Hall]) -> None:
     halls.append(Hall(built, "127.0.0.1", GCM, quiet=True, count=1))
     hall, listener, sock = halls[0], halls[0].listeners[0], halls[0].ends[0]
