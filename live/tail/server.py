@@ -122,7 +122,7 @@ class TailProcess:
                 await self._stop.wait()
                 looking.cancel()
                 for show in list(self._followed):
-                    await self._leave(show)
+                    await self._leave(show, over=False)
                 http.should_exit = True
                 await serving
         finally:
@@ -156,7 +156,7 @@ class TailProcess:
             if owner is not None and owner.decode() != self.id:
                 # We were held up for so long that another took it: two playlists under one address are worse than one.
                 log.warning("tail.lost", show=show, to=owner.decode())
-                await self._leave(show)
+                await self._leave(show, over=False)
             else:
                 await self._redis.set(keys.tail_of_show(show), self.id, ex=ENTRY_TTL_S)
 
@@ -169,7 +169,7 @@ class TailProcess:
         for show, followed in list(self._followed.items()):
             followed.tail.watched(now)
             if now - followed.seen > KEPT_S:
-                await self._leave(show)
+                await self._leave(show, over=True)
 
     async def _on_air(self) -> list[str]:
         """Shows whose publisher is on a relay of this machine: whose pipe is in our file system."""
@@ -234,10 +234,10 @@ class TailProcess:
         if followed is not None:
             followed.pipe.want_key()
 
-    async def _leave(self, show: str) -> None:
+    async def _leave(self, show: str, *, over: bool) -> None:
         followed = self._followed.pop(show)
         followed.task.cancel()
-        await followed.tail.close()
+        await followed.tail.close(over=over)
         del self.shows[show]
         with contextlib.suppress(RedisError, OSError):
             await self._give_up([keys.tail_of_show(show)], [self.id])

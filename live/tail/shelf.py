@@ -37,6 +37,7 @@ class Shelf:
         self.window = Window(first_msn, window_s=window_s)
         self.frame_rate = 30.0
         self.waiting = 0
+        self.left = False
         self.asked_at = float("-inf")  # loop time at which a player last asked for a playlist
         self._bell = asyncio.Event()
         self._written: dict[bool, bytes] = {}
@@ -57,6 +58,11 @@ class Shelf:
 
     def end(self) -> None:
         self.window.end()
+        self._ring()
+
+    def leave(self) -> None:
+        """Another tail goes on with the show: who waits here asks again, and no playlist says that it is over."""
+        self.left = True
         self._ring()
 
     # ---- taking --------------------------------------------------------------------------------
@@ -134,6 +140,8 @@ class Shelf:
         try:
             async with asyncio.timeout(WAIT_S):
                 while not there():
+                    if self.left:
+                        raise Refused("too_late")
                     await self._bell.wait()
         except TimeoutError:
             raise Refused("too_late") from None

@@ -73,13 +73,16 @@ class ShowTail:
         watched = now - self.shelf.asked_at < 10
         self._assembly.key_every_ms = KEY_EVERY_WATCHED_MS if watched else KEY_EVERY_UNWATCHED_MS
 
-    async def close(self) -> None:
-        """Writes what is there and says the end."""
+    async def close(self, *, over: bool = True) -> None:
+        """Writes what is there, and says the end where the show is `over`."""
         self._closing = True
         await asyncio.to_thread(self._queue.put, None)
         await asyncio.to_thread(self._thread.join, 5.0)
         await asyncio.sleep(0)  # what the thread handed over last comes before the end
-        self.shelf.end()
+        if over:
+            self.shelf.end()
+        else:
+            self.shelf.leave()
 
     def _put(self, act: Act) -> None:
         try:

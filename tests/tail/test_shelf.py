@@ -120,6 +120,17 @@ async def test_the_end_of_the_show_wakes_all_who_wait() -> None:
     assert await refusal(shelf.part(11, 0)) == "missing"
 
 
+async def test_a_tail_that_leaves_its_show_to_another_wakes_all_and_never_says_that_it_is_over() -> None:
+    shelf = shelf_with(2)
+    waiting = asyncio.ensure_future(refusal(shelf.media(11, 3)))
+    hinted = asyncio.ensure_future(refusal(shelf.part(10, 2)))
+    await asyncio.sleep(0)
+    shelf.leave()
+    assert (await waiting, await hinted) == ("too_late", "too_late")
+    assert await refusal(shelf.media(10, 3)) == "too_late"
+    assert not read((await shelf.media()).decode()).ended
+
+
 async def test_an_empty_show_has_nothing_yet() -> None:
     shelf = shelf_with()
     assert await refusal(shelf.media()) == "empty"
