@@ -188,6 +188,11 @@ async def live(running: Stage, **more: Any) -> Simulcast:
     return camera
 
 
+async def believed(running: Stage) -> None:
+    """Each viewer's first REMB was looked at: what comes next is a fall, or is not."""
+    await until(lambda: all(one.quality._remb_kbps for one in running.show.viewers.values()))
+
+
 async def test_a_viewer_whose_line_gets_narrow_goes_down_and_returns_while_another_stays(running: Stage) -> None:
     camera = await live(running)
     her, him = Audience(), Audience()
@@ -195,6 +200,7 @@ async def test_a_viewer_whose_line_gets_narrow_goes_down_and_returns_while_anoth
     await her.on(running)
     await him.on(running)
     await until(lambda: her.size == him.size == "f")
+    await believed(running)
     rates = {layer.rid: layer.usual_kbps for layer in running.show.source.layers.values() if layer.rid}
     her.remb_kbps = round(rates["h"] * 1.8)
     await until(lambda: her.size == "h")
@@ -224,6 +230,7 @@ async def test_where_no_size_fits_the_sound_goes_on_alone_and_the_picture_is_tri
     her.remb_kbps = silent.remb_kbps = 5000
     await her.on(running)
     await silent.on(running, audio=False)
+    await believed(running)
     her.remb_kbps = silent.remb_kbps = 10
     her.lost = silent.lost = 100
     await until(lambda: running.show.stats()["viewers_sound_only"] == 1)
@@ -244,6 +251,7 @@ async def test_a_size_that_its_publisher_ends_hands_its_viewers_on(running: Stag
     her.remb_kbps = him.remb_kbps = 5000
     await her.on(running)
     await him.on(running)
+    await believed(running)
     rates = {layer.rid: layer.usual_kbps for layer in running.show.source.layers.values() if layer.rid}
     her.remb_kbps, him.remb_kbps = round(rates["h"] * 1.8), 5000
     await until(lambda: her.size == "h")
