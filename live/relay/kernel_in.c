@@ -30,7 +30,7 @@ typedef int (*unprotect_fn)(void *context, void *packet, int *length);
 typedef struct {
   uint8_t key[KEY];
   uint64_t context, number;
-  int64_t calm_since_ms; /* when a compound of it went up last */
+  int64_t calm_since_ms; /* when one that said that all is well went up last */
   uint32_t sources[SOURCES]; /* SSRCs that Python let in: libsrtp clones a context for each it meets */
   uint8_t state, quiet, known;
 } path_t;
@@ -214,8 +214,8 @@ int frontrow_receive(void *paths, uintptr_t unprotect_address, uintptr_t unprote
           counts[2]++;
           continue;
         }
-        if (kind == RTCP && path->quiet) {
-          if (now_ms - path->calm_since_ms < calm_ms && all_is_well(packet, length)) {
+        if (kind == RTCP && path->quiet && all_is_well(packet, length)) { /* counted apart: who NACKs all the time reports, too */
+          if (now_ms - path->calm_since_ms < calm_ms) {
             counts[3]++;
             continue;
           }

@@ -189,6 +189,20 @@ def test_that_all_is_well_is_heard_once_a_second_and_anything_else_at_once(built
     assert hall.port.calm == 2
 
 
+def test_who_asks_for_packets_all_the_time_is_heard_of_her_line_too(built: Kernel, halls: list[Hall]) -> None:
+    halls.append(Hall(built, "127.0.0.1", GCM, quiet=True, count=1))
+    hall, listener, sock = halls[0], halls[0].listeners[0], halls[0].ends[0]
+    asks = rtcp.receiver_report(1, []) + rtcp.nack(1, 7, [4, 5])
+    for _ in range(20):
+        for compound in (asks, CALM):
+            hall.now_ms += 100
+            sock.send(listener.sends.protect_rtcp(compound))
+            hall.read()
+    heard = [packet for _, packet in listener.heard]
+    assert heard.count(asks) == 20
+    assert heard.count(CALM) == 4, "once a second"
+
+
 def test_a_session_that_ends_in_the_middle_of_a_batch_hears_no_more(built: Kernel, halls: list[Hall]) -> None:
     halls.append(Hall(built, "127.0.0.1", GCM, count=2))
     hall = halls[0]
