@@ -227,10 +227,7 @@ export class HlsPlayer extends EventTarget {
           last = piece;
         }
         if (!feed.started) this._begin(feed);
-        if (list.ended) {
-          if (source.readyState === "open") source.endOfStream();
-          return;
-        }
+        if (list.ended) break;
         list = await this._reload(url, list);
       } catch (error) {
         if (!mine()) return;
@@ -242,6 +239,11 @@ export class HlsPlayer extends EventTarget {
       // What was to come next fell out of the window (or the tail was started anew): begin at the edge again.
       if (last && list.segments[0] && list.segments[0].msn > last.msn + 1) last = null;
     }
+    if (!mine()) return;
+    if (source.readyState === "open") source.endOfStream();
+    // The end of what this tail had: the page says when the show is over, and until then a publisher may come back.
+    await this._pause(this._holdBackS * 1000);
+    if (mine()) this._again(LAST_RETRY_MS);
   }
 
   /** The media playlist's address and its codecs. */

@@ -42,6 +42,7 @@ class MadeTail:
         self.init = b""
         self.segments: dict[int, Segment] = {}
         self.first = 0
+        self.ended = False
         self.asked: list[str] = []
         self.refuse: dict[str, int] = {}  # what an address contains -> the status it is answered with, once each
         self._grown = asyncio.Condition()
@@ -96,6 +97,7 @@ class MadeTail:
                     rows.append(f'#EXT-X-PART:DURATION={PART_FRAMES / FPS},URI="{msn}.{n}.m4s"{free}')
             if len(segment.parts) == PARTS:
                 rows += [f"#EXTINF:{PART_FRAMES * PARTS / FPS},", f"{msn}.m4s"]
+        rows += ["#EXT-X-ENDLIST"] if self.ended else []
         return "\n".join(rows) + "\n"
 
     async def _grow(self) -> None:

@@ -94,5 +94,15 @@ async def test_it_goes_on_after_refusals_and_over_a_hole(page: Page, tail: MadeT
     assert await page.evaluate("tail.joins") == 1, "the same buffer, the same element: no black"
 
 
+async def test_a_tail_that_ended_is_asked_again_and_plays_when_it_comes_back(page: Page, tail: MadeTail) -> None:
+    await page.evaluate(START)
+    await page.wait_for_function("tail.state === 'live'")
+    tail.ended = True
+    await page.wait_for_function("tail.state === 'waiting'", timeout=10_000)
+    tail.ended = False
+    await page.wait_for_function("tail.state === 'live' && tail.joins === 2", timeout=15_000)
+    assert await page.evaluate("heard.join()") == "live,slate,live"
+
+
 async def _empty(tail: MadeTail) -> bool:
     return not tail.refuse
