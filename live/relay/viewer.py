@@ -5,7 +5,7 @@ from __future__ import annotations
 from live.relay.codecs import COUNTS_PICTURES, NO_SHIFT, PictureIds, Shift, following, moved, picture_ids, shifted
 from live.relay.ring import SIZE
 from live.relay.rtcp import Report
-from live.relay.rtp import Packet
+from live.relay.rtp import Packet, newer
 from live.relay.sdp import Outgoing
 from live.relay.track import Track
 
@@ -74,8 +74,8 @@ class Outlet:
     """
 
     __slots__ = (
-        "_allowance", "_allowed_ms", "_left", "_octets", "_packets", "_resends", "_rtx_seq", "payload_type", "resent",
-        "rtx_payload_type", "rtx_ssrc", "span", "ssrc", "takes_nack"
+        "_allowance", "_allowed_ms", "_left", "_octets", "_packets", "_resends", "_rtx_seq", "given_up", "payload_type",
+        "resent", "rtx_payload_type", "rtx_ssrc", "span", "ssrc", "takes_nack"
     )  # fmt: skip
 
     def __init__(self, agreed: Outgoing, ssrc: int, rtx_ssrc: int) -> None:
@@ -86,6 +86,7 @@ class Outlet:
         self.rtx_ssrc = rtx_ssrc
         self.span: Span | None = None  # None: not started, or paused
         self.resent = 0
+        self.given_up = 0  # times she asked for what was resent as often as may be: a key frame has to heal that
         self._left: Left | None = None
         self._packets = self._octets = 0  # sent in the spans before
         self._rtx_seq = 0
@@ -151,7 +152,7 @@ class Outlet:
 
     def resend(self, seq: int, now_ms: int, rtt_ms: int) -> tuple[Packet, int] | None:
         """What she misses under her number `seq`, and its timestamp among hers: three times at most, and not twice
-        within a round trip."""
+        within a round trip. What she misses still is `given_up`, unless a key frame came since."""
         span = self._span_of(seq, now_ms)
         packet = span.packet(seq) if span is not None else None
         if span is None or packet is None:
@@ -162,7 +163,13 @@ class Outlet:
         times, last_ms = resends.get(seq, (0, -(10**9)))
         if now_ms - last_ms > 60_000:
             times = 0  # the number came around
-        if times >= MAX_RESENDS or now_ms - last_ms < max(5, rtt_ms):
+        if now_ms - last_ms < max(5, rtt_ms):
+            return None
+        if times >= MAX_RESENDS:
+            key = span.track.ring.key
+            if span is self.span and (key is None or newer(packet.seq, key)):
+                self.given_up += 1
+                resends[seq] = (times, now_ms)  # once a round trip
             return None
         if not self._allows(now_ms):
             return None

@@ -136,20 +136,19 @@ class Watching:
         counters.nacks_heard += len(said.nacks)
         if said.keyframe:
             counters.keys_wanted += 1
-            if self._may_wish(now_ms):
-                self._want_key(self)
+            self._wish(now_ms)
         for ssrc, seq in said.nacks:
             for seat in self.seats:
                 if seat.ssrc == ssrc and seat.takes_nack:
                     self._resend(seat, seq, now_ms)
 
-    def _may_wish(self, now_ms: int) -> bool:
+    def _wish(self, now_ms: int) -> None:
+        """A key frame, while she did not use up her wishes."""
         self._wishes = min(WISHES, self._wishes + (now_ms - self._wished_ms) / WISH_EVERY_MS)
         self._wished_ms = now_ms
-        if self._wishes < 1:
-            return False
-        self._wishes -= 1
-        return True
+        if self._wishes >= 1:
+            self._wishes -= 1
+            self._want_key(self)
 
     def line(self, now_ms: int, holes: float) -> Line:
         """What her line is like. `holes`: what her lane lacks of itself, which is not her line's loss (0 to 1)."""
@@ -165,8 +164,11 @@ class Watching:
         return Line(remb // 1000 if remb is not None else None, lost)
 
     def _resend(self, seat: Seat, seq: int, now_ms: int) -> None:
+        given_up = seat.given_up
         found = seat.resend(seq, now_ms, self.reports.rtt_ms)
         if found is None:
+            if seat.given_up > given_up and seat.kind == "video":
+                self._wish(now_ms)  # her player would stand still until it gives up itself: a second, in Chromium
             return
         packet, timestamp = found
         if seat.rtx_payload_type is not None:

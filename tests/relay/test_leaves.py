@@ -234,7 +234,10 @@ def test_a_packet_is_resent_three_times_at_most_and_not_twice_in_a_round_trip() 
     assert viewer.resend(5010, 49, 50) is None
     for attempt in range(1, MAX_RESENDS):
         assert viewer.resend(5010, attempt * 50, 50) is not None
+    assert viewer.resend(5010, MAX_RESENDS * 50 - 1, 50) is None
+    assert viewer.given_up == 0, "the last one may be on its way still"
     assert viewer.resend(5010, 10_000, 50) is None
+    assert viewer.given_up == 1
     assert viewer.resend(4999, 0, 50) is None, "from before she came"
     assert viewer.resend(5100, 0, 50) is None, "not sent yet"
     assert viewer.resent == MAX_RESENDS
