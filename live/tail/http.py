@@ -5,6 +5,8 @@
     GET /shows/{show}/init-{n}.mp4, {msn}.m4s, {msn}.{part}.m4s
     GET /healthz
 
+`since` (server time, ms) leaves out of playlists, parts and segments what was over before: a preview.
+
 What was once made never changes and may be kept for ever; a playlist that was waited for is kept for some seconds,
 under its own address, so that a cache answers everybody who asks for the same part with one question to us; a playlist
 without a question is kept for a second (RFC 8216bis appendix B). Refusals are never kept. A token of ours is needed.
@@ -59,19 +61,21 @@ def tail_app(shows: Mapping[str, ShowTail], token: str, tail_id: str) -> Starlet
 
 
 async def _take(tail: ShowTail, request: Request) -> Response:
-    shelf, file = tail.shelf, request.path_params["file"]
+    shelf, file, query = tail.shelf, request.path_params["file"], request.query_params
+    since_ms = _number(query.get("since")) or 0
     if file == "live.m3u8":
         return _answer(shelf.master(), PLAYLIST, NEWEST)
     if file == "media.m3u8":
-        query = request.query_params
         msn, part = _number(query.get("_HLS_msn")), _number(query.get("_HLS_part"))
         if part is not None and msn is None:
             return _refused(400)  # section 6.2.5.2
-        body = await shelf.media(msn, part, skip=query.get("_HLS_skip") in ("YES", "v2"))
+        body = await shelf.media(msn, part, skip=query.get("_HLS_skip") in ("YES", "v2"), since_ms=since_ms)
         return _answer(body, PLAYLIST, NEWEST if msn is None else WAITED_FOR)
     if (named := _SEGMENT.fullmatch(file)) is not None:
         msn, number = int(named[1]), named[2]
-        made = shelf.segment(msn) if number is None else await shelf.part(msn, int(number))
+        if number is None:
+            return _answer(shelf.segment(msn, since_ms=since_ms), "video/mp4", FOR_EVER)
+        made = await shelf.part(msn, int(number), since_ms=since_ms)
         return _answer(made, "video/mp4", FOR_EVER)
     if (named := _INIT.fullmatch(file)) is not None:
         return _answer(shelf.init(int(named[1])), "video/mp4", FOR_EVER)

@@ -32,9 +32,12 @@ def master(window: Window, *, frame_rate: float) -> str:
     return f"#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-STREAM-INF:{line}\nmedia.m3u8\n"
 
 
-def media(window: Window, *, skip: bool = False) -> str:
-    """The media playlist; with `skip` a delta update, where enough is old enough (section 6.2.5.1)."""
-    segments = list(window.listed)
+def media(window: Window, *, skip: bool = False, since_ms: int = 0) -> str:
+    """The media playlist; with `skip` a delta update, where enough is old enough (section 6.2.5.1). What was over
+    before `since_ms`, server time, is left out: no viewer goes back to before the show was opened."""
+    before = list(window.listed)
+    segments = [segment for segment in before if not segment.is_over(since_ms)]
+    breaks_before = window.breaks_before + sum(segment.breaks for segment in before if segment.is_over(since_ms))
     # How far each segment's start is from the playlist's end.
     back, ages = 0, []
     for segment in reversed(segments):
@@ -50,7 +53,7 @@ def media(window: Window, *, skip: bool = False) -> str:
         f"HOLD-BACK={HOLD_BACK_S:.1f},PART-HOLD-BACK={PART_HOLD_BACK_S:.3f}",
         f"#EXT-X-PART-INF:PART-TARGET={PART_TARGET_S:.3f}",
         f"#EXT-X-MEDIA-SEQUENCE:{first}",
-        f"#EXT-X-DISCONTINUITY-SEQUENCE:{window.breaks_before}",
+        f"#EXT-X-DISCONTINUITY-SEQUENCE:{breaks_before}",
     ]
     # The boundary is counted to a segment's end: what is skipped lies beyond it whole.
     skipped = sum(

@@ -40,7 +40,7 @@ class Shelf:
         self.left = False
         self.asked_at = float("-inf")  # loop time at which a player last asked for a playlist
         self._bell = asyncio.Event()
-        self._written: dict[bool, bytes] = {}
+        self._written: dict[tuple[bool, int], bytes] = {}
         self._written_version = -1
 
     # ---- filling -------------------------------------------------------------------------------
@@ -73,8 +73,11 @@ class Shelf:
             raise Refused("empty")
         return playlist.master(self.window, frame_rate=self.frame_rate).encode()
 
-    async def media(self, msn: int | None = None, part: int | None = None, *, skip: bool = False) -> bytes:
-        """The media playlist; with `msn` once it holds that segment, with `part` too once it holds that part.
+    async def media(
+        self, msn: int | None = None, part: int | None = None, *, skip: bool = False, since_ms: int = 0
+    ) -> bytes:
+        """The media playlist; with `msn` once it holds that segment, with `part` too once it holds that part. What was
+        over before `since_ms` is not in it.
 
         Section 6.2.5.2. Raises Refused.
         """
@@ -87,23 +90,23 @@ class Shelf:
             raise Refused("empty")
         if self._written_version != window.version:
             self._written, self._written_version = {}, window.version
-        if skip not in self._written:
-            self._written[skip] = playlist.media(window, skip=skip).encode()
-        return self._written[skip]
+        if (skip, since_ms) not in self._written:
+            self._written[skip, since_ms] = playlist.media(window, skip=skip, since_ms=since_ms).encode()
+        return self._written[skip, since_ms]
 
-    async def part(self, msn: int, number: int) -> bytes:
+    async def part(self, msn: int, number: int, *, since_ms: int = 0) -> bytes:
         """A part; the one that the playlist hints at is waited for (section 6.2.6). Raises Refused."""
         if (msn, number) == self.window.position and not self.window.ended:
             await self._until(lambda: self.window.position != (msn, number) or self.window.ended)
         segment = self.window.segment(msn)
-        if segment is None or number >= len(segment.parts):
+        if segment is None or number >= len(segment.parts) or segment.is_over(since_ms):
             raise Refused("missing")
         return segment.parts[number].body
 
-    def segment(self, msn: int) -> bytes:
+    def segment(self, msn: int, *, since_ms: int = 0) -> bytes:
         """A whole segment. Raises Refused."""
         segment = self.window.segment(msn)
-        if segment is None or not segment.whole:
+        if segment is None or not segment.whole or segment.is_over(since_ms):
             raise Refused("missing")
         return segment.body
 

@@ -47,6 +47,10 @@ class Segment:
     def body(self) -> bytes:
         return b"".join(part.body for part in self.parts)
 
+    def is_over(self, at_ms: int) -> bool:
+        """Whether all of it was before `at_ms`, server time."""
+        return self.whole and self.wall_ms + self.ticks * 1000 / VIDEO_HZ <= at_ms
+
 
 @dataclass(frozen=True)
 class Init:

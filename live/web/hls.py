@@ -4,7 +4,8 @@
     GET /hls/{slug}/media.m3u8                   the media playlist; `_HLS_msn`, `_HLS_part`, `_HLS_skip` (RFC 8216bis)
     GET /hls/{slug}/init-{n}.mp4, {msn}.m4s, {msn}.{part}.m4s
 
-Open while the show is live; before, to those who may preview it, and then nothing on the way may keep it. Nothing here
+Open while the show is live; before, to those who may preview it, and then nothing on the way may keep it. What was made
+before the show was opened is given to nobody afterwards. Nothing here
 reads a session otherwise: a thousand viewers ask several times a second.
 """
 
@@ -64,7 +65,11 @@ async def _take(request: Request) -> Response:
     wrong = any(DIRECTIVES[name].fullmatch(value) is None for name, value in given.items())
     if wrong and file == "media.m3u8":
         raise HTTPException(400)
-    query = urlencode(given) if file == "media.m3u8" else ""
+    if file != "media.m3u8":
+        given = {}
+    if not preview and file != "live.m3u8":
+        given["since"] = str(show.opened_ms or 0)  # the tail has what was before, too
+    query = urlencode(given)
     tails: Tails = request.app.state.tails
     said = await tails.get(show.id, file, query)
     if said.status == 404:

@@ -15,6 +15,7 @@ from live.tail.window import Part
 
 sys.path += [str(Path(__file__).parents[1] / "tail"), str(Path(__file__).parents[1] / "relay")]
 
+from hls_rules import read
 from tail_stage import TailStage, made, tail_stage
 
 FOR_EVER = "public, max-age=31536000, immutable"
@@ -106,6 +107,23 @@ async def test_before_the_show_only_those_of_the_house_look_and_nothing_may_be_k
     assert (await other.client.get("/hls/aw26/live.m3u8")).status_code == 409
 
 
+async def test_nobody_goes_back_to_before_the_show_was_opened(
+    web: Web, packaged: TailStage, monkeypatch: pytest.MonkeyPatch
+):
+    """The tail packages the preview too, for those who may see it."""
+    first = next(packaged.tail.shelf.window.listed)
+    over_ms = int(first.wall_ms + first.ticks / 90) + 1
+    monkeypatch.setattr(web.house.services.clock, "now_ms", lambda: over_ms, raising=False)
+    await web.house.go_live()
+    for file in ("5000.m4s", "5000.0.m4s"):
+        assert (await get(web, file)).status_code == 404
+    for query in ({}, {"_HLS_msn": 5001, "_HLS_part": 0, "_HLS_skip": "YES"}):
+        told = read((await get(web, "media.m3u8", **query)).text)
+        assert (told.first_msn, told.first_break) == (5001, 5001), "the break before the preview left with it"
+    assert (await get(web, "5001.0.m4s")).status_code == 200
+    assert (await get(web, "init-5000.mp4")).status_code == 200
+
+
 async def test_a_hundred_players_cost_the_tail_one_question(web: Web, packaged: TailStage):
     await web.house.go_live()
     msn, part = packaged.tail.shelf.window.position
@@ -138,7 +156,7 @@ async def test_questions_that_no_player_asks_do_not_reach_the_tail(web: Web, pac
         assert (await get(web, "5000.0.m4s", bust=number)).status_code == 200
         assert (await get(web, "media.m3u8", _HLS_msn=5000, bust=number)).status_code == 200
     assert sum(count for path, count in packaged.asked.items() if "bust" in path) == 0
-    assert [count for path, count in packaged.asked.items() if path.endswith("/5000.0.m4s")] == [1]
+    assert [count for path, count in packaged.asked.items() if "/5000.0.m4s" in path] == [1]
 
 
 async def test_a_dead_tail_is_forgotten_at_the_first_try(web: Web):
