@@ -297,19 +297,19 @@ class Relay:
     async def _handshake(self, session: Session, connected: Callable[[], None]) -> None:
         try:
             await session.connect()
+            if session.id not in self.sessions:
+                return
+            connected()
         except HandshakeFailed as failed:
             self.handshakes_failed += 1
             log.info("relay.handshake_failed", kind=session.kind, show=session.show, why=failed.why)
             self._end(session)
-            return
         except Exception:
             # A peer that finds a fault of ours ends her own session, never the others'.
             self.handshakes_failed += 1
             log.exception("relay.handshake_broke", kind=session.kind, show=session.show)
             self._end(session)
-            return
-        if session.id in self.sessions:
-            connected()
+        else:
             self.figures.handshakes.labels(session.kind).observe((self._now_ms() - session.started_ms) / 1000)
             log.info("relay.connected", kind=session.kind, show=session.show)
 

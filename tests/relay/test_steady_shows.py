@@ -60,3 +60,26 @@ async def test_after_a_silence_a_key_frame_is_asked_for_until_it_comes(
     camera.frame(key=True)
     await until(lambda: running.show.state == "live")
     await camera.caller.close()
+
+
+async def test_a_fault_of_ours_when_a_session_is_through_ends_that_session_alone(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera()
+    await camera.on(running)
+    camera.frame(key=True)
+    await until(lambda: running.show.state == "live")
+
+    def broken(watching: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(running.show, "start", broken)
+    unlucky = Viewer()
+    await unlucky.on(running)
+    await asyncio.wait_for(unlucky.caller.closed.wait(), 3)
+    monkeypatch.undo()
+    viewer = Viewer()
+    await viewer.on(running)
+    await until(lambda: viewer.order)
+    for person in (unlucky, viewer, camera):
+        await person.caller.close()
