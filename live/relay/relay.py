@@ -356,8 +356,9 @@ class Relay:
             if session.ice.lapsed(now_ms):
                 log.info("relay.lapsed", kind=session.kind, show=session.show)
                 self._end(session)
+        has_sessions = {session.show for session in self.sessions.values()}  # those that shake hands, too
         for name, show in list(self.shows.items()):
-            needed = show.viewers or show.mirrored or show.publisher is not None or self.feeds_mirrors(name)
+            needed = name in has_sessions or show.mirrored or self.feeds_mirrors(name)
             if not needed and now_ms - show.idle_since_ms > SHOW_KEPT_MS:
                 show.close()
                 del self.shows[name]

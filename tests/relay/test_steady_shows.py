@@ -12,6 +12,7 @@ from relay_stage import Stage, stage, until
 from test_end_to_end import Camera, Viewer
 
 from live.relay import mirror, rtcp
+from live.relay import relay as relay_module
 from live.relay import show as show_module
 
 
@@ -82,4 +83,20 @@ async def test_a_fault_of_ours_when_a_session_is_through_ends_that_session_alone
     await viewer.on(running)
     await until(lambda: viewer.order)
     for person in (unlucky, viewer, camera):
+        await person.caller.close()
+
+
+async def test_a_show_that_is_forgotten_during_its_publishers_handshake_is_there_all_the_same(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera, viewer = Camera(), Viewer()
+    answer = await running.publish(camera.caller.offer("sendonly"))
+    monkeypatch.setattr(relay_module, "SHOW_KEPT_MS", 0)
+    running.relay._sweep(running.relay.now_ms() + 10_000)  # it had no publisher for so long
+    await camera.caller.connect(answer.text)
+    await until(lambda: "shw_one" in running.relay.shows and running.show.publisher is not None, 3)
+    camera.frame(key=True)
+    await until(lambda: running.show.state == "live")
+    await viewer.on(running)
+    for person in (viewer, camera):
         await person.caller.close()
