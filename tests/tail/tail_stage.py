@@ -66,7 +66,8 @@ async def tail_stage(redis: Redis, key: str, show: str) -> AsyncIterator[TailSta
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            query = scope["query_string"].decode()
+            # `since` is web's own, the same for all players of a show.
+            query = "&".join(one for one in scope["query_string"].decode().split("&") if not one.startswith("since="))
             stage.asked[scope["path"] + (f"?{query}" if query else "")] += 1
         await inner(scope, receive, send)
 
