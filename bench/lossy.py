@@ -5,8 +5,10 @@
 5 % are lost at random, independently and both ways; each of the others is late by 0 to 30 ms. They stay in order, as in
 a router's queue; with --reorder they overtake each other, worse than on any line, and receivers ask too early.
 The viewer is our own client with NACK and RTX as a browser has them. `Judge` is a jitter buffer and decoder as far as a
-freeze goes: a frame can be shown when all its packets and all frames before it are there; without a packet for longer
-than the give-up time it waits for the next key frame. A freeze is the time between two shown frames beyond the usual.
+freeze goes: a frame can be shown when all its packets and all frames before it are there; a whole key frame is shown at
+once, whatever is missing before it; without a packet for longer than the give-up time it waits for the next one. The
+camera sends a key frame when it is asked for one, as a browser's does. A freeze is the time between two shown frames
+beyond the usual.
 """
 
 from __future__ import annotations
@@ -182,6 +184,8 @@ class Judge:
                 if header.marker:
                     break
             if not frame or not frame[-1].marker:
+                if self._jump():
+                    continue
                 return
             for header in frame:
                 del self._waiting[header.seq]
@@ -189,6 +193,22 @@ class Judge:
             self._awaits_key = self._awaits_key and not self.key(frame[0].payload)
             if not self._awaits_key:
                 self._shown(now_ms)
+
+    def _jump(self) -> bool:
+        """To a whole key frame behind what is missing; False while there is none."""
+        assert self._next is not None
+        for number in sorted(self._waiting, key=lambda number: number - (self._next or 0) & 0xFFFF):
+            if number == self._next or not self.key(self._waiting[number].payload):
+                continue
+            at = number
+            while at in self._waiting and not self._waiting[at].marker:
+                at = at + 1 & 0xFFFF
+            if at in self._waiting:
+                self._next = number
+                self._waiting = {n: h for n, h in self._waiting.items() if (n - number & 0xFFFF) < 0x8000}
+                self._missing = {n: entry for n, entry in self._missing.items() if (n - number & 0xFFFF) < 0x8000}
+                return True
+        return False
 
     def _shown(self, now_ms: float) -> None:
         self.frames += 1
@@ -247,6 +267,7 @@ async def measure(seconds: float, loss: float, jitter_ms: float, reorder: bool) 
         relay, camera, viewer = RelayUnderTest(Path(folder), -1, 10), Camera(certificate), Caller(certificate)
         line = Line(("127.0.0.1", 0), loss=loss, jitter_ms=jitter_ms, reorder=reorder)
         try:
+            camera.heeds_wishes()
             await relay.on_air(camera)
             answer = await relay.order("/play", offer=viewer.offer("recvonly"))
             answer, line._relay = through(answer, await line.open())

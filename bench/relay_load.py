@@ -45,10 +45,19 @@ class Camera:
         self._body = secrets.token_bytes(PAYLOAD_BYTES)
         self._frame = 0
         self._sounds = 0
+        self._wished = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run())
+
+    def heeds_wishes(self) -> None:
+        """From now on a key frame is sent when it is asked for, too, as a browser does."""
+
+        def heard(compound: bytes) -> None:
+            self._wished = self._wished or bool(rtcp.parse(compound).keyframe)
+
+        self.caller.on_rtcp = heard
 
     async def stop(self, *, silently: bool = False) -> None:
         if self._task is not None:
@@ -77,7 +86,8 @@ class Camera:
             self._packet(SOUND, self._sounds * 960, True, self._body[:SOUND_BYTES])
 
     def frame(self) -> None:
-        key = self._frame % KEY_EVERY_FRAMES == 0
+        key = self._frame % KEY_EVERY_FRAMES == 0 or self._wished
+        self._wished = False
         count = KEY_PACKETS if key else FRAME_PACKETS
         for place in range(count):
             start = (0x80 if place == 0 else 0x40 if place == count - 1 else 0) | (5 if key else 1)

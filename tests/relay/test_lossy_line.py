@@ -69,3 +69,25 @@ def test_the_judge_sees_a_freeze_when_there_is_one() -> None:
     judge.stalled(600)
     frame(5, 1250)
     assert len(judge.freezes_ms) == 1, "our own stall is none"
+
+
+def test_the_judge_shows_a_whole_key_frame_at_once_whatever_is_missing_before_it() -> None:
+    from live.relay.rtp import Header
+
+    judge = Judge(lambda compound: None, lambda payload: payload == b"key")
+
+    def packet(seq: int, frame: int, at_ms: float, payload: bytes = b"", *, last: bool = True) -> None:
+        judge.took(Header(last, 102, seq, frame * 3000, 7, {}, payload), at_ms)
+
+    packet(1, 1, 0, b"key")
+    packet(3, 3, 66)
+    packet(4, 4, 200, b"key", last=False)
+    packet(6, 4, 200)
+    assert judge.frames == 1, "number 2 is missing, and half of the key frame"
+    packet(5, 4, 260, last=False)
+    assert judge.frames == 2
+    packet(7, 5, 293)
+    packet(2, 2, 300)
+    assert judge.frames == 3
+    assert judge.freezes_ms == []
+    assert judge.longest_ms == 260
