@@ -108,6 +108,7 @@ class RelayProcess:
         self._relays = Relays(redis, settings.key)
         self.mirrors = Mirrors(self.relay, self._relays, relay_id, pipe_token, folder, self._changed)
         self._changes: asyncio.Queue[tuple[RelayedShow, Picture | None]] = asyncio.Queue(_QUEUED_CHANGES)
+        self._unclaimed: set[str] = set()  # shows whose publisher came here, and Redis doesn't know yet
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -190,6 +191,7 @@ class RelayProcess:
 
     def _taken(self, show: RelayedShow) -> None:
         """The show's publisher is here: it is ours from now on."""
+        self._unclaimed.add(show.name)
         self.mirrors.stop(show.name)
         if self._settings.record and show.recorder is None:
             self._record(show)
@@ -241,7 +243,7 @@ class RelayProcess:
             show, picture = await self._changes.get()
             try:
                 if picture is None:
-                    await self._registry.claim(show.name)
+                    await self._claim(show.name)
                     await self._registry.enter(self.relay, self._clock.now_ms())
                 elif await self._registry.may_tell(show.name):
                     await self._registry.state(show, self._clock.now_ms())
@@ -250,13 +252,27 @@ class RelayProcess:
                 # Fails open: pages learn of it with the next snapshot.
                 log.warning("relay.untold", show=show.name, error=type(error).__name__)
 
+    async def _claim(self, name: str) -> None:
+        show = self.relay.shows.get(name)
+        if show is not None and show.publisher is not None:  # else she is gone again, and another's claim may be newer
+            await self._registry.claim(name)
+        self._unclaimed.discard(name)
+
+    async def _beat(self) -> None:
+        for name in list(self._unclaimed):
+            await self._claim(name)  # Redis was away when her publisher came
+        before = {name: show.publisher for name, show in self.relay.shows.items()}
+        for name in await self._registry.beat(self.relay, self._clock.now_ms()):
+            show = self.relay.shows.get(name)
+            # Whose publisher came meanwhile is ours: that answer is older than she.
+            if show is not None and show.publisher is before.get(name):
+                self._lost(show)
+
     async def _beat_for_ever(self) -> None:
         while True:
             try:
                 if not self.relay.draining:
-                    for name in await self._registry.beat(self.relay, self._clock.now_ms()):
-                        if (show := self.relay.shows.get(name)) is not None:
-                            self._lost(show)
+                    await self._beat()
             except (RedisError, OSError, StoreDown) as error:
                 log.warning("relay.beat_missed", error=type(error).__name__)
             await asyncio.sleep(BEAT_S)

@@ -14,6 +14,7 @@ from test_end_to_end import Camera, Viewer
 from live.relay import mirror, rtcp
 from live.relay import relay as relay_module
 from live.relay import show as show_module
+from live.store import keys
 
 
 @pytest.fixture
@@ -100,3 +101,48 @@ async def test_a_show_that_is_forgotten_during_its_publishers_handshake_is_there
     await viewer.on(running)
     for person in (viewer, camera):
         await person.caller.close()
+
+
+async def test_a_publisher_who_came_while_redis_was_away_is_claimed_later_and_not_sent_away(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await running.redis.set(keys.relay_of_show("shw_one"), "relay_that_was", ex=60)
+    registry = running.process._registry
+    tried = asyncio.Event()
+
+    async def away(show: str) -> None:
+        tried.set()
+        raise ConnectionError
+
+    monkeypatch.setattr(registry, "claim", away)
+    camera = Camera()
+    await camera.on(running)
+    await asyncio.wait_for(tried.wait(), 5)
+    monkeypatch.undo()
+    await running.process._beat()
+    assert await running.redis.get(keys.relay_of_show("shw_one")) == registry.id.encode()
+    assert running.show.publisher is not None
+    assert not running.show.mirrored
+    await camera.caller.close()
+
+
+async def test_a_publisher_who_comes_during_a_beat_is_not_sent_away_by_its_older_answer(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Camera(), Camera()
+    await first.on(running)
+    await until(lambda: running.show.publisher is not None)
+    before = running.show.publisher
+
+    async def slow(*told: object) -> list[str]:
+        monkeypatch.undo()
+        await second.on(running)
+        await until(lambda: running.show.publisher is not before)
+        return ["shw_one"]  # what Redis said before she came
+
+    monkeypatch.setattr(running.process._registry, "beat", slow)
+    await running.process._beat()
+    assert running.show.publisher is not None
+    assert not running.show.mirrored
+    for camera in (first, second):
+        await camera.caller.close()
