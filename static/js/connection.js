@@ -44,6 +44,12 @@ export class Connection extends EventTarget {
     this._heard = { packets: 0, at: 0 };
     this._lookedAt = 0;
     this._leave = () => void this._end();
+    // Kept by the browser and shown again: what was left is not there any more, and no event of it will come.
+    this._back = (/** @type {PageTransitionEvent} */ event) => {
+      if (!event.persisted || !this._wanted) return;
+      this._pauses.reset();
+      this._again(1);
+    };
   }
 
   /** The relay that has our session, out of its address `…/<relay>.<id>`; "" without one. */

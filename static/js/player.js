@@ -74,6 +74,7 @@ export class Player extends Connection {
     if (this._wanted) return;
     this._wanted = true;
     addEventListener("pagehide", this._leave);
+    addEventListener("pageshow", this._back);
     addEventListener("online", this._online);
     // A phone that goes from one network to another, where the browser tells of it.
     /** @type {any} */ (navigator).connection?.addEventListener?.("change", this._online);
@@ -111,6 +112,7 @@ export class Player extends Connection {
     this._resting = false;
     this._generation += 1;
     removeEventListener("pagehide", this._leave);
+    removeEventListener("pageshow", this._back);
     removeEventListener("online", this._online);
     /** @type {any} */ (navigator).connection?.removeEventListener?.("change", this._online);
     clearInterval(this._lookTimer);

@@ -64,6 +64,7 @@ export class Publisher extends Connection {
       void this.video.play().catch(() => undefined);
     }
     addEventListener("pagehide", this._leave);
+    addEventListener("pageshow", this._back);
     this._lookTimer = setInterval(() => void this._look(), LOOK_EVERY_MS);
     await this._connect();
   }
@@ -73,6 +74,7 @@ export class Publisher extends Connection {
     this._wanted = false;
     this._generation += 1;
     removeEventListener("pagehide", this._leave);
+    removeEventListener("pageshow", this._back);
     clearTimeout(this._retryTimer);
     clearTimeout(this._cutOffTimer);
     clearInterval(this._lookTimer);

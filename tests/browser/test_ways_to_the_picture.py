@@ -143,6 +143,18 @@ async def test_sound_that_goes_on_alone_is_told_and_a_dead_relays_page_joins_ane
     await page.context.close()
 
 
+async def test_a_page_that_the_browser_kept_plays_when_it_is_shown_again(browser: Browser) -> None:
+    page = await opened(browser, [WHEP])
+    await page.evaluate(WATCH)
+    await page.wait_for_function("picture.state === 'live'")
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    assert await page.evaluate("deleted") == ["relay_1.id"]
+    await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await page.wait_for_function("asked.length === 2 && picture.state === 'live'")
+    assert await page.evaluate("heard") == ["live", "way", "slate", "live"]
+    await page.context.close()
+
+
 async def test_a_way_that_this_page_cannot_go_is_told_or_gone_around(browser: Browser, tail: MadeTail) -> None:
     for ways, told in (([LIVEKIT], "no_client"), ([], "no_way")):
         page = await opened(browser, ways)
