@@ -141,7 +141,7 @@ class Mirror:
                 return
             if origin is not None and origin.id != self._id:
                 self._log.info("relay.mirrors", origin=origin.id)
-                why = await self._follow(origin)
+                why = await self._followed(origin)
                 self._log.info("relay.mirror_cut", origin=origin.id, why=why)
                 if why in ("ended", "idle") and self._let_go():
                     return
@@ -182,6 +182,14 @@ class Mirror:
         show.mirrored = False
         self._adopted(show)
         return True
+
+    async def _followed(self, origin: Entry) -> str:
+        try:
+            return await self._follow(origin)
+        except Exception as error:
+            # No way there just now, or an answer that we don't understand: viewers wait, so it is tried again.
+            self._log.warning("relay.mirror_broke", origin=origin.id, error=repr(error))
+            return "broke"
 
     async def _follow(self, origin: Entry) -> str:
         """From the pipe, or over the network when that isn't on this machine; until it is cut, moved or nobody's."""

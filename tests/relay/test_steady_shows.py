@@ -4,13 +4,17 @@ request for one, a show that is forgotten during a handshake, a fault of ours.""
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from relay_stage import Stage, stage, until
 from test_end_to_end import Camera, Viewer
 
+from live.media.relays import Entry
 from live.relay import mirror, rtcp
 from live.relay import relay as relay_module
 from live.relay import show as show_module
@@ -146,3 +150,24 @@ async def test_a_publisher_who_comes_during_a_beat_is_not_sent_away_by_its_older
     assert not running.show.mirrored
     for camera in (first, second):
         await camera.caller.close()
+
+
+async def test_a_mirror_that_cannot_reach_its_origin_tries_again() -> None:
+    tried: list[str] = []
+    ended: list[str] = []
+
+    class Unlucky(mirror.Mirror):
+        async def _origin(self) -> Entry | None:
+            return Entry("relay_far", "http://far:1", 0.0, 9, "", frozenset(), frozenset(), 0)
+
+        async def _feed(self, origin: Entry) -> str:
+            tried.append(origin.id)
+            if len(tried) == 1:
+                raise OSError(errno.ENETUNREACH, "no way there just now")
+            return "ended"
+
+    here: Any = SimpleNamespace(shows={}, sessions={}, end_show=ended.append)
+    nobody: Any = None
+    await asyncio.wait_for(Unlucky("shw_one", here, nobody, "relay_here", "", None, nobody).run(), 5)
+    assert len(tried) == 2
+    assert ended == ["shw_one"]
