@@ -214,6 +214,7 @@ class Relay:
             "viewers": self.viewers,
             "capacity": self.capacity,
             "sessions": len(self.sessions),
+            "tasks": len(asyncio.all_tasks()),
             "draining": self.draining,
             "load": round(self.load(), 3),
             "shut": self.gate.why if self.gate.shut else "",
