@@ -55,8 +55,14 @@ export class LiveKitPlayer extends EventTarget {
     });
     room.on(RoomEvent.Reconnecting, () => this._become("slate"));
     room.on(RoomEvent.Reconnected, () => this._become("live"));
-    room.on(RoomEvent.Disconnected, () => void this._rejoin(client));
-    await room.connect(this.url, this._token);
+    // A connection that can't be made is told twice, by its event and by its promise: one try follows.
+    let over = false;
+    const again = () => {
+      if (!over) void this._rejoin(client);
+      over = true;
+    };
+    room.on(RoomEvent.Disconnected, again);
+    await room.connect(this.url, this._token).catch(again);
   }
 
   /** @param {any} client */
@@ -65,7 +71,7 @@ export class LiveKitPlayer extends EventTarget {
     if (!this._wanted) return;
     await new Promise((resolve) => setTimeout(resolve, 1_000 * (1 + Math.random())));
     this._token = await this._again();
-    await this._join(client).catch(() => this._rejoin(client));
+    await this._join(client);
   }
 
   async stop() {

@@ -169,9 +169,10 @@ export class Picture extends EventTarget {
     const livekit = ways.find((way) => way.kind === "livekit");
     this._began = performance.now();
     if (whep && "RTCPeerConnection" in globalThis) this._startNear(whep);
-    else if (livekit) await this._startOther(livekit);
+    else if (livekit) await this._startOther(livekit, run);
     else if (this._tail) this._startFar();
     else this._tell("no_way");
+    if (!this._wanted || run !== this._run) return;
     clearInterval(this._lookTimer);
     this._lookTimer = setInterval(() => this._look(), LOOK_EVERY_MS);
   }
@@ -208,14 +209,16 @@ export class Picture extends EventTarget {
     void far.start();
   }
 
-  /** @param {Way} way */
-  async _startOther(way) {
+  /** @param {Way} way @param {number} run */
+  async _startOther(way, run) {
     try {
       const { LiveKitPlayer } = await import("./livekit.js");
+      if (!this._wanted || run !== this._run) return; // stopped meanwhile: nobody would stop this one
       const other = (this._other = new LiveKitPlayer(/** @type {HTMLVideoElement} */ (this.screen.videos[0]), { url: way.url, token: way.token ?? "", again: () => this._freshToken() }));
       for (const kind of ["live", "sound", "slate"]) other.addEventListener(kind, () => this._heard(other));
       await other.start();
     } catch {
+      if (!this._wanted || run !== this._run) return;
       this._other = null;
       if (this._tail) this._startFar();
       else this._tell("no_client");

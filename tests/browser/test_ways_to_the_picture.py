@@ -52,6 +52,15 @@ RELAY = """
   };
 }
 """
+# LiveKit's client where its server is away: what can't be had is told by an event and by a refusal.
+CLIENT = """
+export const RoomEvent = { Disconnected: "disconnected" };
+export class Room {
+  on(kind, act) { if (kind === RoomEvent.Disconnected) this.gone = act; }
+  async connect() { (window.tries ??= []).push(performance.now()); this.gone(); throw new Error("away"); }
+  async disconnect() { this.gone(); }
+}
+"""
 WATCH = """
 async () => {
   const { Picture } = await import("/static/js/picture.js");
@@ -165,4 +174,21 @@ async def test_a_way_that_this_page_cannot_go_is_told_or_gone_around(browser: Br
     page = await opened(browser, [LIVEKIT, TAIL], tail)
     await page.evaluate(WATCH)
     await page.wait_for_function("picture.way === 'HLS'")
+    await page.context.close()
+
+
+async def test_a_room_that_is_away_is_tried_again_once_a_time_and_nobody_enters_one_after_the_end(
+    browser: Browser,
+) -> None:
+    page = await opened(browser, [LIVEKIT])
+    await page.route("**/vendor/**", lambda route: route.fulfill(body=CLIENT, content_type="text/javascript"))
+    await page.evaluate(WATCH)
+    await page.wait_for_function("window.tries?.length === 4", timeout=15_000)
+    apart = await page.evaluate("tries.slice(1).map((at, n) => at - tries[n])")
+    assert min(apart) > 900, "one loop, not one more at each try"
+    await page.evaluate("picture.stop()")
+    tried = await page.evaluate("tries.length")
+    # Begun and stopped while the client is on its way.
+    await page.evaluate("async () => { const begun = picture.start(); await picture.stop(); await begun; }")
+    assert await page.evaluate("[tries.length, picture._other]") == [tried, None]
     await page.context.close()
