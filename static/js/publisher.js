@@ -56,7 +56,11 @@ export class Publisher extends Connection {
       this._wanted = false;
       throw error;
     }
-    if (!this._wanted) return;
+    if (!this._wanted) {
+      // Stopped while she was asked for the camera: it must not stay on.
+      this._release();
+      return;
+    }
     if (this.video) {
       this.video.muted = true;
       this.video.playsInline = true;
@@ -79,12 +83,15 @@ export class Publisher extends Connection {
     clearTimeout(this._cutOffTimer);
     clearInterval(this._lookTimer);
     await this._end();
-    if (this._ownStream) {
-      this.stream?.getTracks().forEach((track) => track.stop());
-      this.stream = null;
-    }
+    this._release();
     if (this.video) this.video.srcObject = null;
     this.state = "idle";
+  }
+
+  _release() {
+    if (!this._ownStream) return;
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = null;
   }
 
   /** @returns {Promise<{state: string, kbps: number, availableKbps: number, fps: number, width: number, height: number, codec: string, limitedBy: string, framesEncoded: number, pli: number}>} */

@@ -177,6 +177,27 @@ async def test_a_way_that_this_page_cannot_go_is_told_or_gone_around(browser: Br
     await page.context.close()
 
 
+async def test_a_camera_that_is_allowed_after_the_stop_is_let_go(browser: Browser) -> None:
+    page = await opened(browser, [])
+    state = await page.evaluate(
+        """async () => {
+            const { Publisher } = await import("/static/js/publisher.js");
+            const picture = document.createElement("canvas").captureStream();
+            let allow = () => {};
+            const asked = new Promise((resolve) => (allow = () => resolve(picture)));
+            Object.defineProperty(navigator, "mediaDevices", { value: { getUserMedia: () => asked } });
+            const publisher = new Publisher(null, { url: "/whip/aw26", key: "k" });
+            const begun = publisher.start();
+            await publisher.stop();
+            allow();
+            await begun;
+            return picture.getTracks().map((track) => track.readyState);
+        }"""
+    )
+    assert state == ["ended"]
+    await page.context.close()
+
+
 async def test_a_room_that_is_away_is_tried_again_once_a_time_and_nobody_enters_one_after_the_end(
     browser: Browser,
 ) -> None:
