@@ -148,7 +148,7 @@ class Mirror:
                 if why == "dead":
                     with contextlib.suppress(RedisError, OSError, Error):
                         await self._relays.forget(origin.id)
-            elif clock() - asked > KEPT_S and not self._watched() and self._let_go():
+            if clock() - asked > KEPT_S and not self._watched() and self._let_go():
                 return
             lost = origin is None or why in ("dead", "going", "moved", "not_origin")
             await asyncio.sleep(FIND_EVERY_S if lost else AGAIN_S)

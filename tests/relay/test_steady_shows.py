@@ -171,3 +171,20 @@ async def test_a_mirror_that_cannot_reach_its_origin_tries_again() -> None:
     await asyncio.wait_for(Unlucky("shw_one", here, nobody, "relay_here", "", None, nobody).run(), 5)
     assert len(tried) == 2
     assert ended == ["shw_one"]
+
+
+async def test_a_mirror_of_nothing_that_nobody_watches_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror, "KEPT_S", 0.2)
+    ended: list[str] = []
+
+    class Waiting(mirror.Mirror):
+        async def _origin(self) -> Entry | None:
+            return Entry("relay_far", "http://far:1", 0.0, 9, "", frozenset(), frozenset(), 0)
+
+        async def _feed(self, origin: Entry) -> str:
+            return "waiting"  # its publisher is on, and sends nothing
+
+    here: Any = SimpleNamespace(shows={}, sessions={}, end_show=ended.append)
+    nobody: Any = None
+    await asyncio.wait_for(Waiting("shw_one", here, nobody, "relay_here", "", None, nobody).run(), 3)
+    assert ended == ["shw_one"]
