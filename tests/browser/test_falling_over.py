@@ -124,6 +124,7 @@ async def a_line_that_dies_and_comes_back(page: Page, house: Theatre, path: UdpP
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/hls/" in request.url else None)
     await picture_moves(page)
+    await until(lambda: _caught_up(page), what="WebRTC has run up from the key frame it began with")
     assert abs(await dropped(page, house, 1)) <= NEAR_MS
     assert not asked, "nobody asks for a tail while WebRTC is well"
 
