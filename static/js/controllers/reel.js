@@ -43,7 +43,7 @@ export class Reel extends EventTarget {
     new ResizeObserver(() => this.fit()).observe(this.main);
     video.addEventListener("playing", () => flag(this.main, "playing", true));
     for (const event of ["play", "pause"]) video.addEventListener(event, () => this.tellButton());
-    for (const event of ["timeupdate", "seeked"]) video.addEventListener(event, () => this.shown(video.currentTime));
+    for (const event of ["timeupdate", "seeked"]) video.addEventListener(event, () => this.arrived() && this.shown(video.currentTime));
     video.addEventListener("ended", () => this.next());
     video.addEventListener("error", () => {
       say(byId("reel-note"), this.index + 1 < this.pieces.length ? "A part of the recording cannot be played here. This is what follows." : "This recording cannot be played here.");
@@ -52,7 +52,7 @@ export class Reel extends EventTarget {
     if ("requestVideoFrameCallback" in video) {
       // A card belongs to a frame: the clock of the element runs on between them.
       const frame = (/** @type {number} */ _, /** @type {VideoFrameCallbackMetadata} */ { mediaTime }) => {
-        this.shown(mediaTime);
+        if (this.arrived()) this.shown(mediaTime);
         video.requestVideoFrameCallback(frame);
       };
       video.requestVideoFrameCallback(frame);
@@ -62,6 +62,12 @@ export class Reel extends EventTarget {
     video.addEventListener("click", () => this.toggle());
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
     setInterval(() => this.paint(), AMBIENT_MS);
+  }
+
+  /** Whether what the element tells is of where she went: a file that comes begins at 0, and the old one's last frame
+   * may be told of after it. */
+  arrived() {
+    return this.video.readyState > 0 && !this.video.seeking;
   }
 
   /** Where the film is, in ms of the reel. */
