@@ -225,7 +225,7 @@ class Ladder:
 
     def _let_go(self, now_ms: int) -> None:
         for watching in [one for one in self._leaving if self._may_stop(one.video, now_ms)]:
-            del self._leaving[watching]
+            self._leaving.pop(watching, None)
             if watching.video is not None:
                 self._stop(watching, watching.video, now_ms)
         for lane, waiting in list(self._waiting.items()):
@@ -258,6 +258,8 @@ class Ladder:
         lent = lane.track.ring.get(packets[0].seq) is not packets[0]
         groups: dict[Shift, Groups] = {}
         for watching in ready:
+            if watching.wanted is not lane:
+                continue  # what was flushed for this has let her go already
             self._forget(watching)
             seat = watching.video
             address = watching.session.ice.address

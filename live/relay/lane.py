@@ -40,7 +40,7 @@ class Lane:
     def __init__(self, track: Track, house: House, sent: Callable[[Lane, list[Packet]], None]) -> None:
         self.track = track
         self.layer: Layer | None = None  # what feeds it at present
-        self.between_frames = True
+        self._ended_a_frame = True  # what left last
         self._house = house
         self._sent = sent
         # Viewers who came from another lane may need other picture ids: those of a shift get copies of their own.
@@ -48,6 +48,11 @@ class Lane:
         self._floor: int | None = None
         self._pending: list[Packet] = []
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether nobody has a part of a frame, or would get one by a flush."""
+        return self._ended_a_frame and not self._pending
 
     @property
     def empty(self) -> bool:
@@ -80,7 +85,7 @@ class Lane:
             self._timer = None
         if self._pending:
             packets, self._pending = self._pending, []
-            self.between_frames = packets[-1].marker != 0
+            self._ended_a_frame = packets[-1].marker != 0
             self._leave(packets)
 
     def join(self, variant: Variant, shift: Shift, name: str, context: object, port: object) -> None:

@@ -318,6 +318,42 @@ async def test_a_switch_waits_for_the_end_of_a_frame_but_not_for_a_lane_that_fel
     hall.close()
 
 
+async def test_a_switch_waits_for_a_frame_of_which_nothing_has_left_yet() -> None:
+    hall = Hall("H264")
+    hall.both(key=True)
+    her = hall.guest()
+    hall.send_to(her, 0)
+    *begun, (last, key) = hall.big.frame(hall.now_ms, key=False)
+    for header, starts in begun:
+        hall.feed(hall.big, header, starts)  # they wait for the rest of their frame
+    hall.frame(hall.small, key=True)
+    assert her.seat.lane is hall.main, "in the middle of a frame"
+    hall.feed(hall.big, last, key)
+    assert her.seat.lane is not hall.main
+    hall.end()
+    assert hold(her, "H264", whole=True) == ["f", "q"]
+    hall.close()
+
+
+async def test_who_goes_to_a_key_frame_that_is_still_coming_gets_it_once() -> None:
+    hall = Hall("H264")
+    hall.both(key=True)
+    her = hall.guest()
+    hall.send_to(her, 0)
+    hall.both(key=True)
+    hall.send_to(her, 1)
+    *begun, (last, key) = hall.big.frame(hall.now_ms, key=True)
+    for header, starts in begun:
+        hall.feed(hall.big, header, starts)
+    hall.frame(hall.small)
+    hall.feed(hall.big, last, key)
+    hall.end()
+    assert hold(her, "H264", whole=True) == ["f", "q", "f"]
+    payloads = [header.payload for header in her.in_order()]
+    assert len(payloads) == len(set(payloads)), "a packet twice, under two numbers"
+    hall.close()
+
+
 async def test_sound_alone_and_back_goes_on_in_the_same_numbers() -> None:
     hall = Hall("VP8")
     hall.both(key=True)
