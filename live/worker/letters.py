@@ -85,12 +85,14 @@ class Letters:
             return None  # erased since
         try:
             return Letter(message.event_id, self.compose(order, message))
-        except ValueError:
-            log.warning("letter.unwritable", letter=message.event_id)  # an address no mail program would take
+        except Exception as why:
+            # An address no mail program would take: the library says so by ValueError, MessageError, IndexError and
+            # AttributeError. Nobody else's letter may wait for this one.
+            log.warning("letter.unwritable", letter=message.event_id, error=type(why).__name__)
             return None
 
     def compose(self, order: Order, message: outbox.Message) -> EmailMessage:
-        """The letter in plain text and in HTML. Raises ValueError: its address can't be one."""
+        """The letter in plain text and in HTML. Raises what the email package does for an address that can't be one."""
         settings, house = self._settings, urlsplit(self._settings.base_url).hostname or "localhost"
         sender = settings.mail_from or f"orders@{house}"
         mail = EmailMessage()

@@ -13,6 +13,7 @@ import pytest
 import shop_world
 from aiosmtpd.controller import Controller
 from processes import free_port
+from sqlalchemy import text
 
 from live.clock import SetClock
 from live.errors import Invalid
@@ -155,6 +156,19 @@ async def test_an_address_that_does_not_exist_is_not_tried_again_and_keeps_nobod
     world.clock.advance(10**9)
     await world.buy("per_bob", "RED", key="b")
     assert await letters(world, Smtp(url)).send_due() == 1
+
+
+@pytest.mark.parametrize("address", ["(@x.org", "<a@x.org", "a@[b.c", "a b@x.org", "ä@x.org"])
+async def test_an_address_that_cannot_be_written_to_keeps_nobody_waiting(
+    world: shop_world.World, tmp_path: Path, address: str
+) -> None:
+    # Put into the books as it is: what checkout takes is its own matter.
+    await world.buy("per_eve", "RED", key="a")
+    await world.db.write(lambda sql: sql.execute(text("update orders set email = :it"), {"it": address}) and None)
+    await world.buy("per_bob", "RED", key="b")
+    by_hand = letters(world, Mailbox(tmp_path / "mail"))
+    assert await by_hand.send_due() == 1
+    assert await by_hand.send_due() == 0
 
 
 async def test_a_full_disk_is_no_reason_to_lose_a_letter(world: shop_world.World, tmp_path: Path) -> None:
