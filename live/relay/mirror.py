@@ -235,8 +235,8 @@ class Mirror:
 
         def described(info: StreamInfo) -> None:
             nonlocal show, over
-            if not info.tracks:
-                return
+            if not info.tracks or self._published():
+                return  # the publisher has come here, and this task is about to hear it
             source.described(info, monotonic_ms())
             if show is None:
                 show = self._relay.mirrored(self.name, info.first_wall_ms)

@@ -65,6 +65,9 @@ async def _watch(
     incoming = incoming_of(str(answer["answer"]), answer.get("formats"))
     assert caller.peer is not None
     first_wall_ms = answer.get("first_wall_ms")
+    here = relay.shows.get(name)
+    if here is not None and here.publisher is not None:
+        return "moved"  # while we shook hands her publisher came to us
     show = relay.mirrored(name, int(first_wall_ms) if isinstance(first_wall_ms, int) else None)
     ingest = Ingest(incoming, ssrc=1, max_kbps=relay.max_kbps, send_rtcp=caller.send_rtcp)
 

@@ -18,6 +18,7 @@ from live.media.relays import Entry
 from live.relay import mirror, rtcp
 from live.relay import relay as relay_module
 from live.relay import show as show_module
+from live.relay.piped import PipedTrack, StreamInfo
 from live.store import keys
 
 
@@ -188,3 +189,36 @@ async def test_a_mirror_of_nothing_that_nobody_watches_ends(monkeypatch: pytest.
     nobody: Any = None
     await asyncio.wait_for(Waiting("shw_one", here, nobody, "relay_here", "", None, nobody).run(), 3)
     assert ended == ["shw_one"]
+
+
+async def test_a_pipe_that_lets_in_too_late_does_not_take_the_show_from_its_publisher(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = Camera()
+    await camera.on(running)
+    camera.frame(key=True)
+    await until(lambda: running.show.state == "live")
+    source = running.show.source
+
+    class Late:
+        """A pipe whose origin answers when this relay's own publisher is on already."""
+
+        def __init__(self, *given: object, on_start: Any, on_gone: Any, **more: object) -> None:
+            self.on_start, self.on_gone = on_start, on_gone
+
+        async def follow(self, path: str) -> str:
+            tracks = [PipedTrack("video", *form) for form in source.formats.values() if form.codec == "H264"]
+            self.on_start(StreamInfo("shw_one", "live", 1, tracks))
+            self.on_gone("going")
+            return "going"
+
+    monkeypatch.setattr(mirror, "PipeClient", Late)
+    relays: Any = running.process._relays
+    late = mirror.Mirror("shw_one", running.relay, relays, "relay_here", "", None, lambda show: None)
+    origin = Entry("relay_far", "", 0.0, 9, "/pipe", frozenset(), frozenset(), 0)
+    await late._from_pipe(origin, running.settings.data_dir)
+    assert running.show.source is source
+    assert not running.show.mirrored
+    assert running.show.first_wall_ms != 1
+    assert running.show.state == "live"
+    await camera.caller.close()
