@@ -401,6 +401,11 @@ export class HlsPlayer extends EventTarget {
   _look() {
     const { video } = this;
     if (this.state === "idle" || this.state === "waiting") return;
+    // A browser that plays HLS itself stays where it failed or was told the end.
+    if (sourceKind() === null && (video.error || video.ended)) {
+      this._again(this._pauses.next());
+      return;
+    }
     // A tail of sound alone moves by its time.
     const frames = this._picture ? video.getVideoPlaybackQuality().totalVideoFrames : Math.floor(video.currentTime * 10);
     const now = performance.now();

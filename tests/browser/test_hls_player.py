@@ -104,5 +104,18 @@ async def test_a_tail_that_ended_is_asked_again_and_plays_when_it_comes_back(pag
     assert await page.evaluate("heard.join()") == "live,slate,live"
 
 
+async def test_a_browser_that_plays_hls_itself_begins_anew_after_a_fault(page: Page) -> None:
+    await page.evaluate(
+        """() => {
+            for (const kind of ["MediaSource", "ManagedMediaSource"])
+              Object.defineProperty(window, kind, { value: undefined });
+            // It begins, and fails later: what plays HLS itself on this machine is nobody.
+            HTMLMediaElement.prototype.play = async () => undefined;
+        }"""
+    )
+    await page.evaluate(START)
+    await page.wait_for_function("tail.joins >= 2", timeout=10_000)
+
+
 async def _empty(tail: MadeTail) -> bool:
     return not tail.refuse
