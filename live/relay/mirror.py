@@ -87,6 +87,7 @@ class PipeSource:
             switched = packet.track in self._fresh
             if switched:
                 if layer.kind == "video" and not packet.key:
+                    self.want_key(now_ms)  # the origin's cache had none, and its publisher may send none by herself
                     continue
                 self._fresh.discard(packet.track)
             self.forward(layer, header, packet.key, switched)

@@ -18,7 +18,7 @@ from live.media.relays import Entry
 from live.relay import mirror, rtcp
 from live.relay import relay as relay_module
 from live.relay import show as show_module
-from live.relay.piped import PipedTrack, StreamInfo
+from live.relay.piped import PipedPacket, PipedTrack, StreamInfo
 from live.store import keys
 
 
@@ -222,3 +222,18 @@ async def test_a_pipe_that_lets_in_too_late_does_not_take_the_show_from_its_publ
     assert running.show.first_wall_ms != 1
     assert running.show.state == "live"
     await camera.caller.close()
+
+
+def test_a_mirror_that_gets_no_key_frame_asks_for_one() -> None:
+    asked: list[str] = []
+    client: Any = SimpleNamespace(want_key=asked.append)
+    source = mirror.PipeSource(client)
+    source.described(StreamInfo("shw_one", "live", 1, [PipedTrack("video", "VP8", 90000, {})]), 0)
+    forwarded: list[bool] = []
+    source.forward = lambda layer, header, key, switched: forwarded.append(key)
+    # A browser's last key frame is minutes old: the origin's ring has it no more.
+    for seq in range(10):
+        source.packets([PipedPacket(0, seq, 3000 * seq, True, False, b"\x10\x01", 0)], 33 * seq)
+    assert asked == ["", ""], "five times a second at most"
+    source.packets([PipedPacket(0, 10, 30_000, True, True, b"\x10\x00", 0)], 400)
+    assert forwarded == [True]
