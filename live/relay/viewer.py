@@ -167,7 +167,7 @@ class Outlet:
             return None
         if times >= MAX_RESENDS:
             key = span.track.ring.key
-            if span is self.span and (key is None or newer(packet.seq, key)):
+            if span is self.span and (key is None or not newer(key, packet.seq)):
                 self.given_up += 1
                 resends[seq] = (times, now_ms)  # once a round trip
             return None

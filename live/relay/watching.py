@@ -16,6 +16,7 @@ from live.relay.session import Session
 from live.relay.viewer import Outlet, Reports
 
 NEWS_MS = 3000  # what a viewer said longer ago says nothing about now
+RESCUE_EVERY_MS = 250  # between key frames for what no resend healed: one takes as long, and wishes are few
 WISHES, WISH_EVERY_MS = 4, 3000  # key frames one viewer may ask for: one who always does would cost everybody's picture
 
 
@@ -71,6 +72,7 @@ class Watching:
 
     __slots__ = (
         "_house",
+        "_rescued_ms",
         "_want_key",
         "_wished_ms",
         "_wishes",
@@ -102,6 +104,7 @@ class Watching:
         self._want_key = want_key
         self._wishes = float(WISHES)
         self._wished_ms = 0
+        self._rescued_ms = -RESCUE_EVERY_MS
 
     @property
     def seats(self) -> tuple[Seat, ...]:
@@ -167,8 +170,11 @@ class Watching:
         given_up = seat.given_up
         found = seat.resend(seq, now_ms, self.reports.rtt_ms)
         if found is None:
-            if seat.given_up > given_up and seat.kind == "video":
-                self._wish(now_ms)  # her player would stand still until it gives up itself: a second, in Chromium
+            stuck = seat.given_up > given_up and seat.kind == "video"
+            if stuck and now_ms - self._rescued_ms >= RESCUE_EVERY_MS:
+                # Else her player would stand still until it gives up itself, and asks.
+                self._rescued_ms = now_ms
+                self._wish(now_ms)
             return
         packet, timestamp = found
         if seat.rtx_payload_type is not None:

@@ -46,9 +46,22 @@ async def test_what_all_resends_did_not_heal_a_key_frame_does(loser: Loser) -> N
     loser.asks()
     assert loser.wished == [loser.guest.watching]
     assert loser.guest.seat.resent == MAX_RESENDS, "no resend more"
+    loser.asks(3)
+    assert len(loser.wished) == 1, "that key frame may be on its way still"
+    loser.asks(2)
+    assert len(loser.wished) == 2
     loser.hall.both(key=True)
-    loser.asks()
-    assert len(loser.wished) == 1, "a key frame has come since"
+    loser.asks(6)
+    assert len(loser.wished) == 2, "a key frame has come since"
+
+
+async def test_a_key_frame_whose_first_packet_is_lost_is_followed_by_another(loser: Loser) -> None:
+    loser.hall.both(key=True)
+    assert loser.guest.seat.span is not None
+    assert loser.hall.main.track.ring.key is not None
+    loser.missed = loser.hall.main.track.ring.key + loser.guest.seat.span.seq_offset & 0xFFFF
+    loser.asks(MAX_RESENDS + 1)
+    assert loser.wished == [loser.guest.watching]
 
 
 async def test_who_asks_for_ever_gets_no_more_key_frames_than_by_asking_for_them(loser: Loser) -> None:
