@@ -292,8 +292,9 @@ class Desk:
                 made = await self._carts.offer(show_id, sku, look=look, at_ms=at_ms, limit=limit)
                 if made is None:
                     break
-                person, levels[sku] = made
-                await self._tell_cart(show_id, person)
+                person, level = made
+                levels[sku] = level or levels[sku]
+                await self._tell_cart(show_id, person)  # also who was passed over: she waits no longer
         return levels
 
     async def offer_due(self, show_id: str) -> int:

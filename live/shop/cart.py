@@ -121,13 +121,13 @@ class Carts:
 
     async def offer(
         self, show_id: str, sku: str, *, look: str, at_ms: int | None, limit: int
-    ) -> tuple[str, Level] | None:
-        """Give one unit that came back to the first who waits and may have one: her bag's id and the level. None when
-        nobody waits or there is none. Raises StoreDown."""
+    ) -> tuple[str, Level | None] | None:
+        """Give one unit that came back to the first who waits: her bag's id, and the level or None where she has all
+        she may and was passed over. None when nobody waits or there is no unit. Raises StoreDown."""
         line = await self._line(sku, look, at_ms)
         while (cart := await self.waitlist.first(show_id, sku)) is not None:
             made = await self.waitlist.offer(show_id, cart, sku, line=line, limit=limit)
-            if made.level is not None:
+            if made.outcome in ("offered", "skipped"):
                 return cart, made.level
             if made.outcome == "none":
                 return None

@@ -109,3 +109,20 @@ async def test_nothing_is_offered_of_a_look_that_was_withdrawn(two: Two, sold_ou
     await one.desk.drop(show, sold_out.looks[0], "host")
     await one.desk.lapse()
     assert [line.sku for line in (await one.carts.view(show, "per_vera")).lines] == ["L1-S"]
+
+
+async def test_who_has_all_she_may_is_passed_over_and_told(two: Two, sold_out: House):
+    one, other = two
+    show = sold_out.show.id
+    limit = sold_out.show.max_per_buyer
+    await one.desk.unwait(show, "per_vera", "L1-S")
+    await one.desk.remove_from_cart(show, "per_0", "L1-S", op="r")  # Wim's now
+    for n in (1, 2, 3):
+        await one.desk.wait(show, "per_wim", "L1-S")
+        await one.desk.remove_from_cart(show, f"per_{n}", "L1-S", op=f"r{n}")
+    assert [line.qty for line in (await one.carts.view(show, "per_wim")).lines] == [limit]
+    await one.desk.wait(show, "per_wim", "L1-S")
+    told = await bags_told(other, "per_wim")
+    await other.desk.remove_from_cart(show, "per_4", "L1-S", op="r4")
+    assert [changed.cart.waits for changed in told] == [[]]
+    assert (await one.gate.levels(show, ["L1-S"]))["L1-S"].left == 1
