@@ -92,6 +92,7 @@ class Session:
         """End at once. Safe to call twice."""
         self.peer.close()
         self._port.forget(self)
+        self.on_moved = self.on_picture = _nothing
 
     def _send(self, datagram: bytes) -> None:
         self.ice.settled = True
