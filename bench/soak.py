@@ -41,7 +41,7 @@ CHURN_S = 4.0
 VANISH = 0.25  # of those who leave say nothing
 CHECKERS = 4
 # A rise over the second half that is no leak: by itself, and for each session that ended in it.
-GROWN_KIB, GROWN_KIB_A_SESSION, GROWN_FILES = 512, 0.25, 4
+GROWN_KIB, GROWN_KIB_A_SESSION, GROWN_FILES = 1024, 0.25, 4
 
 
 @dataclass(frozen=True)
