@@ -29,11 +29,11 @@ class Sent:
 
 
 def at_ease() -> None:
-    """Undo what libsvtav1 does to a root's process: it makes the calling thread SCHED_FIFO 99, for good, and whatever is
-    started from it inherits that. A browser then takes a core from everything else."""
+    """Undo what libsvtav1 does to a root's process: it makes the calling thread SCHED_FIFO 99, for good, and whatever
+    is started from it inherits that. A browser then takes a core from everything else."""
     if sys.platform == "linux":
-        for thread in os.listdir("/proc/self/task"):
-            os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
 
 
 def pictures(codec: str, seconds: float, *, size: tuple[int, int] = (320, 240), gop: int = 30) -> list[bytes]:
