@@ -56,9 +56,9 @@ class PaymentRow(NamedTuple):
 
 
 _INSERT_ORDER = Statement(insert_into(orders))
-_INSERT_LINE = Statement(insert_into(order_lines))
+_INSERT_LINE = Statement(insert_into(order_lines, without=["shipped", "struck", "returned", "restocked"]))
 _INSERT_PAYMENT = Statement(insert_into(payments))
-_INSERT_LEDGER = Statement(insert_into(ledger, without=["id"]))
+_INSERT_LEDGER = Statement(insert_into(ledger, without=["id", "actor", "op"]))
 _INSERT_OUTBOX = Statement(insert_into(outbox, without=["id", "done_ms"]))
 
 _PAYMENT: Select[Any] = select(

@@ -1,6 +1,7 @@
 """The durable facts: every SQL table. Times are server milliseconds (`*_ms`), money is minor units (`*_minor`).
 
 Migrations in `migrations/` build the same on SQLite and PostgreSQL; a test compares them with this file.
+It is one file, long as it is, because the schema is one thing: whoever changes a table sees what refers to it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -188,7 +190,11 @@ orders = Table(
     Column("paid_ms", BigInteger),
     Column("settle_after_ms", BigInteger, nullable=False),  # when the worker looks at a pending one
     UniqueConstraint("buyer", "idempotency_key"),  # invariant I5, per buyer
-    CheckConstraint("status in ('pending', 'paid', 'cancelled', 'refunded')", name="status_known"),
+    CheckConstraint(  # shop/order_state.py says what each means
+        "status in ('pending', 'paid', 'part_fulfilled', 'fulfilled', 'part_returned', 'returned', 'part_refunded',"
+        " 'refunded', 'cancelled')",
+        name="status_known",
+    ),
     Index("ix_orders_status_settle_after_ms", "status", "settle_after_ms"),
     Index("ix_orders_show_id_created_ms", "show_id", "created_ms"),
 )
@@ -206,6 +212,38 @@ order_lines = Table(
     Column("picture", Text, nullable=False, default=""),
     Column("look_id", Text, nullable=False, default=""),
     Column("at_ms", BigInteger),  # media time of the tap
+    # What became of the `qty` units of a sold line.
+    Column("shipped", Integer, nullable=False, server_default="0"),
+    Column("struck", Integer, nullable=False, server_default="0"),  # cancelled before they were shipped
+    Column("returned", Integer, nullable=False, server_default="0"),  # out of the shipped ones
+    Column("restocked", Integer, nullable=False, server_default="0"),  # struck or returned, and sold no more
+    CheckConstraint("qty > 0", name="qty_positive"),
+    CheckConstraint(
+        "shipped >= 0 and struck >= 0 and shipped + struck <= qty and returned >= 0 and returned <= shipped"
+        " and restocked >= 0 and restocked <= struck + returned",
+        name="units_add_up",
+    ),
+)
+
+shipments = Table(  # a parcel, or a part of an order that left in some other way
+    "shipments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("carrier", Text, nullable=False, default=""),
+    Column("tracking", Text, nullable=False, default=""),  # the parcel's number
+    Column("tracking_url", Text, nullable=False, default=""),  # https, or empty
+    Column("created_ms", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, default=""),  # staff id
+    Column("voided_ms", BigInteger),  # noted by mistake: its units are to be shipped again
+)
+
+shipment_lines = Table(
+    "shipment_lines",
+    metadata,
+    Column("shipment_id", Text, ForeignKey("shipments.id"), primary_key=True),
+    Column("sku", Text, ForeignKey("variants.sku"), primary_key=True),
+    Column("qty", Integer, nullable=False),
     CheckConstraint("qty > 0", name="qty_positive"),
 )
 
@@ -229,6 +267,36 @@ payments = Table(
     UniqueConstraint("provider", "provider_ref"),
 )
 
+refunds = Table(  # money that goes back of a sold order: decided here first, then asked of the provider
+    "refunds",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("why", Text, nullable=False),  # asked | cancelled | returned
+    Column("lines", Text, nullable=False, default="{}"),  # JSON: SKU -> units it is for; empty: an amount
+    Column("note", Text, nullable=False, default=""),
+    Column("status", Text, nullable=False),
+    Column("answer", Text, nullable=False, default=""),  # why the provider refused
+    Column("actor", Text, nullable=False, default=""),  # staff id
+    Column("created_ms", BigInteger, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),  # when the worker asks (again)
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("done_ms", BigInteger),
+    CheckConstraint("amount_minor > 0", name="amount_positive"),
+    CheckConstraint("status in ('asked', 'done', 'refused')", name="status_known"),
+    # One at a time: what the provider's books say then tells whether this one was done.
+    Index(
+        "ix_refunds_one_asked",
+        "order_id",
+        unique=True,
+        sqlite_where=text("status = 'asked'"),
+        postgresql_where=text("status = 'asked'"),
+    ),
+    Index("ix_refunds_status_due_ms", "status", "due_ms"),
+)
+
 payment_events = Table(  # what a provider told us, once each
     "payment_events",
     metadata,
@@ -238,7 +306,7 @@ payment_events = Table(  # what a provider told us, once each
     Column("received_ms", BigInteger, nullable=False),
 )
 
-ledger = Table(  # append-only: every change of an order
+ledger = Table(  # append-only, by triggers: every change of an order
     "ledger",
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
@@ -246,6 +314,16 @@ ledger = Table(  # append-only: every change of an order
     Column("kind", Text, nullable=False),
     Column("wall_ms", BigInteger, nullable=False),
     Column("facts", Text, nullable=False, default="{}"),  # JSON
+    Column("actor", Text, nullable=False, server_default=""),  # staff id; empty: the buyer or the shop
+    Column("op", Text),  # the act's own name: sent again, it is the same act
+    Index(
+        "ix_ledger_order_id_op",
+        "order_id",
+        "op",
+        unique=True,
+        sqlite_where=text("op IS NOT NULL"),
+        postgresql_where=text("op IS NOT NULL"),
+    ),
 )
 
 outbox = Table(  # written in the transaction of what it tells
