@@ -4,6 +4,7 @@ Error                       carries
 ├── NotFound                what, which
 ├── Forbidden               need (the role that was missing)
 ├── SignInNeeded
+├── BadToken
 ├── Invalid                 field, why
 ├── WrongState              state, need
 │   └── NotLive             retry_after_s
@@ -54,6 +55,12 @@ class Forbidden(Error):
 
 class SignInNeeded(Error):
     code = "sign_in_needed"
+
+
+class BadToken(Error):
+    """Never issued, revoked or over: which of them is nobody's business."""
+
+    code = "bad_token"
 
 
 class Invalid(Error):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
+from live.accounts.scopes import WORDS as WORDS_OF_SCOPES
+from live.accounts.scopes import Scope
 from live.shop.contact import Address, Contact
 from live.web import api
 from live.web.doors import Door
@@ -43,8 +46,9 @@ def test_who_guard_and_limits_are_the_tables(route: str):
     door = SERVED[route]
     said = re.search(r"^- Who: (.+)$", SECTIONS[route], re.M)
     assert said is not None
+    token = f" Token: `{door.scope}`." if door.scope else ""
     assert said[1] == (
-        f"{door.least}. Guard: {door.guard}. Limits: {door.a_minute} a minute, {door.body_max // 1024} KiB."
+        f"{door.least}. Guard: {door.guard}. Limits: {door.a_minute} a minute, {door.body_max // 1024} KiB.{token}"
     )
 
 
@@ -56,6 +60,11 @@ def test_every_route_says_what_it_answers_and_only_codes_that_exist(route: str):
     codes = re.findall(r"`([a-z_]+)`", errors[1])
     assert set(codes) <= WORDS.keys()
     assert codes or errors[1] == "none."
+
+
+def test_the_table_of_scopes_is_the_scopes():
+    assert dict(re.findall(r"^\| `(\w+:\w+)` \| (.+) \|$", PAGE, re.M)) == WORDS_OF_SCOPES
+    assert set(WORDS_OF_SCOPES) == set(get_args(Scope))
 
 
 def test_the_table_of_codes_is_the_codes():

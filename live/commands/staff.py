@@ -60,8 +60,15 @@ def remove_person(email: str) -> None:
     """Let EMAIL in no more; what they are connected with closes at once. Their acts stay in the audit."""
 
     async def remove(s: Services) -> None:
-        await s.people.dismiss(await _person(s, email))
+        person = await _person(s, email)
+        await s.people.dismiss(person)
         typer.echo(f"{email} is removed.")
+        # A token is the brand's: a till must not stop in the middle of a show. But she may have kept its secret.
+        tokens = [one for one in await s.tokens.list(by=person) if one.works(s.clock.now_ms())]
+        if tokens:
+            typer.echo("API tokens that she made still work. `frontrow token revoke ID` ends one:")
+        for token in tokens:
+            typer.echo(f"  {token.id}  {token.prefix}…  {token.name}")
 
     with_services(remove)
 

@@ -17,6 +17,7 @@ from live.accounts.sessions import Sessions
 from live.accounts.signin import SignIn
 from live.accounts.staff import StaffBook
 from live.accounts.throttle import Throttle
+from live.accounts.tokens import Tokens
 from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
 from live.desk.audience import Audience
@@ -60,6 +61,7 @@ class Services:
     sessions: Sessions
     signin: SignIn
     throttle: Throttle
+    tokens: Tokens
     people: People
     # stage
     shows: Shows
@@ -133,6 +135,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             sessions=sessions,
             signin=SignIn(redis, staff, throttle),
             throttle=throttle,
+            tokens=Tokens(db, clock),
             people=People(staff, sessions, bus),
             shows=shows,
             runsheets=runsheets,

@@ -403,6 +403,24 @@ grants = Table(  # a role over a brand's every show, or over one show
     UniqueConstraint("staff_id", "role", "brand_id", "show_id"),
 )
 
+api_tokens = Table(  # programs that use the API
+    "api_tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),  # its first characters, for people to know it by
+    Column("digest", Text, nullable=False, unique=True),
+    Column("scopes", Text, nullable=False),  # by blanks
+    Column("brand_id", Text, ForeignKey("brands.id"), index=True),
+    Column("show_id", Text, ForeignKey("shows.id"), index=True),
+    Column("created_by", Text, nullable=False),  # staff id, or `cli`
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+    Column("last_used_ms", BigInteger),  # to the hour
+    Column("revoked_ms", BigInteger),
+    CheckConstraint("(brand_id is null) <> (show_id is null)", name="one_scope"),
+)
+
 # ---- the room's lasting part -------------------------------------------------------------------
 
 chat_lines = Table(

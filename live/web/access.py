@@ -64,4 +64,8 @@ class AccessLog:
             level = (
                 "warning" if status >= 500 else "debug" if door is None or door.kind in ("house", "stream") else "info"
             )
-            getattr(log, level)("request", method=scope["method"], door=name, status=status, ms=round(took_s * 1000, 1))
+            token = getattr(Request(scope).state, "token", None)
+            more = {} if token is None else {"token": token.id}
+            getattr(log, level)(
+                "request", method=scope["method"], door=name, status=status, ms=round(took_s * 1000, 1), **more
+            )

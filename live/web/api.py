@@ -22,7 +22,7 @@ from live.money import Money
 from live.shop.contact import Contact
 from live.shop.payments.sandbox import Outcome
 from live.stage.show import SecondPublisher, Show
-from live.web.security import grants_of, member_of
+from live.web.security import actor_of, grants_of, member_of
 
 T = TypeVar("T")
 
@@ -210,8 +210,7 @@ async def stock_adjust(request: Request) -> Response:
     brand = await services.adjustments.brand_of(wanted.sku)
     if "staff" not in roles_in(await grants_of(request, _session(request)), show_id="", brand_id=brand):
         raise NotFound("sku", wanted.sku)  # another brand's: whether there is one is not theirs to know
-    by = _session(request).staff_id
-    done = await services.desk.adjust_stock(wanted.sku, wanted.change, op=wanted.op, by=by)
+    done = await services.desk.adjust_stock(wanted.sku, wanted.change, op=wanted.op, by=actor_of(request))
     return Json({"sku": done.sku, "on_hand": done.on_hand, "sold": done.sold})
 
 

@@ -5,6 +5,10 @@ the show of the path's `{slug}`, or, without one, in any show. An unsafe door st
 it: `csrf` (token and Origin), `bearer` (a key in the Authorization header), `signed` (a provider's signature) or `open`
 (what it does harms nobody: asking for the picture).
 
+A door that programs may use names a `scope` as well: whoever brings a token with it (`Authorization: Bearer fr_…`)
+passes within the token's brand or show as one who holds the door's least role there, and needs neither session nor
+CSRF. A door that names none is closed to tokens.
+
 A `stream` is asked for several times a second by each viewer and waits for what comes next: it takes no place in the
 turnstile, which is for work, and reads no session by itself; its rate is counted by network.
 """
@@ -18,6 +22,8 @@ from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
+
+from live.accounts.scopes import Scope
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Least = Literal["anyone", "viewer", "moderator", "host", "staff"]
@@ -42,11 +48,14 @@ class Door:
     body_max: int = BODY_MAX
     a_minute: int = 120  # requests one person may make here in a minute
     framed: bool = False  # our own pages may show it in a frame
+    scope: Scope | None = None  # what a token must hold to come in; None: no token does
 
     def __post_init__(self) -> None:
         unsafe = bool(self.methods - SAFE)
         if unsafe == (self.guard == "read"):
             raise TypeError(f"{self.path}: an unsafe door states its guard, a safe one reads")
+        if self.scope and not (self.kind == "api" and self.guard in ("read", "csrf") and self.least != "anyone"):
+            raise TypeError(f"{self.path}: a scope is for doors of the API that ask who comes")
 
     @property
     def name(self) -> str:
@@ -68,7 +77,8 @@ def door(
     body_max: int = BODY_MAX,
     a_minute: int = 120,
     framed: bool = False,
+    scope: Scope | None = None,
 ) -> Door:
     """The door at `what`: "GET /shows/{slug}", several methods by comma."""
     method, path = what.split()
-    return Door(frozenset(method.split(",")), path, endpoint, least, guard, kind, body_max, a_minute, framed)
+    return Door(frozenset(method.split(",")), path, endpoint, least, guard, kind, body_max, a_minute, framed, scope)

@@ -29,6 +29,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "not_found": (404, "Not found", "There is nothing at this address."),
     "forbidden": (403, "Not allowed", "This is open to others, or the page you came from is out of date."),
     "sign_in_needed": (401, "Sign in first", "Open a page of this server, or sign in, then try again."),
+    "bad_token": (401, "Token not accepted", "It is wrong, revoked or over. The studio's API page makes a new one."),
     "invalid": (422, "Not understood", "Something in what was sent is missing or wrong."),
     "wrong_state": (409, "Not now", "That was done already, or its time hasn't come."),
     "not_live": (409, "Not on air", "The show isn't on air."),
@@ -84,6 +85,8 @@ async def respond(request: Request, error: Exception) -> Response:
     if problem.code == "broken":
         log.error("request.broken", door=_door_name(request), exc_info=error)
     headers = dict(getattr(error, "headers", None) or {})
+    if problem.code == "bad_token":
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'  # RFC 6750, section 3
     wait_s = problem.facts.get("retry_after_s")
     if isinstance(wait_s, int):
         headers["Retry-After"] = str(wait_s)

@@ -1,8 +1,10 @@
-"""Who asks, and whether they may: sessions by cookie, roles by show, CSRF and Origin, sizes and rates.
+"""Who asks, and whether they may: sessions by cookie, tokens, roles by show, CSRF and Origin, sizes and rates.
 
-Every request passes `guarded(door)`, in this order: size, session, rate, role, intent (CSRF); then the endpoint.
-Endpoints find `request.state.session` (a Session; `.known` says whether the browser has one), `request.state.door`,
-`request.state.show` (doors with a `{slug}` that need a role in it) and `request.app.state.services`.
+Every request passes `guarded(door)`, in this order: size, token or session, rate, role, intent (CSRF); then the
+endpoint. A token stands for a session of its own (`.person` is the token's id), and holds the door's least role where
+it is bound to. Endpoints find `request.state.session` (a Session; `.known` says whether the browser has one),
+`request.state.door`, `request.state.show` (doors with a `{slug}` that need a role in it) and
+`request.app.state.services`.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from chat.ports import Member
-from live.accounts.roles import Grant, badge, implied, roles_anywhere, roles_in
+from live.accounts.roles import LADDER, Grant, badge, implied, roles_anywhere, roles_in
+from live.accounts.scopes import ApiToken, opens
 from live.accounts.sessions import LIFE_S, NOBODY, Session
+from live.accounts.tokens import MARK
 from live.desk.wiring import Services
-from live.errors import Error, Forbidden, SignInNeeded, StoreDown, Throttled
+from live.errors import BadToken, Error, Forbidden, SignInNeeded, StoreDown, Throttled
 from live.ids import sign
 from live.settings import Settings
 from live.stage.show import Show
@@ -37,6 +41,8 @@ log = structlog.get_logger()
 REDIS_ANSWERS_WITHIN_S = 3
 ANSWERS_WITHIN_S = 20  # a checkout waits for its provider
 NETWORK_A_MINUTE = 12_000  # requests from one network: a full hall behind one address, and still a bound
+TOKEN_A_MINUTE = 1_200  # requests of one token, over all doors
+BAD_TOKENS_A_MINUTE = 60  # from one network: each costs a look into SQL
 SESSIONS_A_MINUTE = 3_000  # new sessions from one network: each costs the store half a kilobyte for a month
 
 
@@ -81,10 +87,12 @@ async def _answered(request: Request, door: Door) -> Response:
         if door.kind == "stream":
             await _hit(request.app.state.services, door.name, _network(request), door.a_minute)
         elif door.kind != "house":
-            request.state.session = await _session(request, door)
+            token = request.state.token = await _token(request, door)
+            request.state.session = await _session(request, door) if token is None else _session_of(token)
             await _rate(request, door)
             await _role(request, door)
-        if door.guard == "csrf":
+        # A browser sends cookies with any page's request, but never somebody's token: there is nothing to ask for.
+        if door.guard == "csrf" and token_of(request) is None:
             await _meant(request)
         return await door.endpoint(request)
 
@@ -115,7 +123,11 @@ async def session_of(request: Request) -> Session:
 
 async def grants_of(request: HTTPConnection, session: Session) -> list[Grant]:
     """What the signed-in member of staff was granted: read once a request, never from the session, so that a role
-    taken away is gone at once."""
+    taken away is gone at once. A token holds the role of the door that it opens, where it is bound to."""
+    token = token_of(request)
+    if token is not None:
+        least = request.state.door.least
+        return [token.grant(least if least in LADDER else "viewer")]
     if not session.staff_id:
         return []
     kept: list[Grant] | None = getattr(request.state, "grants", None)
@@ -124,6 +136,18 @@ async def grants_of(request: HTTPConnection, session: Session) -> list[Grant]:
         kept = await services.staff.grants(session.staff_id)
         request.state.grants = kept
     return kept
+
+
+def token_of(request: HTTPConnection) -> ApiToken | None:
+    """The token by which a program asks; None for a person's browser."""
+    token: ApiToken | None = getattr(request.state, "token", None)
+    return token
+
+
+def actor_of(request: Request) -> str:
+    """Who is to be written down for what is done here: someone of the staff, a program's token, or a viewer."""
+    session: Session = request.state.session
+    return session.staff_id or session.person
 
 
 async def enter(request: Request, *, staff_id: str = "", person: str = "", name: str = "") -> Session:
@@ -207,6 +231,34 @@ def _capped(receive: Receive, limit: int) -> Receive:
     return capped
 
 
+async def _token(request: Request, door: Door) -> ApiToken | None:
+    """The token of a program that asks. One that is brought decides: a cookie beside it counts for nothing.
+
+    Raises: BadToken; Forbidden where no token comes in, or none with its scopes. Fails closed with SQL away.
+    """
+    if door.kind != "api" or door.guard not in ("read", "csrf"):
+        return None  # pages know no tokens; elsewhere Authorization holds another key
+    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if scheme.lower() != "bearer" or not secret.startswith(MARK):
+        return None
+    services: Services = request.app.state.services
+    token = await services.tokens.by_secret(secret)
+    if token is None:
+        await _hit(services, "badtoken", _network(request), BAD_TOKENS_A_MINUTE)
+        raise BadToken()
+    if door.scope is None and door.least != "anyone":
+        raise Forbidden("session")
+    if door.scope is not None and not opens(token.scopes, door.scope):
+        raise Forbidden(door.scope)
+    await services.tokens.used(token)
+    return token
+
+
+def _session_of(token: ApiToken) -> Session:
+    return Session(id=token.id, person=token.id, name=token.name)
+
+
 async def _session(request: Request, door: Door) -> Session:
     """The cookie's session; a new guest's when a page is opened without one.
 
@@ -237,7 +289,9 @@ async def _rate(request: Request, door: Door) -> None:
     services: Services = request.app.state.services
     session: Session = request.state.session
     network = network_of(request, services.settings.key)
+    token = token_of(request)
     await asyncio.gather(
+        _hit(services, "token", token.id if token else "", TOKEN_A_MINUTE),
         _hit(services, "net", network, NETWORK_A_MINUTE),
         _hit(services, door.name, session.id or network, door.a_minute),
     )
@@ -259,12 +313,15 @@ async def _role(request: Request, door: Door) -> None:
     session: Session = request.state.session
     if not session.known:
         raise SignInNeeded()
-    if door.least == "viewer":
+    token = token_of(request)
+    if door.least == "viewer" and token is None:
         return
     if door.of_a_show:
         services: Services = request.app.state.services
-        request.state.show = await services.shows.by_slug(request.path_params["slug"])
-        roles = (await member_of(request, request.state.show)).roles
+        show = request.state.show = await services.shows.by_slug(request.path_params["slug"])
+        if token is not None and token.show_id != show.id and token.brand_id != show.brand_id:
+            raise Forbidden("token_of_this_show")  # everyone is a viewer everywhere; a token is not
+        roles = (await member_of(request, show)).roles
     else:
         roles = roles_anywhere(await grants_of(request, session))
     if door.least not in roles:

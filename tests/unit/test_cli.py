@@ -46,7 +46,8 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 
 
 COMMANDS = ["serve", "web", "relay", "tail", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
-            "staff remove", "staff link", "brand add", "show add", "show look", "show list"]  # fmt: skip
+            "staff remove", "staff link", "brand add", "show add", "show look", "show list",
+            "token add", "token list", "token revoke"]  # fmt: skip
 
 
 def test_every_command_has_help() -> None:
