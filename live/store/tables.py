@@ -58,6 +58,7 @@ products = Table(
     Column("picture", Text, nullable=False, default=""),  # path on this server
     Column("picture_alt", Text, nullable=False, default=""),
     Column("created_ms", BigInteger, nullable=False),
+    Column("max_per_buyer", Integer),  # units of all its variants that one buyer may hold or own in a show
     UniqueConstraint("brand_id", "slug"),
 )
 
@@ -125,6 +126,12 @@ looks = Table(
     Column("state", Text, nullable=False, default="waiting"),
     Column("at_ms", BigInteger),  # media time of the drop
     Column("dropped_ms", BigInteger),
+    Column("max_per_buyer", Integer),  # units of all its pieces that one buyer may hold or own
+    Column("hot", Integer, nullable=False, default=0, server_default="0"),  # 1: buyers stand in a drawn line
+    Column("work_bits", Integer, nullable=False, default=0, server_default="0"),  # proof of work asked for; 0: none
+    Column("opens_ms", BigInteger),  # a dropped look's pieces can be held from here …
+    Column("closes_ms", BigInteger),  # … to here
+    Column("seed", Text, nullable=False, default="", server_default=""),  # hex; secret until its line is drawn
     UniqueConstraint("show_id", "number"),
     CheckConstraint("state in ('waiting', 'dropped', 'withdrawn')", name="state_known"),
 )
@@ -135,6 +142,19 @@ look_products = Table(
     Column("look_id", Text, ForeignKey("looks.id"), primary_key=True),
     Column("product_id", Text, ForeignKey("products.id"), primary_key=True),
     Column("position", Integer, nullable=False, default=0),
+)
+
+drawn_lines = Table(  # how the line of a hot drop came out, for anyone to check
+    "drawn_lines",
+    metadata,
+    Column("look_id", Text, ForeignKey("looks.id"), primary_key=True),
+    Column("commitment", Text, primary_key=True),  # SHA-256 of the seed, published when the drop was armed
+    Column("show_id", Text, ForeignKey("shows.id"), nullable=False),
+    Column("seed", Text, nullable=False),
+    Column("entries", Text, nullable=False),  # JSON: person ids, sorted
+    Column("entries_digest", Text, nullable=False),
+    Column("people", Integer, nullable=False),
+    Column("drawn_ms", BigInteger, nullable=False),
 )
 
 timeline = Table(
