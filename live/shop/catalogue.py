@@ -7,14 +7,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
 from live.clock import Clock, SystemClock
 from live.errors import Conflict, Invalid, NotFound
 from live.events import Piece, Variant
 from live.ids import new_id
 from live.money import Money
-from live.shop.pricing import PriceSince, struck_through
+from live.shop.charged import charged_at, history, struck_at, write_schedule
+from live.shop.pricing import Sale, struck_through, struck_through_in
 from live.store.sql import Database
 from live.store.tables import brands, look_products, looks, prices, products, shows, variants
 
@@ -102,26 +103,27 @@ class Catalogue:
 
     async def product(self, product_id: str) -> Piece:
         """A product as its card shows it. Raises NotFound."""
-        query = _PIECES.where(products.c.id == product_id)
-        rows = await self._db.read(lambda c: c.execute(query).all())
+        query, now = _PIECES.where(products.c.id == product_id), {"now": self._clock.now_ms()}
+        rows = await self._db.read(lambda c: c.execute(query, now).all())
         if not rows:
             raise NotFound("product", product_id)
         return _piece(rows)
 
     async def pieces_of_looks(self, show_id: str) -> dict[str, list[Piece]]:
         """Every look's pieces, in order; a look without any is an empty list."""
-        return await self._db.read(lambda c: pieces_of_looks(c, show_id))
+        return await self._db.read(lambda c: pieces_of_looks(c, show_id, self._clock.now_ms()))
 
     async def variant(self, sku: str) -> Offer:
         """One SKU with its product and price of now (two seconds old at most). Raises NotFound."""
         kept = self._offers.get(sku)
         if kept is not None and self._monotonic() - kept[0] < OFFER_KEPT_S:
             return kept[1]
-        row = await self._db.read(lambda c: c.execute(_PIECES.where(variants.c.sku == sku)).first())
+        query, now = _PIECES.where(variants.c.sku == sku), {"now": self._clock.now_ms()}
+        row = await self._db.read(lambda c: c.execute(query, now).first())
         if row is None:
             raise NotFound("sku", sku)
         price = Money(row.price_minor, row.currency)
-        offer = Offer(sku, row.id, row.title, row.brand, row.picture, row.size, row.colour, price)
+        offer = Offer(sku, row.id, row.title, row.brand, row.picture, _size(row), row.colour, price)
         if len(self._offers) > 10_000:  # bound: a catalogue larger than this is read again
             self._offers.clear()
         self._offers[sku] = (self._monotonic(), offer)
@@ -141,19 +143,34 @@ class Catalogue:
             self._currencies[show_id] = str(currency)
         return self._currencies[show_id]
 
-    async def set_price(self, sku: str, price_minor: int, *, announced: bool = False) -> None:
+    async def set_price(self, sku: str, price_minor: int, *, announced: bool = False, sale: Sale | None = None) -> None:
         """A new price from now on; the history keeps the old one. `announced`: as a reduction, so that the lowest price
-        of the 30 days before is shown struck through, if that was higher. Raises NotFound."""
+        of the 30 days before is shown struck through, if that was higher. `sale`: another price for a while, which
+        comes and goes by itself; one that was planned before is planned no more. Raises NotFound, Invalid."""
+        if price_minor < 0 or (sale is not None and not 0 <= sale.minor < price_minor):
+            raise Invalid("sale" if sale is not None else "price", "must not be negative, and a sale below the price")
+        if sale is not None and sale.until_ms <= sale.from_ms:
+            raise Invalid("sale.until_ms", "ends before it begins")
         now = self._clock.now_ms()
 
         def write(connection: Connection) -> None:
-            was_minor = struck_through(_charged(connection, sku), price_minor, now) if announced else None
-            changed = connection.execute(
-                update(variants).where(variants.c.sku == sku).values(price_minor=price_minor, was_minor=was_minor)
-            )
-            if changed.rowcount == 0:
+            # First the row, locked: the history that is read then is all there is.
+            if (
+                connection.execute(select(variants.c.sku).where(variants.c.sku == sku).with_for_update()).first()
+                is None
+            ):
                 raise NotFound("sku", sku)
-            connection.execute(insert(prices).values(sku=sku, price_minor=price_minor, from_ms=now))
+            charged = history(connection, [sku], now).get(sku, [])
+            values = {
+                "price_minor": price_minor,
+                "was_minor": struck_through(charged, price_minor, now) if announced else None,
+                "sale_minor": sale.minor if sale else None,
+                "sale_from_ms": sale.from_ms if sale else None,
+                "sale_until_ms": sale.until_ms if sale else None,
+                "sale_was_minor": struck_through_in(charged, price_minor, sale, now) if sale else None,
+            }
+            connection.execute(update(variants).where(variants.c.sku == sku).values(values))
+            write_schedule(connection, sku, price_minor, sale, now, charged)
 
         await self._db.write(write)
         self.forget(sku)
@@ -172,8 +189,10 @@ _PIECES: Select[Any] = (
         variants.c.size,
         variants.c.colour,
         variants.c.colour_hex,
-        variants.c.price_minor,
-        variants.c.was_minor,
+        variants.c.gtin,
+        variants.c.options,
+        charged_at(bindparam("now")).label("price_minor"),
+        struck_at(bindparam("now")).label("was_minor"),
     )
     .join(brands, brands.c.id == products.c.brand_id)
     .join(variants, variants.c.product_id == products.c.id)
@@ -181,7 +200,7 @@ _PIECES: Select[Any] = (
 )
 
 
-def pieces_of_looks(connection: Connection, show_id: str) -> dict[str, list[Piece]]:
+def pieces_of_looks(connection: Connection, show_id: str, now_ms: int) -> dict[str, list[Piece]]:
     """As the method; for those who already hold a connection."""
     pieces: dict[str, list[Piece]] = {
         look: []
@@ -197,7 +216,7 @@ def pieces_of_looks(connection: Connection, show_id: str) -> dict[str, list[Piec
     ).all()
     in_show = select(look_products.c.product_id).join(looks).where(looks.c.show_id == show_id)
     by_product: dict[str, list[Row[Any]]] = {}
-    for row in connection.execute(_PIECES.where(products.c.id.in_(in_show))):
+    for row in connection.execute(_PIECES.where(products.c.id.in_(in_show)), {"now": now_ms}):
         by_product.setdefault(row.id, []).append(row)
     for look, product in places:
         if product in by_product:
@@ -217,7 +236,7 @@ def _piece(rows: Sequence[Row[Any]]) -> Piece:
         variants=[
             Variant(
                 row.sku,
-                row.size,
+                _size(row),
                 row.colour,
                 row.colour_hex,
                 Money(row.price_minor, row.currency),
@@ -228,9 +247,10 @@ def _piece(rows: Sequence[Row[Any]]) -> Piece:
     )
 
 
-def _charged(connection: Connection, sku: str) -> list[PriceSince]:
-    history = select(prices.c.from_ms, prices.c.price_minor).where(prices.c.sku == sku)
-    return [(from_ms, minor) for from_ms, minor in connection.execute(history.order_by(prices.c.from_ms, prices.c.id))]
+def _size(row: Row[Any]) -> str:
+    """What tells one variant from another of its colour: `38`, or `38 · Wool` where there are further options."""
+    others = msgspec.json.decode(row.options, type=dict[str, str]).values() if row.options != "{}" else ()
+    return " · ".join(part for part in (row.size, *others) if part)
 
 
 def _insert_product(connection: Connection, product: dict[str, Any], new: Sequence[NewVariant], now: int) -> None:

@@ -3,28 +3,46 @@
     report = await FeedImport(db, clock).run(brand, rows, dry_run=True, tell=print)
 
 A batch is one transaction, so an import that is cut short is continued by importing again: what is there already stays
-the same. A product's title and text are those of the first row of its group.
+the same. A product's title and text are those of the first row of its group. Rows are read on a thread, and written by
+statements that are prepared once: a show on air must not feel that its catalogue is being brought in.
+Source: docs/decisions/0101-an-import-is-a-row-that-beats.md
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from live.clock import Clock
 from live.errors import NotFound
 from live.ids import new_id
-from live.shop.feeds import FeedRow, Parsed, RowError, amount, guarded, slug_of
-from live.shop.pricing import PriceSince, struck_through
+from live.shop.charged import ADD_PRICE, FORGET_PLANNED, history, sale_of
+from live.shop.feeds import FeedRow, Parsed, RowError, amount, guarded, slug_of, window
+from live.shop.pricing import PriceSince, schedule, struck_through, struck_through_in
 from live.store.sql import Database
-from live.store.tables import brands, prices, products, variants
+from live.store.statements import Statement, insert_into
+from live.store.tables import brands, products, variants
 
-BATCH = 500
-_OWN = ("size", "colour", "gtin", "price_minor", "was_minor", "on_hand")
+BATCH = 500  # rows: a transaction that holds the store's one writer for less than a tenth of a second
+_OWN = (
+    "size",
+    "colour",
+    "gtin",
+    "options",
+    "price_minor",
+    "was_minor",
+    "sale_minor",
+    "sale_from_ms",
+    "sale_until_ms",
+    "sale_was_minor",
+    "on_hand",
+)
+_PRICED = frozenset({"price_minor", "sale_minor", "sale_from_ms", "sale_until_ms"})
 EXPORT_COLUMNS = (
     "id",
     "title",
@@ -32,11 +50,23 @@ EXPORT_COLUMNS = (
     "item_group_id",
     "price",
     "sale_price",
+    "sale_price_effective_date",
     "size",
     "color",
+    "material",
+    "pattern",
+    "options",
     "gtin",
     "quantity",
     "availability",
+)
+_ADD_VARIANT = Statement(insert_into(variants))
+_SET_VARIANT = Statement(
+    update(variants).where(variants.c.sku == bindparam("of")).values({name: bindparam(name) for name in _OWN})
+)
+_ADD_PRODUCT = Statement(insert_into(products))
+_SET_WORDS = Statement(
+    update(products).where(products.c.id == bindparam("of")).values(title=bindparam("title"), blurb=bindparam("blurb"))
 )
 
 
@@ -76,37 +106,45 @@ class FeedImport:
         *,
         dry_run: bool,
         tell: Callable[[Change | RowError], None] = lambda _: None,
-        progress: Callable[[Report], None] = lambda _: None,
+        progress: Callable[[Report], Awaitable[None] | None] = lambda _: None,
+        wrote: Callable[[list[str]], Awaitable[None]] | None = None,
     ) -> Report:
         """Compare each row with the catalogue, tell what it does, and do it unless `dry_run`.
 
-        A row that would contradict a sale, the brand's currency or another brand is rejected with its reason.
+        A row that would contradict a sale, the brand's currency or another brand is rejected with its reason. After
+        each batch that is on disk `wrote` gets its SKUs, so that open pages hear while the rest is still being read.
         Raises: NotFound (brand), Invalid (the file, while it is read), StoreDown.
         """
         currency = await currency_of(self._db, brand_id)
         report, groups = Report(), set[str]()
         stream = iter(rows)
-        while batch := list(islice(stream, BATCH)):
-            first = _first_of_groups(batch, groups)
-            plan = _Plan(brand_id, currency, first, self._clock.now_ms())
-            wanted = [row for row in batch if isinstance(row, FeedRow)]
-            if dry_run:
-                outcomes = await self._db.read(lambda c, w=wanted, p=plan: p.compare(c, w)[0])  # type: ignore[misc]
-            else:
-                outcomes = await self._db.write(lambda c, w=wanted, p=plan: p.apply(c, w))  # type: ignore[misc]
+        while batch := await asyncio.to_thread(_next_batch, stream):
+            plan = _Plan(brand_id, currency, batch, groups, self._clock.now_ms())
+            outcomes = await (self._db.read(plan.compare) if dry_run else self._db.write(plan.apply))
+            changed = []
             for outcome in [row for row in batch if isinstance(row, RowError)] + outcomes:
                 if outcome is None:
                     report.same += 1
                     continue
                 if isinstance(outcome, RowError):
                     report.rejected += 1
-                elif outcome.kind == "new":
-                    report.new += 1
                 else:
-                    report.changed += 1
+                    changed.append(outcome.sku)
+                    if outcome.kind == "new":
+                        report.new += 1
+                    else:
+                        report.changed += 1
                 tell(outcome)
-            progress(report)
+            if wrote is not None and changed and not dry_run:
+                await wrote(changed)
+            told = progress(report)
+            if told is not None:
+                await told
         return report
+
+
+def _next_batch(stream: Iterator[Parsed]) -> list[Parsed]:
+    return list(islice(stream, BATCH))
 
 
 async def currency_of(db: Database, brand_id: str) -> str:
@@ -117,54 +155,95 @@ async def currency_of(db: Database, brand_id: str) -> str:
     return str(currency)
 
 
-def _first_of_groups(batch: Sequence[Parsed], groups: set[str]) -> set[str]:
-    """SKUs whose rows are the first of their products: their titles count."""
-    first = set()
-    for row in batch:
-        if isinstance(row, FeedRow) and (slug := slug_of(row.group)) not in groups:
-            groups.add(slug)
-            first.add(row.sku)
-    return first
-
-
 class _Plan:
     """One batch against the catalogue as one transaction sees it."""
 
-    def __init__(self, brand_id: str, currency: str, first: set[str], now: int) -> None:
+    def __init__(self, brand_id: str, currency: str, batch: Sequence[Parsed], groups: set[str], now: int) -> None:
         self._brand_id = brand_id
         self._currency = currency
-        self._first = first
         self._now = now
+        self._rows = [(row, slug_of(row.group)) for row in batch if isinstance(row, FeedRow)]
+        self._first: set[str] = set()  # SKUs whose rows are the first of their products: their titles count
+        for row, slug in self._rows:
+            if slug not in groups:
+                groups.add(slug)
+                self._first.add(row.sku)
 
-    def compare(
-        self, connection: Connection, rows: Sequence[FeedRow]
-    ) -> tuple[list[Change | RowError | None], list[tuple[FeedRow, dict[str, Any]]]]:
-        """What each row does (None: nothing), and the rows to be written with their values."""
-        skus = [row.sku for row in rows]
-        query = select(variants, products.c.title, products.c.blurb, products.c.brand_id).join(products)
-        known = {row.sku: row for row in connection.execute(query.where(variants.c.sku.in_(skus)))}
-        history: dict[str, list[PriceSince]] = {}
-        reduced = [row.sku for row in rows if row.was_minor is not None]
-        since = select(prices.c.sku, prices.c.from_ms, prices.c.price_minor).where(prices.c.sku.in_(reduced))
-        for sku, from_ms, price_minor in connection.execute(since.order_by(prices.c.from_ms, prices.c.id)):
-            history.setdefault(sku, []).append((from_ms, price_minor))
-        outcomes: list[Change | RowError | None] = []
-        write: list[tuple[FeedRow, dict[str, Any]]] = []
-        for row in rows:
-            before = known.get(row.sku)
-            values = {name: getattr(row, name) for name in _OWN}
-            values["was_minor"] = (
-                struck_through(history.get(row.sku, ()), row.price_minor, self._now) if row.was_minor else None
+    def compare(self, connection: Connection) -> list[Change | RowError | None]:
+        """What each row does; None: nothing."""
+        return [outcome for _, _, _, outcome, _ in self._compared(connection)]
+
+    def apply(self, connection: Connection) -> list[Change | RowError | None]:
+        """Write what `compare` says."""
+        compared = self._compared(connection, lock=True)
+        todo = [entry for entry in compared if isinstance(entry[3], Change)]
+        new = [(row, slug, values) for row, slug, before, _, values in todo if before is None]
+        if new:
+            of_group = self._products(connection, new)
+            _ADD_VARIANT.run_each(
+                connection,
+                [
+                    {
+                        **dict(zip(_OWN, values, strict=True)),
+                        "sku": row.sku,
+                        "product_id": of_group[slug],
+                        "position": row.line,
+                        "colour_hex": "",
+                        "sold": 0,
+                    }
+                    for row, slug, values in new
+                ],
             )
-            if row.sku in self._first:
-                values |= {"title": row.title, "blurb": row.blurb}
-            outcome = self._outcome(row, before, values)
-            outcomes.append(outcome)
-            if isinstance(outcome, Change):
-                write.append((row, values | {"is_new": before is None, "fields": outcome.fields}))
-        return outcomes, write
+        known = [(row, before, change, values) for row, _, before, change, values in todo if before is not None]
+        _SET_VARIANT.run_each(
+            connection,
+            [
+                {**dict(zip(_OWN, values, strict=True)), "of": row.sku}
+                for row, _, change, values in known
+                if not change.fields.keys() <= {"title", "blurb"}
+            ],
+        )
+        _SET_WORDS.run_each(
+            connection,
+            [
+                {"of": before.product_id, "title": row.title, "blurb": row.blurb}
+                for row, before, change, _ in known
+                if not change.fields.keys().isdisjoint(("title", "blurb"))
+            ],
+        )
+        self._write_prices(connection, [(row, None) for row, _, _ in new])
+        self._write_prices(
+            connection, [(row, before) for row, before, change, _ in known if not _PRICED.isdisjoint(change.fields)]
+        )
+        return [outcome for _, _, _, outcome, _ in compared]
 
-    def _outcome(self, row: FeedRow, before: Any, values: dict[str, Any]) -> Change | RowError | None:
+    def _compared(self, connection: Connection, *, lock: bool = False) -> list[tuple[Any, ...]]:
+        """(row, slug, what is known of its SKU, outcome, values in the order of _OWN) of each row."""
+        query = select(variants, products.c.title, products.c.blurb, products.c.brand_id).join(products)
+        query = query.where(variants.c.sku.in_([row.sku for row, _ in self._rows]))
+        # PostgreSQL: units that a till takes off meanwhile must not come back. SQLite's writer is alone.
+        known = {row.sku: row for row in connection.execute(query.with_for_update(of=variants) if lock else query)}
+        reduced = [row.sku for row, _ in self._rows if row.was_minor is not None or row.sale is not None]
+        charged = history(connection, [sku for sku in reduced if sku in known], self._now)
+        return [self._compare(row, slug, known.get(row.sku), charged.get(row.sku, ())) for row, slug in self._rows]
+
+    def _compare(self, row: FeedRow, slug: str, before: Any, charged: Sequence[PriceSince]) -> tuple[Any, ...]:
+        sale = row.sale if row.sale is not None and row.sale.until_ms > self._now else None
+        on_hand = row.on_hand if row.on_hand is not None else (before.on_hand if before is not None else 0)
+        values = (
+            row.size,
+            row.colour,
+            row.gtin,
+            _json(row.options) if row.options else "{}",
+            row.price_minor,
+            struck_through(charged, row.price_minor, self._now) if row.was_minor is not None else None,
+            *((sale.minor, sale.from_ms, sale.until_ms) if sale else (None, None, None)),
+            struck_through_in(charged, row.price_minor, sale, self._now) if sale else None,
+            on_hand,
+        )
+        return row, slug, before, self._outcome(row, before, values), values
+
+    def _outcome(self, row: FeedRow, before: Any, values: tuple[Any, ...]) -> Change | RowError | None:
         if row.currency != self._currency:
             return RowError(row.line, "price", f"is not in {self._currency}")
         if before is None:
@@ -173,46 +252,33 @@ class _Plan:
             return RowError(row.line, "id", "belongs to another brand")
         if row.on_hand is not None and row.on_hand < before.sold:
             return RowError(row.line, "quantity", f"is below the {before.sold} that were sold")
-        changes = {
-            name: (getattr(before, name), value)
-            for name, value in values.items()
-            if value != getattr(before, name) and not (name == "on_hand" and value is None)
-        }
+        was = before._mapping
+        changes = {name: (was[name], value) for name, value in zip(_OWN, values, strict=True) if was[name] != value}
+        if row.sku in self._first:
+            changes |= {
+                name: (was[name], value)
+                for name, value in (("title", row.title), ("blurb", row.blurb))
+                if was[name] != value
+            }
         return Change(row.line, row.sku, "changed", changes) if changes else None
 
-    def apply(self, connection: Connection, rows: Sequence[FeedRow]) -> list[Change | RowError | None]:
-        """Write what `compare` says."""
-        outcomes, write = self.compare(connection, rows)
-        new = [(row, values) for row, values in write if values["is_new"]]
-        if new:
-            of_group = self._products(connection, [row for row, _ in new])
-            connection.execute(
-                insert(variants),
-                [
-                    {name: values[name] for name in _OWN}
-                    | {"sku": row.sku, "product_id": of_group[slug_of(row.group)], "on_hand": row.on_hand or 0}
-                    for row, values in new
-                ],
-            )
-        for row, values in write:
-            own = {name: values[name] for name in values["fields"] if name in _OWN}
-            if own:
-                connection.execute(update(variants).where(variants.c.sku == row.sku).values(own))
-            words = {name: values[name] for name in values["fields"] if name in ("title", "blurb")}
-            if words:
-                of = select(variants.c.product_id).where(variants.c.sku == row.sku).scalar_subquery()
-                connection.execute(update(products).where(products.c.id == of).values(words))
-        priced = [row for row, values in write if values["is_new"] or "price_minor" in values["fields"]]
-        if priced:
-            connection.execute(
-                insert(prices),
-                [{"sku": row.sku, "price_minor": row.price_minor, "from_ms": self._now} for row in priced],
-            )
-        return outcomes
+    def _write_prices(self, connection: Connection, rows: Sequence[tuple[FeedRow, Any]]) -> None:
+        """The history from now on, of rows whose price or sale changed; what was planned before is planned no more."""
+        planned = [row.sku for row, before in rows if before is not None and sale_of(before) is not None]
+        FORGET_PLANNED.run_each(connection, [{"of": sku, "now": self._now} for sku in planned])
+        charged = history(connection, [row.sku for row, before in rows if before is not None], self._now)
+        turns = []
+        for row, _ in rows:
+            ahead = schedule(row.price_minor, row.sale, self._now)
+            last = charged.get(row.sku)
+            if last and last[-1][1] == ahead[0][1]:
+                ahead = ahead[1:]  # as before: a reduction that goes on began when it began
+            turns += [{"sku": row.sku, "price_minor": minor, "from_ms": at_ms} for at_ms, minor in ahead]
+        ADD_PRICE.run_each(connection, turns)
 
-    def _products(self, connection: Connection, rows: Sequence[FeedRow]) -> dict[str, str]:
+    def _products(self, connection: Connection, rows: Sequence[tuple[FeedRow, str, Any]]) -> dict[str, str]:
         """Slug -> id of the rows' products; those that are missing are made."""
-        slugs = {slug_of(row.group): row for row in reversed(rows)}
+        slugs = {slug: row for row, slug, _ in reversed(rows)}
         query = select(products.c.slug, products.c.id).where(
             products.c.brand_id == self._brand_id, products.c.slug.in_(list(slugs))
         )
@@ -231,8 +297,7 @@ class _Plan:
             for slug, row in slugs.items()
             if slug not in ids
         ]
-        if missing:
-            connection.execute(insert(products), missing)
+        _ADD_PRODUCT.run_each(connection, missing)
         return ids | {str(product["slug"]): str(product["id"]) for product in missing}
 
 
@@ -258,15 +323,26 @@ async def export(db: Database, brand_id: str) -> AsyncIterator[list[str]]:
 
 
 def _cells(row: Any, currency: str) -> Iterator[str]:
-    reduced = row.was_minor is not None
+    sale, options = sale_of(row), msgspec.json.decode(row.options, type=dict[str, str])
+    price_minor, sale_minor = row.price_minor, None if sale is None else sale.minor
+    if sale is None and row.was_minor is not None:
+        price_minor, sale_minor = row.was_minor, row.price_minor
     yield row.sku
     yield row.title
     yield row.blurb
     yield row.slug
-    yield amount(row.was_minor if reduced else row.price_minor, currency)
-    yield amount(row.price_minor, currency) if reduced else ""
+    yield amount(price_minor, currency)
+    yield amount(sale_minor, currency) if sale_minor is not None else ""
+    yield window(sale) if sale is not None else ""
     yield row.size
     yield row.colour
+    yield options.get("Material", "")
+    yield options.get("Pattern", "")
+    yield _json(options) if options.keys() - {"Material", "Pattern"} else ""
     yield row.gtin
     yield str(row.on_hand)
     yield "in_stock" if row.on_hand > row.sold else "out_of_stock"
+
+
+def _json(options: dict[str, str]) -> str:
+    return msgspec.json.encode(options, order="sorted").decode()

@@ -3,10 +3,11 @@
     for row in read(lines, "google-tsv", currency="EUR"):   # lazily: a feed of any length in bounded memory
         ...                                                  # a FeedRow, or a RowError with line, column and reason
 
-Google: id, title, price (`129.00 EUR`) are needed; item_group_id, description, sale_price, size, color, gtin,
-availability and `quantity` (units on hand) are taken. Rows of one item_group_id are one product.
-Shopify: Handle, Title, Variant SKU, Variant Price are needed; rows are joined by Handle; options named size and colour
-are found in Option1 to Option3; Compare At Price, Barcode, Inventory Qty are taken.
+Google: id, title, price (`129.00 EUR`) are needed; item_group_id, description, sale_price with or without
+sale_price_effective_date, size, color, material, pattern, gtin, availability and `quantity` (units on hand) are taken,
+and `options`, which our own export adds. Rows of one item_group_id are one product.
+Shopify: Handle, Title, Variant SKU, Variant Price are needed; rows are joined by Handle; of Option1 to Option3 those
+named size and colour are these, others are kept by their names; Compare At Price, Barcode, Inventory Qty are taken.
 Pictures are other servers' addresses: they are not fetched.
 Sources: support.google.com/merchants/answer/7052112, help.shopify.com/en/manual/products/import-export/using-csv
 """
@@ -14,25 +15,35 @@ Sources: support.google.com/merchants/answer/7052112, help.shopify.com/en/manual
 from __future__ import annotations
 
 import csv
+import datetime as dt
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any, Literal
 from xml.parsers import expat
 
 import msgspec
 from babel.numbers import get_currency_precision
+from stdnum import ean
 
 from live.errors import Invalid
 from live.money import Money
+from live.shop.pricing import FOR_EVER_MS, Sale
 
 Format = Literal["google-tsv", "google-rss", "shopify-csv"]
 
 LIMITS = {"id": 64, "title": 150, "description": 5000}
 TEXT_LIMITS = {"size": 60, "color": 60, "gtin": 60, "item_group_id": 120}
+_LIMITS = (*LIMITS.items(), *TEXT_LIMITS.items())
 ROWS_MAX = 500_000
 ITEM_MAX = 64 * 1024  # characters of one RSS item
+OPTIONS_MAX, OPTION_MAX = 8, 60  # beside size and colour; characters of a name and of a value
+_NO_SLUG = re.compile(r"[^a-z0-9]+")
+_PLAIN = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_AMOUNT = re.compile(r"(\d{1,9})(?:\.(\d{1,3}))? ?([A-Z]{3})?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SHOPIFY = {
     "variant sku": "id",
@@ -47,7 +58,9 @@ _SHOPIFY = {
 
 class FeedRow(msgspec.Struct, frozen=True):
     """A variant as the feed has it. `was_minor` is the feed's claim; what is shown is decided by the price history.
-    `on_hand` None: the feed does not count, what is known stays."""
+    `sale` is a reduction with dates: `price_minor` is then what is charged outside of them.
+    `options` are those that are neither size nor colour. `on_hand` None: the feed does not count, what is known stays.
+    """
 
     line: int
     sku: str
@@ -61,6 +74,8 @@ class FeedRow(msgspec.Struct, frozen=True):
     price_minor: int
     was_minor: int | None
     on_hand: int | None
+    sale: Sale | None = None
+    options: dict[str, str] = {}
 
 
 class RowError(msgspec.Struct, frozen=True):
@@ -112,9 +127,14 @@ def guarded(cell: str) -> str:
 
 
 def slug_of(group: str) -> str:
-    """A product's slug from what groups its variants."""
-    plain = unicodedata.normalize("NFKD", group).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "item"
+    """A product's slug from what groups its variants. Groups that ASCII can't tell apart get slugs that can."""
+    if _PLAIN.fullmatch(group):
+        return group
+    letters = unicodedata.normalize("NFKD", group)
+    slug = _NO_SLUG.sub("-", letters.encode("ascii", "ignore").decode().lower()).strip("-")
+    if slug and all(letter.isascii() or unicodedata.combining(letter) for letter in letters):
+        return slug
+    return f"{slug or 'item'}-{hashlib.sha256(group.encode()).hexdigest()[:8]}"
 
 
 def amount(minor: int, currency: str) -> str:
@@ -153,20 +173,27 @@ def _shopify(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
         row = dict(zip(names, (_unguarded(cell) for cell in cells), strict=False))
         if row.get("handle", "") != handle:
             handle, title, text = row.get("handle", ""), row.get("title", ""), _plain(row.get("body (html)", ""))
-            options = {n: row.get(f"option{n} name", "").lower() for n in (1, 2, 3)}
+            options = {n: row.get(f"option{n} name", "") for n in (1, 2, 3)}
         if not row.get("variant sku") and not row.get("variant price"):
             continue  # a further picture of the product
         values = {name: row.get(column, "") for column, name in _SHOPIFY.items()}
         values |= {"title": title, "description": text, "item_group_id": handle}
+        others = {}
         for n, option in options.items():
-            if option in ("size", "color", "colour"):
-                values["size" if option == "size" else "color"] = row.get(f"option{n} value", "")
+            value = row.get(f"option{n} value", "")
+            if option.lower() in ("size", "color", "colour"):
+                values["size" if option.lower() == "size" else "color"] = value
+            elif option and value and (option, value) != ("Title", "Default Title"):  # how Shopify says: none
+                others[option] = value
+        if others:
+            values["options"] = msgspec.json.encode(others).decode()
         compare_at = values.pop("compare_at")
         if compare_at:
             values |= {"price": compare_at, "sale_price": values["price"]}
         if values["quantity"].startswith("-"):
             values["quantity"] = "0"  # Shopify counts below zero what it oversold
-        values["gtin"] = values["gtin"].removeprefix("'")
+        barcode = values["gtin"].removeprefix("'")
+        values["gtin"] = barcode if ean.is_valid(barcode) else ""  # shops put their own codes there too
         yield reader.line_num, values
 
 
@@ -243,23 +270,36 @@ def _row(line: int, values: dict[str, str], currency: str) -> Parsed:
     for column in ("id", "title", "price"):
         if not values.get(column):
             return RowError(line, column, "is missing")
-    for column, limit in (LIMITS | TEXT_LIMITS).items():
-        if len(values.get(column, "")) > limit:
+    for column, limit in _LIMITS:
+        text = values.get(column, "")
+        if len(text) > limit:
             return RowError(line, column, f"has more than {limit} characters")
+        if "\0" in text:
+            return RowError(line, column, "has a NUL character, which no store keeps")
     if "|" in values["id"] or "/" in values["id"] or not values["id"].isprintable():
         return RowError(line, "id", "has a character that a SKU can't have")
+    if values.get("gtin") and not ean.is_valid(values["gtin"]):
+        return RowError(line, "gtin", "is not a GTIN: its check digit or its length is wrong")
     price = _money(values["price"], currency)
     if price is None:
         return RowError(line, "price", "is not an amount" if currency else "is not like 129.00 EUR")
     sale = _money(values["sale_price"], currency) if values.get("sale_price") else price
     if sale is None or sale.currency != price.currency:
         return RowError(line, "sale_price", "is not an amount in the price's currency")
+    window = _window(values.get("sale_price_effective_date", ""))
+    if isinstance(window, str):
+        return RowError(line, "sale_price_effective_date", window)
     counted = values.get("quantity", "")
     if counted and not (counted.isascii() and counted.isdigit() and int(counted) <= 10_000_000):
         return RowError(line, "quantity", "is not a number of units")
     on_hand = int(counted) if counted else None
     if values.get("availability", "").replace(" ", "_") == "out_of_stock":
         on_hand = 0
+    options = _options(values)
+    if options is None:
+        return RowError(line, "options", f"are not at most {OPTIONS_MAX} names with values of {OPTION_MAX} characters")
+    reduced = sale.minor < price.minor
+    dated = reduced and window is not None
     return FeedRow(
         line=line,
         sku=values["id"],
@@ -270,22 +310,65 @@ def _row(line: int, values: dict[str, str], currency: str) -> Parsed:
         colour=values.get("color", "") or values.get("colour", ""),
         gtin=values.get("gtin", ""),
         currency=price.currency,
-        price_minor=sale.minor,
-        was_minor=price.minor if sale.minor < price.minor else None,
+        price_minor=price.minor if dated else sale.minor,
+        was_minor=price.minor if reduced and not dated else None,
         on_hand=on_hand,
+        sale=Sale(sale.minor, *window) if dated and window else None,
+        options=options,
     )
 
 
 def _money(text: str, currency: str) -> Money | None:
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?) ?([A-Z]{3})?", text)
-    unit = (match[2] or currency) if match else ""
-    if match is None or not unit:
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        return None
+    whole, fraction, unit = match.groups()
+    unit, fraction = unit or currency, (fraction or "").rstrip("0")
+    if not unit or len(fraction) > (places := _places(unit)):
+        return None
+    return Money(int(whole + fraction.ljust(places, "0")), unit)
+
+
+@lru_cache(maxsize=256)
+def _places(currency: str) -> int:
+    return get_currency_precision(currency)
+
+
+def _window(text: str) -> tuple[int, int] | str | None:
+    """Google's two moments, in ms; None without any; or what is wrong with them. Without a zone they are UTC."""
+    if not text:
         return None
     try:
-        minor = Decimal(match[1]).scaleb(get_currency_precision(unit))
-    except InvalidOperation:
-        return None
-    return Money(int(minor), unit) if minor == minor.to_integral_value() else None
+        moments = [dt.datetime.fromisoformat(part.strip()) for part in text.split("/")]
+        zoned = [one if one.tzinfo else one.replace(tzinfo=dt.UTC) for one in moments]
+        begins, ends = (int(one.timestamp() * 1000) for one in zoned)
+    except (ValueError, OverflowError):
+        return "is not like 2026-11-01T10:00Z/2026-11-05T23:59Z"
+    if not 0 <= begins < ends:
+        return "ends before it begins"
+    return begins, min(ends, FOR_EVER_MS)
+
+
+def window(sale: Sale) -> str:
+    """A sale's two moments, as Google's feed writes them."""
+    return "/".join(
+        dt.datetime.fromtimestamp(ms / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for ms in (sale.from_ms, sale.until_ms)
+    )
+
+
+def _options(values: dict[str, str]) -> dict[str, str] | None:
+    """What is neither size nor colour, by name; None where it can't be read or is too much."""
+    if not ("options" in values or "material" in values or "pattern" in values):
+        return {}
+    options = {name.capitalize(): values[name] for name in ("material", "pattern") if values.get(name)}
+    if values.get("options"):
+        try:
+            options |= msgspec.json.decode(values["options"], type=dict[str, str])
+        except msgspec.DecodeError:
+            return None
+    is_long = any(len(name) > OPTION_MAX or len(value) > OPTION_MAX for name, value in options.items())
+    return None if is_long or len(options) > OPTIONS_MAX else options
 
 
 def _unguarded(cell: str) -> str:

@@ -16,6 +16,7 @@ from live.events import OrderStatus
 from live.ids import new_id
 from live.money import Money
 from live.shop.cart import KeptLine
+from live.shop.charged import CHARGED
 from live.shop.orders import after
 from live.shop.outbox import MAIL_PAID, MAIL_REFUNDED
 from live.shop.payments.port import Charge
@@ -83,7 +84,6 @@ _OTHERS = Statement(
     .join(orders, orders.c.id == payments.c.order_id)
     .where(orders.c.buyer == bindparam("buyer"), orders.c.show_id == bindparam("show"), orders.c.status == "pending")
 )
-_PRICE = Statement(select(variants.c.price_minor).where(variants.c.sku == bindparam("of")))
 _LINES = Statement(
     select(order_lines.c.sku, order_lines.c.qty)
     .where(order_lines.c.order_id == bindparam("order"))
@@ -140,7 +140,7 @@ def insert_order(
     if others:
         return [payment_id for (payment_id,) in others]
     for line, _ in lines:
-        price = _PRICE.first(connection, {"of": line.sku})
+        price = CHARGED.first(connection, {"of": line.sku, "now": order["created_ms"]})
         if price is None:
             raise NotFound("sku", line.sku)
         if price[0] != line.price.minor:

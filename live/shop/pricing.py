@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from live.money import Money
 
 PRIOR_MS = 30 * 86_400_000  # how far back a struck-through price looks
 PriceSince = tuple[int, int]  # from ms, minor units
+FOR_EVER_MS = 4_102_444_800_000  # 2100: the end of a sale that nobody gave one
+
+
+class Sale(msgspec.Struct, frozen=True):
+    """A price for a while: from `from_ms` until just before `until_ms`, both server time."""
+
+    minor: int
+    from_ms: int
+    until_ms: int = FOR_EVER_MS
 
 
 def total(lines: Iterable[tuple[Money, int]], currency: str) -> Money:
@@ -33,3 +44,24 @@ def struck_through(history: Sequence[PriceSince], price_minor: int, now_ms: int)
     within = [price for since_ms, price in earlier if opens_ms < since_ms < began_ms]
     lowest = min([*before, *within], default=None)
     return lowest if lowest is not None and lowest > price_minor else None
+
+
+def schedule(price_minor: int, sale: Sale | None, now_ms: int) -> list[PriceSince]:
+    """What is charged from now on, and what changes by itself: the price's and the sale's own moments."""
+    if sale is None or sale.until_ms <= max(now_ms, sale.from_ms):
+        return [(now_ms, price_minor)]
+    turns = [(max(now_ms, sale.from_ms), sale.minor)]
+    if sale.from_ms > now_ms:
+        turns.insert(0, (now_ms, price_minor))
+    return turns if sale.until_ms >= FOR_EVER_MS else [*turns, (sale.until_ms, price_minor)]
+
+
+def struck_through_in(history: Sequence[PriceSince], price_minor: int, sale: Sale, now_ms: int) -> int | None:
+    """As `struck_through`, of a sale: the lowest price of the 30 days before its window opens.
+
+    `history` is what was charged so far. Before the window, `price_minor` is what will be charged until then.
+    """
+    begins_ms = max(sale.from_ms, now_ms)
+    if sale.from_ms > now_ms and (not history or history[-1][1] != price_minor):
+        history = [*history, (now_ms, price_minor)]
+    return struck_through(history, sale.minor, begins_ms)

@@ -8,6 +8,7 @@ Source: docs/decisions/0033-hot-statements-skip-sqlalchemys-execute.md
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,6 +34,11 @@ class Statement:
         """The rows it changed."""
         return int(self._execute(connection, values).rowcount)
 
+    def run_each(self, connection: Connection, rows: Sequence[Values]) -> None:
+        """Once for each of `rows`, prepared once: several times as many a second as `run` in a loop."""
+        if rows:
+            self._execute_each(connection, rows)
+
     def all(self, connection: Connection, values: Values) -> list[tuple[Any, ...]]:
         """The rows it found, as the driver has them: no types are converted."""
         return list(self._execute(connection, values).fetchall())
@@ -42,16 +48,30 @@ class Statement:
         return row
 
     def _execute(self, connection: Connection, values: Values) -> Any:
-        dialect = connection.dialect
-        text = self._texts.get(dialect.name) or self._texts.setdefault(dialect.name, _Text(self._clause, dialect))
+        text = self._text(connection.dialect)
         driver: Any = connection.connection.dbapi_connection
         try:
             return driver.execute(text.text, text.bound(values))
-        except dialect.loaded_dbapi.Error as why:
-            # The values are people's: they stay out of the message.
-            raise DBAPIError.instance(
-                text.text, None, why, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
-            ) from why
+        except connection.dialect.loaded_dbapi.Error as why:
+            raise _as_sqlalchemys(why, connection.dialect, text.text) from why
+
+    def _execute_each(self, connection: Connection, rows: Sequence[Values]) -> None:
+        text = self._text(connection.dialect)
+        driver: Any = connection.connection.dbapi_connection
+        try:
+            with contextlib.closing(driver.cursor()) as cursor:
+                cursor.executemany(text.text, [text.bound(values) for values in rows])
+        except connection.dialect.loaded_dbapi.Error as why:
+            raise _as_sqlalchemys(why, connection.dialect, text.text) from why
+
+    def _text(self, dialect: Dialect) -> _Text:
+        return self._texts.get(dialect.name) or self._texts.setdefault(dialect.name, _Text(self._clause, dialect))
+
+
+def _as_sqlalchemys(why: Exception, dialect: Dialect, text: str) -> Exception:
+    # The values are people's: they stay out of the message.
+    error: Any = dialect.loaded_dbapi.Error
+    return DBAPIError.instance(text, None, why, error, hide_parameters=True, dialect=dialect)
 
 
 class _Text:

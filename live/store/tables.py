@@ -72,8 +72,13 @@ variants = Table(
     Column("colour", Text, nullable=False, default=""),
     Column("colour_hex", Text, nullable=False, default=""),
     Column("gtin", Text, nullable=False, default=""),
-    Column("price_minor", BigInteger, nullable=False),
+    Column("options", Text, nullable=False, default="{}", server_default="{}"),  # JSON: what is neither size nor colour
+    Column("price_minor", BigInteger, nullable=False),  # what is charged while no sale is on: shop/sale.py
     Column("was_minor", BigInteger),
+    Column("sale_minor", BigInteger),  # charged from sale_from_ms until just before sale_until_ms
+    Column("sale_from_ms", BigInteger),
+    Column("sale_until_ms", BigInteger),
+    Column("sale_was_minor", BigInteger),  # struck through while it is
     Column("on_hand", Integer, nullable=False),  # units owned by the brand, sold ones included
     Column("sold", Integer, nullable=False, default=0),
     CheckConstraint("sold >= 0", name="sold_not_negative"),
@@ -81,7 +86,7 @@ variants = Table(
     CheckConstraint("price_minor >= 0", name="price_not_negative"),
 )
 
-prices = Table(  # the history behind a struck-through price
+prices = Table(  # what is charged from when on: the history behind a struck-through price, and what a sale will change
     "prices",
     metadata,
     Column("id", Counter, primary_key=True, autoincrement=True),
@@ -89,6 +94,39 @@ prices = Table(  # the history behind a struck-through price
     Column("price_minor", BigInteger, nullable=False),
     Column("from_ms", BigInteger, nullable=False),
     Index("ix_prices_sku_from_ms", "sku", "from_ms"),
+)
+
+pictures = Table(  # of products; products.picture is the first one's
+    "pictures",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("product_id", Text, ForeignKey("products.id"), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Column("name", Text, nullable=False, unique=True),  # of its files, which nobody can guess: shop/pictures.py
+    Column("widths", Text, nullable=False),  # in pixels, by comma
+    Column("width", Integer, nullable=False),  # of the original, upright
+    Column("height", Integer, nullable=False),
+    Column("alt", Text, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+imports = Table(  # feeds brought in, or only checked: shop/imports.py
+    "imports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("brand_id", Text, ForeignKey("brands.id"), nullable=False, index=True),
+    Column("busy", Text, unique=True),  # the brand's id while this one writes: there is one at a time
+    Column("name", Text, nullable=False),  # the file's, as its sender called it
+    Column("state", Text, nullable=False),  # waiting | checking | checked | queued | importing | done | failed
+    Column("actor", Text, nullable=False, default=""),
+    Column("bytes", BigInteger, nullable=False, default=0),
+    Column("bytes_read", BigInteger, nullable=False, default=0),
+    Column("report", Text, nullable=False, default="{}"),  # JSON: counts, and what is to be said of rows
+    Column("why", Text, nullable=False, default=""),  # it failed
+    Column("created_ms", BigInteger, nullable=False),
+    Column("beat_ms", BigInteger, nullable=False),  # whoever works on it is alive
+    Column("ended_ms", BigInteger),
+    Index("ix_imports_state_created_ms", "state", "created_ms"),
 )
 
 # ---- the show ----------------------------------------------------------------------------------

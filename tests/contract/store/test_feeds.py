@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 
+import pytest
 from shop_world import World
 from sqlalchemy import func, select
 
 from live.clock import SetClock
+from live.errors import PriceChanged
 from live.shop.feed_import import BATCH, Change, FeedImport, Report, export
 from live.shop.feeds import RowError, read
+from live.shop.pricing import Sale
 from live.store.tables import prices, products, variants
 
 DAY_MS = 86_400_000
@@ -124,3 +128,92 @@ async def test_an_export_comes_back_as_nothing_new_and_no_cell_of_it_is_a_formul
         writer.writerow(cells)
     assert "'=cmd|x" in out.getvalue(), "the premise: one was there"
     assert await bring(world, brand, out.getvalue()) == (Report(same=3), [])
+
+
+DATED = """id\ttitle\tprice\tsale_price\tsale_price_effective_date
+BAG\tBag\t200.00 EUR\t150.00 EUR\t{begins}/{ends}
+"""
+
+
+def dated(clock: SetClock, *, begins_in_ms: int, ends_in_ms: int) -> str:
+    now = dt.datetime.fromtimestamp(clock.now_ms() / 1000, dt.UTC)
+    begins, ends = (now + dt.timedelta(milliseconds=ms) for ms in (begins_in_ms, ends_in_ms))
+    return DATED.format(begins=begins.isoformat(), ends=ends.isoformat())
+
+
+async def test_a_sale_with_dates_begins_and_ends_by_itself_on_the_servers_clock(world: World) -> None:
+    clock = world.clock
+    assert isinstance(clock, SetClock)
+    brand = await a_brand(world)
+    feed = dated(clock, begins_in_ms=10 * DAY_MS, ends_in_ms=12 * DAY_MS)
+    assert (await bring(world, brand, feed))[0] == Report(new=1)
+
+    async def now() -> tuple[int, int | None]:
+        product = await world.db.read(lambda c: c.execute(select(products.c.id)).scalar_one())
+        (variant,) = (await world.catalogue.product(product)).variants
+        return variant.price.minor, variant.was.minor if variant.was else None
+
+    assert await now() == (20000, None)
+    clock.advance(10 * DAY_MS - 1)
+    assert await now() == (20000, None)
+    assert await bring(world, brand, feed) == (Report(same=1), []), "planned already"
+    clock.advance(1)
+    assert await now() == (15000, 20000), "what it cost in the 30 days before is struck through"
+    assert await bring(world, brand, feed) == (Report(same=1), []), "under way already"
+    clock.advance(2 * DAY_MS)
+    assert await now() == (20000, None)
+    history = select(prices.c.price_minor).order_by(prices.c.from_ms)
+    assert await world.db.read(lambda c: list(c.execute(history).scalars())) == [20000, 15000, 20000]
+    again = dated(clock, begins_in_ms=DAY_MS, ends_in_ms=2 * DAY_MS)
+    await bring(world, brand, again)
+    clock.advance(DAY_MS)
+    assert await now() == (15000, None), "it cost as little within the last 30 days: nothing may be struck through"
+
+
+async def test_a_sale_that_is_called_off_leaves_no_trace_of_what_was_never_charged(world: World) -> None:
+    clock = world.clock
+    assert isinstance(clock, SetClock)
+    brand = await a_brand(world)
+    await bring(world, brand, dated(clock, begins_in_ms=DAY_MS, ends_in_ms=2 * DAY_MS))
+    await bring(world, brand, "id\ttitle\tprice\nBAG\tBag\t200.00 EUR\n")
+    history = select(prices.c.price_minor).order_by(prices.c.from_ms)
+    assert await world.db.read(lambda c: list(c.execute(history).scalars())) == [20000]
+
+
+async def test_an_order_placed_in_a_sale_costs_what_the_sale_says_to_the_millisecond(world: World) -> None:
+    clock = world.clock
+    assert isinstance(clock, SetClock)
+    await world.stock_a_show({"COAT-38": 3})
+    now = clock.now_ms()
+    await world.catalogue.set_price("COAT-38", 12900, sale=Sale(9900, now + 1000, now + 2000))
+    await world.add("per_ada", "COAT-38")
+    clock.advance(999)
+    assert (await world.place("per_ada", "k1")).total.minor == 12900
+    clock.advance(1)
+    await world.add("per_eve", "COAT-38")
+    world.catalogue.forget("COAT-38")  # an offer is kept for two seconds of a real clock
+    with pytest.raises(PriceChanged):
+        await world.place("per_eve", "k2")
+    assert (await world.place("per_eve", "k2")).total.minor == 9900, "she was told, and agreed"
+    clock.advance(1000)
+    await world.add("per_joe", "COAT-38")
+    assert (await world.place("per_joe", "k3")).total.minor == 12900
+
+
+async def test_options_that_are_neither_size_nor_colour_come_in_and_go_out(world: World) -> None:
+    brand = await a_brand(world)
+    text = 'id\ttitle\tprice\tsize\tmaterial\toptions\nRING\tRing\t9.00 EUR\t52\tGold\t{"Stone": "Opal"}\n'
+    await bring(world, brand, text)
+    assert (await world.catalogue.variant("RING")).size == "52 · Gold · Opal"
+    out = [cells async for cells in export(world.db, brand)]
+    row = dict(zip(*out, strict=True))
+    assert (row["material"], row["options"]) == ("Gold", '{"Material":"Gold","Stone":"Opal"}')
+    again = "\n".join("\t".join(cells) for cells in out)
+    assert await bring(world, brand, again) == (Report(same=1), [])
+
+
+async def test_groups_that_ascii_cannot_tell_apart_are_still_products_of_their_own(world: World) -> None:
+    brand = await a_brand(world)
+    text = "id\ttitle\tprice\titem_group_id\nA\tコート\t9.00 EUR\tコート\nB\t帽子\t9.00 EUR\t帽子\n"
+    await bring(world, brand, text)
+    assert await count(world, products) == 2

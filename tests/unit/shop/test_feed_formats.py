@@ -81,6 +81,34 @@ def test_shopifys_rows_are_joined_by_their_handle() -> None:
     assert errors(rows) == [(7, "id")], "a variant without a SKU can't be sold; a row with only a picture is none"
 
 
+def test_shopifys_options_beyond_size_and_colour_are_kept_by_their_names() -> None:
+    head = "Handle,Title,Option1 Name,Option1 Value,Option2 Name,Option2 Value,Variant SKU,Variant Price"
+    rows = taken(read(f"{head}\nring,Ring,Material,Gold,Size,52,R1,9\nring,,,Silver,,52,R2,7\n", "shopify-csv"))
+    assert [(row.size, row.options) for row in rows] == [("52", {"Material": "Gold"}), ("52", {"Material": "Silver"})]
+
+
+def test_a_sales_dates_are_googles_two_moments() -> None:
+    head = "id\ttitle\tprice\tsale_price\tsale_price_effective_date\n"
+    rows = read(
+        head
+        + "A\tA\t2 EUR\t1 EUR\t2026-11-01T13:00+0100/2026-11-05T23:59Z\n"
+        + "B\tB\t2 EUR\t1 EUR\t2026-11-05/2026-11-01\nC\tC\t2 EUR\t1 EUR\tsoon\nD\tD\t2 EUR\t1 EUR\t\n"
+    )
+    first, undated = taken(rows)
+    assert first.sale == pricing.Sale(100, 1_793_534_400_000, 1_793_923_140_000)
+    assert (first.price_minor, first.was_minor) == (200, None)
+    assert (undated.sale, undated.price_minor, undated.was_minor) == (None, 100, 200)
+    assert errors(rows) == [(3, "sale_price_effective_date"), (4, "sale_price_effective_date")]
+
+
+def test_a_gtin_has_its_check_digit_and_a_shops_own_barcode_is_no_gtin() -> None:
+    rows = read("id\ttitle\tprice\tgtin\nA\tA\t1 EUR\t4006381333931\nB\tB\t1 EUR\t4006381333932\n")
+    assert [row.gtin for row in taken(rows)] == ["4006381333931"]
+    assert errors(rows) == [(3, "gtin")]
+    first = taken(read(SHOPIFY.replace("'4006381333931", "SHELF 12"), "shopify-csv"))[0]
+    assert first.gtin == ""
+
+
 def test_formats_are_known_by_their_beginning() -> None:
     assert feeds.format_of(RSS) == "google-rss"
     assert feeds.format_of("\ufeffid\ttitle\tprice\n") == "google-tsv"
