@@ -9,6 +9,7 @@ What travels on a room's channel is a header line and the bytes that a socket wi
     r <role> <kind>                   to everyone with that role
     n <person>                        a new name (JSON): processes keep it with her sockets
     t                                 the blocked terms changed
+    s                                 the switches were set
 
 Every method raises redis' RedisError when the store is down; `Hub` turns that into `store_down`.
 """
@@ -66,6 +67,10 @@ class RedisBus:
     async def terms_changed(self, room: str) -> None:
         """Every process reads the blocked terms again."""
         await self._send(room, "t", b"")
+
+    async def service_set(self, room: str) -> None:
+        """Every process reads the switches again."""
+        await self._send(room, "s", b"")
 
     async def revoke(self, *, session: str | None = None, person: str | None = None) -> None:
         """Close the live sockets of a session or a person, on every process, with 4401.

@@ -6,6 +6,7 @@ the bus and on every socket: it is encoded once, and `joined` only puts brackets
 
 from __future__ import annotations
 
+import zlib
 from typing import Any, TypeVar
 
 import msgspec
@@ -103,12 +104,24 @@ def joined(envelopes: list[bytes]) -> bytes:
 
 def server_frame(payload: bytes) -> bytes:
     """`payload` as one unmasked, uncompressed text frame (RFC 6455, section 5.2), ready for any number of sockets."""
+    return _framed(0x81, payload)
+
+
+def deflated_frame(payload: bytes) -> bytes:
+    """`payload` as one text frame of permessage-deflate (RFC 7692, section 7.2.1), without context from any message
+    before it: so it is the same bytes for every socket."""
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -15)
+    packed = deflate.compress(payload) + deflate.flush(zlib.Z_SYNC_FLUSH)
+    return _framed(0xC1, packed.removesuffix(b"\x00\x00\xff\xff"))
+
+
+def _framed(first: int, payload: bytes) -> bytes:
     size = len(payload)
     if size < 126:
-        return b"\x81%c%b" % (size, payload)
+        return b"%c%c%b" % (first, size, payload)
     if size < 65536:
-        return b"\x81\x7e" + size.to_bytes(2, "big") + payload
-    return b"\x81\x7f" + size.to_bytes(8, "big") + payload
+        return b"%c\x7e%b%b" % (first, size.to_bytes(2, "big"), payload)
+    return b"%c\x7f%b%b" % (first, size.to_bytes(8, "big"), payload)
 
 
 def plain(body: msgspec.Raw) -> Any:

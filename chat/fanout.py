@@ -9,7 +9,7 @@ hub looks at those one by one.
 
 from __future__ import annotations
 
-from chat.seat import Seat, Write
+from chat.seat import Prepared, Seat, Write
 
 
 class Fanout:
@@ -19,10 +19,11 @@ class Fanout:
         self.seq = 0
         self.others: set[Seat] = set()
         self._writes: dict[Seat, Write] = {}
+        self._packed: dict[Seat, Write] = {}  # those who take permessage-deflate
         self._fallen: list[Seat] | None = None  # a list while the loop runs: a write may fill a buffer
 
     def __len__(self) -> int:
-        return len(self._writes)
+        return len(self._writes) + len(self._packed)
 
     def add(self, seat: Seat) -> None:
         seat.out_of_step = self.step_out
@@ -39,26 +40,34 @@ class Fanout:
         assert seat.outbox is None
         write = seat.wire.direct(lambda: self.step_out(seat))
         if write is not None:
-            self._writes[seat] = write
+            (self._packed if seat.wire.packs else self._writes)[seat] = write
             self.others.discard(seat)
 
     def step_out(self, seat: Seat) -> None:
         """`seat.seq` is true again, and she is looked at one by one. Nothing happens to one who is not in step."""
         if self._fallen is not None:
             self._fallen.append(seat)
-        elif self._writes.pop(seat, None) is not None:
+        elif self._writes.pop(seat, None) or self._packed.pop(seat, None):
             seat.seq = self.seq
             self.others.add(seat)
 
-    def write(self, frame: bytes, last: int) -> None:
-        """`frame` to everyone in step; they have had all up to number `last` then."""
+    def write(self, prepared: Prepared, last: int) -> None:
+        """`prepared` to everyone in step; they have had all up to number `last` then."""
         fallen = self._fallen = []
+        frame = prepared.frame
         for seat, write in self._writes.items():
             try:
                 write(frame)
             except RuntimeError:
                 # uvloop: closed since the last turn of the loop.
                 fallen.append(seat)
+        if self._packed:
+            frame = prepared.packed
+            for seat, write in self._packed.items():
+                try:
+                    write(frame)
+                except RuntimeError:
+                    fallen.append(seat)
         self._fallen = None
         self.seq = last
         for seat in fallen:
@@ -66,6 +75,6 @@ class Fanout:
 
     def break_up(self, seq: int) -> None:
         """Nobody is in step any more: the numbers start again at `seq`."""
-        for seat in list(self._writes):
+        for seat in [*self._writes, *self._packed]:
             self.step_out(seat)
         self.seq = seq

@@ -13,6 +13,7 @@ c:{room}:pace:<person>     zset    60 s from a line       talk       op by ms: f
 c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence; `loaded`
 c:{room}:terms             set     until rebuilt          moderation blocked terms; "" marks it as loaded
 c:{room}:mode              hash    until rebuilt          moderation slow_s, links
+c:{room}:service           hash    1 day from a change    switchboard switch -> "on", "off" or "auto": staff's choice
 c:{room}:who               hash    1 day from a join      hub        person -> device, name, roles
 c:{room}:crew              hash    1 day from a join      hub        person -> name, of moderators, hosts and staff
 c:{room}:here              zset    while anyone is in     hub        process id by the ms its beat runs out
@@ -59,6 +60,10 @@ def terms(room: str) -> str:
 
 def mode(room: str) -> str:
     return f"c:{{{room}}}:mode"
+
+
+def service(room: str) -> str:
+    return f"c:{{{room}}}:service"
 
 
 def who(room: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from chat.message import Line
+from chat.service import Service, Setting
 
 SilenceKind = Literal["timeout", "ban"]
 
@@ -140,6 +141,13 @@ class HeartsCounted(msgspec.Struct, frozen=True):
     n: int
 
 
+class ServiceChanged(msgspec.Struct, frozen=True):
+    """What is served here now: under load, or when staff say so, decoration is given up first (chat.service). Told by
+    each process to its own sockets, and after a welcome when anything is off. `read_only`: the store is away."""
+
+    service: Service
+
+
 class EventsSkipped(msgspec.Struct, frozen=True):
     """To a reader who fell behind: the numbers from `from_seq` to `to_seq` are not coming. Only lines of talk, and
     events that a later one replaces, are ever skipped."""
@@ -151,6 +159,7 @@ class EventsSkipped(msgspec.Struct, frozen=True):
 VOLATILE: dict[str, type[msgspec.Struct]] = {
     "presence.counted": PresenceCounted,
     "hearts.counted": HeartsCounted,
+    "service.changed": ServiceChanged,
     "events.skipped": EventsSkipped,
 }
 
@@ -256,6 +265,17 @@ class NameSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
 
 
+class ServiceSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Flip what is named, on every process: "on" and "off" hold whatever the load, "auto" leaves it to load. Answer:
+    {"chosen"}. Refused: invalid, store_down."""
+
+    animations: Setting | None = None
+    hearts: Setting | None = None
+    presence: Setting | None = None
+    every_line: Setting | None = None
+    history: Setting | None = None
+
+
 class HeartSend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """1 to 20 hearts; they are counted together and sent at most twice a second. Answer: {}. Refused: invalid,
     throttled."""
@@ -278,6 +298,7 @@ INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "terms.remove": (TermIntent, "moderator"),
     "mode.set": (ModeSet, "moderator"),
     "name.set": (NameSet, "viewer"),
+    "service.set": (ServiceSet, "host"),
     "heart.send": (HeartSend, "viewer"),
     "clock.ask": (ClockAsk, "viewer"),
 }

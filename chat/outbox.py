@@ -46,8 +46,36 @@ CoalesceKey = Callable[[Item], str | None]
 
 
 def volatile_key(item: Item) -> str | None:
-    """Presence and hearts replace themselves; nothing else does unless the app says so."""
-    return item.kind if item.kind in ("presence.counted", "hearts.counted") else None
+    """Presence, hearts and the switches replace themselves; nothing else does unless the app says so."""
+    return item.kind if item.kind in ("presence.counted", "hearts.counted", "service.changed") else None
+
+
+def sampled(items: list[Item], before: int, most: int) -> tuple[list[Item], list[Item]]:
+    """A tick with at most `most` lines of talk, the newest, and the lines that were left out. Staff's lines and all
+    that isn't talk stay. What is left out after number `before` is announced."""
+    talk = [item for item in items if item.kind == "line.posted" and item.author != "!"]
+    left_out = talk[: max(0, len(talk) - most)]
+    if not left_out:
+        return items, []
+    gone = set(map(id, left_out))
+    last = max(item.seq for item in items if item.seq is not None)
+    return explained([item for item in items if id(item) not in gone], before, last), left_out
+
+
+def explained(items: list[Item], after: int, last: int) -> list[Item]:
+    """`items` that are newer than number `after`, with every gap up to `last` announced."""
+    told: list[Item] = []
+    for item in items:
+        if item.seq is not None:
+            if item.seq <= after:
+                continue
+            if item.seq > after + 1:
+                told.append(_skipped(after + 1, item.seq - 1))
+            after = item.seq
+        told.append(item)
+    if last > after:
+        told.append(_skipped(after + 1, last))
+    return told
 
 
 class Outbox:
@@ -98,17 +126,7 @@ class Outbox:
 
     def take(self, after: int) -> list[Item]:
         """Everything, in order, with the gaps after number `after` announced; the outbox is empty then."""
-        taken: list[Item] = []
-        for item in self._items:
-            if item.seq is not None:
-                if item.seq <= after:
-                    continue
-                if item.seq > after + 1:
-                    taken.append(_skipped(after + 1, item.seq - 1))
-                after = item.seq
-            taken.append(item)
-        if self._last > after:
-            taken.append(_skipped(after + 1, self._last))
+        taken = explained(self._items, after, self._last)
         self._items, self._bytes, self._last = [], 0, 0
         return taken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from chat.envelope import joined, server_frame
+from chat.envelope import deflated_frame, joined, server_frame
 from chat.outbox import CoalesceKey, Item, Outbox
 from chat.ports import Member
 
@@ -13,16 +13,32 @@ from chat.ports import Member
 SLOW_BYTES = 64 * 1024
 # Most envelopes put into one frame, so that a long resume doesn't become one message of megabytes.
 FRAME_ENVELOPES = 500
+# Below this a frame is about as small packed as it is.
+PACKED_FROM_BYTES = 256
 
 
 class Prepared:
-    """A payload and, made once for all sockets, its frame."""
+    """A payload and, made once for all sockets, its frame. `shared`: it is for many, so that it is worth packing for
+    those who asked for that."""
 
-    __slots__ = ("frame", "payload")
+    __slots__ = ("_packed", "frame", "payload", "shared")
 
-    def __init__(self, envelopes: list[bytes]) -> None:
+    def __init__(self, envelopes: list[bytes], *, shared: bool = False) -> None:
         self.payload = joined(envelopes)
         self.frame = server_frame(self.payload)
+        self.shared = shared
+        self._packed: bytes | None = None
+
+    @property
+    def packed(self) -> bytes:
+        """The frame for who takes permessage-deflate: deflated when that pays, and only if it is shared.
+
+        What one person alone gets stays plain: packing it would cost as much for one as a tick does for all, and from
+        the length of private text packed beside chosen text the private one can be guessed (CRIME)."""
+        if self._packed is None:
+            worth_it = self.shared and len(self.payload) >= PACKED_FROM_BYTES
+            self._packed = deflated_frame(self.payload) if worth_it else self.frame
+        return self._packed
 
 
 # Writes a frame that is ready to go.
@@ -30,7 +46,9 @@ Write = Callable[[bytes], None]
 
 
 class Wire(Protocol):
-    """A way to the client that never blocks."""
+    """A way to the client that never blocks. `packs`: the client takes permessage-deflate."""
+
+    packs: bool
 
     def write(self, prepared: Prepared) -> None: ...
 

@@ -25,7 +25,9 @@ from chat.ports import Member
 from chat.socket import room_endpoint
 from chat.wire import RoomProtocol
 
-QUICK = Limits(pulse_s=0.05, beat_s=0.2, beat_life_s=1.0, hearts_every_s=0.05, drain_s=0.1, reconnect_within_s=0.1)
+QUICK = Limits(
+    pulse_s=0.05, beat_s=0.2, beat_life_s=1.0, hearts_every_s=0.05, drain_s=0.1, reconnect_within_s=0.1, busy_share=0
+)
 
 
 def now_ms() -> int:

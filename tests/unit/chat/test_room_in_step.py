@@ -15,8 +15,9 @@ from chat.seat import Bucket, Prepared, Seat, Write
 class PaperWire:
     """Keeps what was written. `full_after` frames its buffer is full; `gone` raises as a closed uvloop transport."""
 
-    def __init__(self, *, full_after: int | None = None, asks: bool = False) -> None:
+    def __init__(self, *, full_after: int | None = None, asks: bool = False, packs: bool = False) -> None:
         self.frames: list[bytes] = []
+        self.packs = packs
         self.full_after = full_after
         self.asks = asks
         self.gone = False
@@ -47,6 +48,13 @@ class PaperWire:
             self.out()
 
 
+def frame(text: bytes) -> Prepared:
+    """A frame of its own bytes."""
+    prepared = Prepared([text], shared=True)
+    prepared.frame = text
+    return prepared
+
+
 def seated(fanout: Fanout, wire: PaperWire) -> Seat:
     member = Member("per_1", "Ann", frozenset(), "dev_1", "ses_1")
     seat = Seat("spring", member, wire, Bucket(1, 1), volatile_key, 0)
@@ -60,8 +68,8 @@ def seated(fanout: Fanout, wire: PaperWire) -> Seat:
 def test_everyone_in_step_gets_the_frame_and_no_number_is_kept_for_each() -> None:
     fanout, wires = Fanout(), [PaperWire() for _ in range(3)]
     seats = [seated(fanout, wire) for wire in wires]
-    fanout.write(b"one", 1)
-    fanout.write(b"two", 5)
+    fanout.write(frame(b"one"), 1)
+    fanout.write(frame(b"two"), 5)
     assert [wire.frames for wire in wires] == [[b"one", b"two"]] * 3
     fanout.step_out(seats[0])
     assert (seats[0].seq, len(fanout), fanout.others) == (5, 2, {seats[0]})
@@ -72,7 +80,7 @@ def test_who_fills_up_during_a_frame_has_had_that_frame_and_gets_no_other() -> N
     seat = seated(fanout, wire)
     other = seated(fanout, PaperWire())
     for number in (1, 2, 3):
-        fanout.write(b"%d" % number, number)
+        fanout.write(frame(b"%d" % number), number)
     assert wire.frames == [b"1", b"2"]
     assert seat.seq == 2
     assert fanout.others == {seat}
@@ -84,7 +92,7 @@ def test_a_connection_that_closed_since_the_last_turn_hurts_nobody_else() -> Non
     fanout, wires = Fanout(), [PaperWire() for _ in range(3)]
     seats = [seated(fanout, wire) for wire in wires]
     wires[1].gone = True
-    fanout.write(b"one", 1)
+    fanout.write(frame(b"one"), 1)
     assert [wire.frames for wire in wires] == [[b"one"], [], [b"one"]]
     assert fanout.others == {seats[1]}
 
@@ -98,7 +106,7 @@ def test_a_wire_that_must_be_asked_stays_among_the_others() -> None:
 def test_who_has_to_wait_is_out_of_step_first_so_that_nothing_is_lost_or_sent_twice() -> None:
     fanout, wire = Fanout(), PaperWire()
     seat = seated(fanout, wire)
-    fanout.write(b"seven", 7)
+    fanout.write(frame(b"seven"), 7)
     seat.wait_with([Item("card.dropped", b"{}", 7), Item("card.dropped", b"{}", 8)])
     assert seat.outbox is not None
     assert len(seat.outbox) == 1, "7 she has had"
@@ -109,7 +117,7 @@ def test_who_left_is_nowhere() -> None:
     fanout, wire = Fanout(), PaperWire()
     seat = seated(fanout, wire)
     fanout.remove(seat)
-    fanout.write(b"one", 1)
+    fanout.write(frame(b"one"), 1)
     assert (wire.frames, len(fanout), fanout.others) == ([], 0, set())
 
 
@@ -117,6 +125,19 @@ def test_only_who_has_had_everything_may_step_in() -> None:
     fanout = Fanout()
     seat = seated(fanout, PaperWire())
     fanout.step_out(seat)
-    fanout.write(b"one", 1)
+    fanout.write(frame(b"one"), 1)
     with pytest.raises(AssertionError):
         fanout.step_in(seat)
+
+
+def test_who_takes_packed_frames_gets_one_packed_once_for_all_of_them() -> None:
+    fanout, plain, wires = Fanout(), PaperWire(), [PaperWire(packs=True) for _ in range(2)]
+    for wire in (plain, *wires):
+        seated(fanout, wire)
+    prepared = Prepared([b'{"text":"%s"}' % (b"hello " * 100)], shared=True)
+    fanout.write(prepared, 1)
+    assert plain.frames == [prepared.frame]
+    assert wires[0].frames[0] is wires[1].frames[0]
+    assert len(wires[0].frames[0]) < len(prepared.frame) / 5
+    fanout.write(Prepared([b"{}"], shared=True), 2)
+    assert wires[0].frames[1] == plain.frames[1], "a short one is no shorter packed"

@@ -1,0 +1,100 @@
+"""What beats by itself: who is in a room over all processes, hearts, readers who lag, rooms that nobody is in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError
+
+from chat import keys
+from chat.bus import RedisBus
+from chat.floor import Room
+from chat.history import script
+from chat.kinds import HeartsCounted
+from chat.limits import Limits
+
+log = logging.getLogger("chat.pulse")
+
+
+class Pulse:
+    """`process` names this process in the store; `empty(room)` lets go of a room that nobody was in for a while."""
+
+    def __init__(
+        self,
+        bus: RedisBus,
+        *,
+        process: str,
+        rooms: dict[str, Room],
+        limits: Limits,
+        empty: Callable[[Room], Awaitable[None]],
+    ) -> None:
+        self._bus = bus
+        self._process = process
+        self._rooms = rooms
+        self._limits = limits
+        self._empty = empty
+        self._presence = script(bus.redis, "presence")
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._limits.pulse_s)
+            now = time.monotonic()
+            for room in list(self._rooms.values()):
+                if not room.opened.is_set():
+                    continue
+                try:
+                    async with asyncio.timeout(self._limits.store_s):
+                        await self._beat_of(room, now)
+                except (RedisError, OSError) as error:
+                    # Fails open: the count stands still until the store is back.
+                    log.debug("no pulse for %s: %s", room.name, error)
+
+    def heart(self, room_name: str, n: int) -> None:
+        """Counted, unless hearts are off: then they are taken and let go."""
+        room = self._rooms.get(room_name)
+        if room is not None and room.service.hearts:
+            room.hearts += n
+
+    async def beat(self, room: Room, *, nobody: bool = False) -> None:
+        """Tell the store who came and went, or that `nobody` is here any more."""
+        came, left = room.attendance.take_changes()
+        tell_all, room.tell_all = room.tell_all or nobody, False
+        persons = [] if nobody else room.attendance.persons
+        names = persons if tell_all else [*came, *left]
+        try:
+            count, here = await self._presence(
+                keys=[keys.here(room.name), keys.here_on(room.name, self._process), keys.head(room.name)],
+                args=[
+                    self._process,
+                    int(1000 * self._limits.beat_life_s),
+                    keys.channel(room.name),
+                    keys.here_on(room.name, ""),
+                    int(tell_all),
+                    len(persons) if tell_all else len(came),
+                    *names,
+                ],
+            )
+        except BaseException:
+            room.attendance.put_back(came, left)
+            room.tell_all = True
+            raise
+        room.viewers = int(count)
+        # The store forgot us (it was flushed, or our beat came too late): say everything again.
+        if int(here) != len(persons):
+            room.tell_all = True
+
+    async def _beat_of(self, room: Room, now: float) -> None:
+        # While presence is off nobody waits for the count: the beat that keeps the process in it is enough.
+        changed = room.attendance.changed and (room.service.presence or not len(room.attendance))
+        if changed or (len(room.attendance) and now - room.beat_at >= self._limits.beat_s):
+            await self.beat(room)
+            room.beat_at = now
+        if room.hearts and now - room.hearts_at >= self._limits.hearts_every_s:
+            n, room.hearts, room.hearts_at = room.hearts, 0, now
+            await self._bus.hint(room.name, "hearts.counted", HeartsCounted(n))
+        idle_s = now - room.empty_since
+        if not room.seats and not room.attendance.changed and idle_s > self._limits.empty_room_s:
+            await self._empty(room)
