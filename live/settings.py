@@ -62,6 +62,14 @@ class Settings(BaseSettings):
     recording_days: int = Field(30, ge=0, description="Days a recording is kept after its end; 0 keeps it for ever.")
     recording_gb: float = Field(0, ge=0, description="GiB all recordings may take, the oldest go first; 0 is no limit.")
 
+    # the room
+    room_busy_percent: int = Field(
+        85,
+        ge=0,
+        le=100,
+        description="CPU share of a web process above which it gives up decoration (hearts, presence, …); 0: never.",
+    )
+
     # the shop
     hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside; a show may differ.")
     max_per_buyer: int = Field(4, ge=1, description="Units of one SKU that one buyer may hold or own in a show.")

@@ -34,7 +34,13 @@ CONTACT = {
 
 
 def settings_for(folder: Path, redis_url: str, **more: Any) -> Settings:
-    given: dict[str, Any] = {"public_url": ORIGIN, "secret_key": "test key", "log_level": "error", **more}
+    given: dict[str, Any] = {
+        "public_url": ORIGIN,
+        "secret_key": "test key",
+        "log_level": "error",
+        "room_busy_percent": 0,
+        **more,
+    }
     return Settings(_env_file=None, data_dir=folder, redis_url=redis_url, **given)  # type: ignore[call-arg]
 
 

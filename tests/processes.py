@@ -66,6 +66,7 @@ class ShowServer:
             "FRONTROW_RELAY_UDP_HOST": "127.0.0.1",
             "FRONTROW_RELAY_UDP_PORT": "0",
             "FRONTROW_RELAY_BUSY_PERCENT": "0",  # a machine that runs all tests at once is no measure of a relay
+            "FRONTROW_ROOM_BUSY_PERCENT": "0",
             "REDIS_URL": f"unix://{self._socket}",
             "PORT": str(port),
             **({"DATABASE_URL": database_url} if database_url else {}),

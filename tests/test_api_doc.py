@@ -9,6 +9,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from chat.kinds import ServiceSet
 from live.accounts.scopes import WORDS as WORDS_OF_SCOPES
 from live.accounts.scopes import Scope
 from live.shop.contact import Address, Contact
@@ -24,6 +25,7 @@ BODIES: dict[str, list[type[msgspec.Struct]]] = {
     "POST /api/shows/{slug}/cart": [api.CartAddition],
     "POST /api/shows/{slug}/checkout": [Contact, Address],
     "PUT /api/shows/{slug}/publisher-rule": [api.PublisherRule],
+    "PUT /api/shows/{slug}/service": [ServiceSet],
     "POST /api/name": [api.Naming],
     "POST /sandbox/pay/{ref}": [api.SandboxChoice],
 }

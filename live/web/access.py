@@ -30,6 +30,12 @@ class Figures:
         )
         self.shows = Gauge("frontrow_shows_live", "Shows on air.", registry=self.registry)
         self.viewers = Gauge("frontrow_viewers", "People in the rooms of shows on air.", registry=self.registry)
+        self.room = Gauge(
+            "frontrow_room",
+            "The room on this process: sockets, slow_sockets, rooms, deliveries, lines_not_archived, load_level.",
+            ["figure"],
+            registry=self.registry,
+        )
         self.relays = Gauge("frontrow_relays", "Relay processes that beat.", registry=self.registry)
 
 

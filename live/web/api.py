@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from chat.kinds import ServiceSet
+from chat.switchboard import Switchboard
 from live.accounts.roles import roles_in
 from live.accounts.sessions import Session
 from live.desk.wiring import Services
@@ -175,6 +177,21 @@ async def publisher_rule(request: Request) -> Response:
     rule = await body(request, PublisherRule)
     await services.shows.set_second_publisher(show.id, rule.second)
     return Json({"second": rule.second})
+
+
+async def service(request: Request) -> Response:
+    """What the room serves under load: {"chosen": {switch: setting}, "now": Service}. `now` is of this process."""
+    _, show = await _show(request)
+    board: Switchboard = request.app.state.hub.switchboard
+    return Json({"chosen": await board.chosen(show.id), "now": board.now(show.id)})
+
+
+async def service_set(request: Request) -> Response:
+    """Flip what is named, everywhere: {"chosen": {switch: setting}}."""
+    _, show = await _show(request)
+    wanted = await body(request, ServiceSet)
+    board: Switchboard = request.app.state.hub.switchboard
+    return Json({"chosen": await board.set(show.id, wanted, _session(request).person)})
 
 
 async def stats(request: Request) -> Response:

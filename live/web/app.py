@@ -16,6 +16,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from chat.hub import Hub
+from chat.limits import Limits
 from chat.socket import room_endpoint
 from live.clock import Clock
 from live.desk.coalesce import coalesce
@@ -81,6 +82,7 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
             now_ms=s.clock.now_ms,
             media_ms=s.desk.media_ms,
             coalesce=coalesce,
+            limits=Limits(busy_share=settings.room_busy_percent / 100),
         )
         app.state.tails = Tails(s.redis, settings.key)
         stack.push_async_callback(app.state.tails.close)

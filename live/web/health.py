@@ -43,6 +43,8 @@ async def metrics(request: Request) -> Response:
     figures.shows.set(len(live))
     figures.viewers.set(sum([await services.desk.viewers(show_id) for show_id in live]))
     figures.relays.set(await _relays(services))
+    for name, value in request.app.state.hub.stats().items():
+        figures.room.labels(name).set(value)
     return Response(generate_latest(figures.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -44,6 +44,8 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/shows/{slug}/next", api.look_next, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),
     _door("PUT /api/shows/{slug}/publisher-rule", api.publisher_rule, "host", "csrf", "api"),
+    _door("GET /api/shows/{slug}/service", api.service, "host", "read", "api", scope="shows:read"),
+    _door("PUT /api/shows/{slug}/service", api.service_set, "host", "csrf", "api", scope="shows:run"),
     _door("GET /api/shows/{slug}/recordings", replay.recordings, "host", "read", "api", scope="shows:read"),
     _door("GET /api/shows/{slug}/viewers", picture_desk.viewers, "host", "read", "api"),
     _door("GET /api/shows/{slug}/picture/seen", picture_desk.seen, "host", "read", "api"),

@@ -218,3 +218,17 @@ async def test_a_session_that_opens_sockets_without_end_is_told_to_wait(site, mo
         await RoomClient.connect(f"{site.ws}/ws/aw26", eager.cookie, site.origin)
     async with site.room(other) as room:
         assert room.welcome
+
+
+async def test_a_host_flips_a_switch_by_the_api_and_open_pages_obey(site):
+    viewer, host = await site.viewer(), await site.signed_in(site.house.host)
+    async with site.room(viewer) as room:
+        answer = await host.send("PUT", "/api/shows/aw26/service", {"animations": "off"})
+        assert answer.json()["chosen"]["animations"] == "off"
+        told = await room.wait("service.changed", timeout=2)
+        assert (told["service"]["animations"], told["service"]["hearts"]) == (False, True)
+        read = (await host.client.get("/api/shows/aw26/service")).json()
+        assert (read["chosen"]["animations"], read["now"]["animations"]) == ("off", False)
+        assert (await host.send("PUT", "/api/shows/aw26/service", {"checkout": "off"})).status_code == 422
+    assert (await viewer.send("PUT", "/api/shows/aw26/service", {"animations": "on"})).status_code == 403
+    assert await site.services.archive.acts(site.house.show.id) == 1, "who flipped it is on record"

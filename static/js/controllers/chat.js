@@ -90,15 +90,18 @@ export class ChatView {
   lock() {
     const { silenced: silence } = this.tools.store.state.you;
     const now = this.tools.clock.now();
-    const locked = Boolean(silence && silence.until_ms > now);
+    const { read_only } = this.tools.store.state.service;
+    const silent = Boolean(silence && silence.until_ms > now);
+    const locked = silent || read_only;
     if (locked !== this.text.disabled) {
       this.text.disabled = locked;
       say(this.note, "");
     }
     const { slow_s } = this.tools.store.state.mode;
-    const inviting = locked ? "" : slow_s ? `Say something, every ${slow_s} s` : "Say something";
+    const inviting = read_only ? "Read-only for a moment" : locked ? "" : slow_s ? `Say something, every ${slow_s} s` : "Say something";
     if (this.text.placeholder !== inviting) this.text.placeholder = inviting;
-    if (locked && silence) {
+    if (read_only) say(this.note, "The room can’t take lines right now. The picture goes on, and this comes back by itself.");
+    else if (silent && silence) {
       this.ask(false);
       say(this.note, silenced(silence, now));
     }

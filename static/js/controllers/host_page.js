@@ -5,6 +5,7 @@ import { Publisher } from "../publisher.js";
 import { byId, clone, field, fill, find, flag, picture, reconcile, say, toast } from "./dom.js";
 import { PollDesk } from "./poll_desk.js";
 import { Recordings } from "./recordings.js";
+import { Switches } from "./switches.js";
 import { enter } from "./room.js";
 import { confirmed } from "./confirm.js";
 import { call } from "../http.js";
@@ -24,6 +25,7 @@ const { wire, store, clock } = enter(slug, {
   onSnapshot: (welcome) => games.snapshot(welcome.live.play),
   onEvent: (envelope) => {
     games.event(envelope);
+    if (envelope.kind === "service.changed") switches.now(envelope.body.service);
     recordings.event(envelope);
     if (envelope.kind !== "relay.gone") return;
     player.relayGone(envelope.body.relay);
@@ -31,6 +33,7 @@ const { wire, store, clock } = enter(slug, {
   },
 });
 const recordings = new Recordings(slug);
+const switches = new Switches(byId("switches"), slug);
 
 /** @param {string} kind @param {object} [body] */
 async function act(kind, body = {}) {

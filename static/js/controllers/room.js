@@ -42,6 +42,11 @@ export function enter(slug, also = {}) {
       else if (state === "closed") say(byId("wire-state"), "· load this page again to go on");
     },
   });
+  store.subscribe((state, before) => {
+    if (state.service === before?.service) return;
+    document.documentElement.dataset.animations = state.service.animations ? "on" : "off";
+    if (wire.state === "open") say(byId("wire-state"), state.service.read_only ? "· read-only for a moment" : "");
+  });
   addEventListener("online", () => wire.check());
   document.addEventListener("visibilitychange", () => document.hidden || wire.check());
   return { wire, store, clock };

@@ -159,8 +159,8 @@ function render(state, before) {
     if (was) lapsed(live.cart, was.cart);
     if (was) offered(live.cart, was.cart);
   }
-  if (state.viewers !== before?.viewers) say(byId("viewers"), state.viewers ? watching(state.viewers) : "");
-  if (state.lines !== before?.lines || state.you !== before?.you) chat.render();
+  if (state.viewers !== before?.viewers || state.service !== before?.service) say(byId("viewers"), state.viewers && state.service.presence ? watching(state.viewers) : "");
+  if (state.lines !== before?.lines || state.you !== before?.you || state.service !== before?.service) chat.render();
 }
 
 function looks() {

@@ -9,11 +9,14 @@
  * @typedef {import("./types.js").Line} Line
  * @typedef {import("./types.js").You} You
  * @typedef {import("./types.js").OrderNews} OrderNews
+ * @typedef {{animations: boolean, hearts: boolean, presence: boolean, every_line: boolean, history: boolean, read_only: boolean}} Service
  * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: {slow_s: number, links: boolean},
- *   terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
+ *   service: Service, terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
  */
 
 export const LINES_KEPT = 200;
+/** What a room serves unless `service.changed` says otherwise, right after a snapshot or a resume. @type {Service} */
+export const USUAL = { animations: true, hearts: true, presence: true, every_line: true, history: true, read_only: false };
 
 /**
  * The state a snapshot says, thrown over whatever was. Orders heard of stay: no snapshot tells them again.
@@ -28,6 +31,7 @@ export function applySnapshot(before, welcome) {
     viewers: welcome.room?.viewers ?? 0,
     lines: welcome.room?.lines ?? [],
     mode: welcome.room?.mode ?? { slow_s: 0, links: false },
+    service: USUAL,
     terms: before?.terms ?? [],
     silences: before?.silences ?? [],
     orders: before?.orders ?? {},
@@ -81,7 +85,9 @@ export function applyEvent(state, envelope) {
     case "name.changed":
       return { ...state, you: { ...state.you, name: body.name } };
     case "resumed":
-      return { ...state, you: body.you };
+      return { ...state, you: body.you, service: USUAL };
+    case "service.changed":
+      return { ...state, service: body.service };
     case "person.silenced":
       return body.person === state.you.person ? { ...state, you: { ...state.you, silenced: body.silence } } : state;
     case "terms.changed":

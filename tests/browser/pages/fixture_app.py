@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 
+from chat.service import SHED_ORDER, Service
 from live.accounts.sessions import Session
 from live.money import Money
 from live.settings import Settings
@@ -136,6 +138,10 @@ async def host(request: Request) -> Response:
     )
 
 
+async def service(request: Request) -> Response:
+    return JSONResponse({"chosen": dict.fromkeys(SHED_ORDER, "auto"), "now": asdict(Service(hearts=False))})
+
+
 async def room(request: Request) -> Response:
     live = snapshot(request)
     return page(
@@ -237,6 +243,7 @@ def create() -> Starlette:
             Route("/sign-in", sign_in),
             Route("/studio", studio),
             Route("/studio/shows/{slug}", host),
+            Route("/api/shows/{slug}/service", service),
             Route("/studio/shows/{slug}/picture", picture_desk),
             Route("/api/shows/{slug}/picture/seen", picture_seen),
             Route("/studio/shows/{slug}/room", room),
