@@ -191,7 +191,7 @@ async def service_set(request: Request) -> Response:
     _, show = await _show(request)
     wanted = await body(request, ServiceSet)
     board: Switchboard = request.app.state.hub.switchboard
-    return Json({"chosen": await board.set(show.id, wanted, _session(request).person)})
+    return Json({"chosen": await board.set(show.id, wanted, actor_of(request))})
 
 
 async def stats(request: Request) -> Response:

@@ -134,6 +134,7 @@ async def host(request: Request) -> Response:
         nav=[("/studio", "Shows"), ("#", "The room")],
         whip_url="https://shop.example/whip/winter",
         has_key=True,
+        second_publisher="takes_over",
         state=painted.welcome(live),
     )
 
