@@ -13,6 +13,8 @@ WERIFT := 0.22.9
 WHIP_WHEP := 1.2.0
 LIVEKIT_CLIENT := 2.23.0
 PEERS := .venv/js-peers-$(WERIFT)-$(WHIP_WHEP)-$(LIVEKIT_CLIENT)
+# Many tests wait more than they work. Whole files to a process, the long ones of browsers first.
+SIDE_BY_SIDE := $(BIN)/pytest -q -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder
 SOAK := $(BIN)/python -m bench.soak
 VIDEO ?=
 BOTS ?= 5
@@ -41,8 +43,9 @@ test: packages .venv/dev.stamp peers ## System packages (as root), checks, then 
 ifeq ($(ARGS),)
 	@nice -n 10 $(SOAK) --minutes 5 --light --json .venv/soak.json >.venv/soak.log 2>&1 & soak=$$!; \
 	trap 'kill $$soak 2>/dev/null || true' EXIT; \
-	echo "$(BIN)/pytest -q"; $(BIN)/pytest -q || exit 1; \
-	wait $$soak && echo "the soak of five minutes beside them passed" || { cat .venv/soak.log >&2; exit 1; }
+	echo "$(BIN)/pytest -m 'not alone', three at a time"; $(SIDE_BY_SIDE) || exit 1; \
+	wait $$soak && echo "the soak of five minutes beside them passed" || { cat .venv/soak.log >&2; exit 1; }; \
+	echo "$(BIN)/pytest -m alone"; $(BIN)/pytest -q -m alone
 else
 	$(BIN)/pytest -q $(ARGS)
 endif

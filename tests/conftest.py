@@ -1,4 +1,4 @@
-"""What many tests share: a real store, started once a run."""
+"""What many tests share: a real store, started once a process, and which of them run by themselves."""
 
 from __future__ import annotations
 
@@ -10,6 +10,29 @@ import pytest
 from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 from store_server import StoreServer, redis_client
+
+# Files that watch a real picture by the second, or take both cores: `make test` runs them one after the other (`-m
+# alone`), when those that don't mind their neighbours are through.
+ALONE = {
+    "browser/test_falling_over.py",
+    "browser/test_killed_origin.py",
+    "browser/test_show.py",
+    "browser/test_watched_again.py",
+    "browser/test_ways_to_the_picture.py",
+    "faults/test_race.py",
+    "relay/test_killed_relay.py",
+    "relay/test_lossy_line.py",
+    "relay/test_mirrors.py",
+    "tail/test_tail_process.py",
+}
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    assert all((HERE / name).is_file() for name in ALONE)
+    for item in items:
+        if item.path.relative_to(HERE).as_posix() in ALONE:
+            item.add_marker("alone")
 
 
 @pytest.fixture(scope="session")
