@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))  # the worlds that tests build are the ones measured
 
 import hiredis
+import uvloop
 from processes import ShowServer
 from shop_world import LIMIT, TTL_S, World
 
@@ -38,7 +39,7 @@ from live.ids import new_id
 from live.settings import Settings
 from live.store import keys
 from live.store.redis import connect, source
-from live.store.sql import Database
+from live.store.sql import PRAGMAS, Database
 
 AT_ONCE = 64
 PLENTY = 10_000_000
@@ -173,7 +174,8 @@ async def bare_commits(world: World, seconds: float) -> Figure:
 
     def run() -> Figure:
         connection = sqlite3.connect(world.settings.data_dir / "frontrow.sqlite3", isolation_level=None)
-        connection.execute("pragma synchronous=FULL")
+        for pragma in PRAGMAS:
+            connection.execute(f"pragma {pragma}")
         count, start, cpu = 0, time.perf_counter(), time.process_time()
         while time.perf_counter() - start < seconds:
             connection.execute("begin immediate")
@@ -352,4 +354,4 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())  # the loop of the web process

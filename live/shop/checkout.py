@@ -8,7 +8,8 @@ settle()  asks the provider what happened (an event is only a hint), claims the 
 
 A hold that lapsed while its buyer paid is claimed again from stock; when nothing is left, the money goes back, once:
 first `refunding` is written (nobody can sell that order any more), then the provider is asked.
-Its SQL is in order_rows.py.
+Its SQL is in order_rows.py. Placing and settling are one file: each step is only right in sight of what the others
+leave behind when they are cut off.
 """
 
 from __future__ import annotations
@@ -116,39 +117,60 @@ class Checkout:
             raise Invalid("idempotency_key", f"must have 1 to {KEY_LIMIT} characters")
         contact = checked(contact)
         body = hashlib.sha256(msgspec.json.encode([show_id, contact], order="deterministic")).hexdigest()
-        for _ in range(TRIES):
-            known = await self._db.read(lambda c: order_rows.by_key(c, cart, idempotency_key))
-            if known is not None:
-                return await self._again(known, body, idempotency_key)
+        looked = False  # whether its key was looked up: nearly all are new, so that is left to the order's own write
+        for _ in range(TRIES + 1):
+            if looked:
+                known = await self._db.read(lambda c: order_rows.by_key(c, cart, idempotency_key))
+                if known is not None:
+                    return await self._again(known, body, idempotency_key)
             order_id = new_id("ord")
-            lines = await self._keep_holds(show_id, cart, order_id)
+            lines = await self._keep_holds(show_id, cart, order_id, sure=looked)
+            looked = True
+            if lines is None:
+                continue
             order = self._new_order(order_id, show_id, cart, contact, idempotency_key, body, lines)
             try:
-                others = await self._db.write(partial(order_rows.insert_order, order=order, lines=lines))
-            except IntegrityError:  # the same key at the same moment (or a number drawn twice): look again
+                found = await self._db.write(partial(order_rows.insert_order, order=order, lines=lines))
+            except IntegrityError:  # a number drawn twice
                 continue
             except PriceChanged as why:
                 await self._reprice(show_id, cart, order_id, why)
                 raise
-            if not others:
+            if isinstance(found, PaymentRow):
+                await self._unmark(found, order_id)
+                return await self._again(found, body, idempotency_key)
+            if not found:
                 return await self._open_charge(order)
             # The bag is being paid for already: only one payment of it may stand.
-            for payment_id in others:
+            for payment_id in found:
                 closed = await self._close(payment_id)
                 if closed is not None and closed.changed and self.on_settled is not None:
                     await self.on_settled(closed)
         raise Conflict("checkout_under_way")
 
-    async def _keep_holds(self, show_id: str, cart: str, order_id: str) -> list[tuple[KeptLine, int]]:
+    async def _keep_holds(
+        self, show_id: str, cart: str, order_id: str, *, sure: bool
+    ) -> list[tuple[KeptLine, int]] | None:
+        """The bag's lines, kept for the order. None unless `sure`: this may be an order's second asking, look first."""
         now = self._clock.now_ms()
         outcome, lines, lapsed = await self._gate.extend(
-            show_id, cart, now + PAYING_MS, order=order_id, most_ms=PAYING_MS
+            show_id, cart, now + PAYING_MS, order=order_id, most_ms=PAYING_MS, anew=sure
         )
+        if outcome != "OK" and not sure:
+            return None
         if outcome == "EMPTY":
             raise EmptyBag()
         if outcome == "LAPSED":
             raise HoldLapsed(lapsed)
         return [(_line.decode(line), units) for line, units in lines]
+
+    async def _unmark(self, known: PaymentRow, order_id: str) -> None:
+        """The bag was marked as being paid for by an order that is not to be: its key has one."""
+        if known.order_status == "pending":  # asked twice at one moment
+            now = self._clock.now_ms()
+            await self._gate.extend(known.show_id, known.cart, now + PAYING_MS, order=known.id, most_ms=PAYING_MS)
+        else:
+            await self._gate.unpay(known.show_id, known.cart, order_id, grace_ms=GRACE_MS)
 
     def _new_order(
         self,

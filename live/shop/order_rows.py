@@ -131,11 +131,15 @@ def payment(connection: Connection, ref: str) -> PaymentRow | None:
 
 def insert_order(
     connection: Connection, *, order: Mapping[str, Any], lines: Sequence[tuple[KeptLine, int]]
-) -> list[str]:
-    """The order with all that belongs to it; or, with nothing written, the bag's payments that are under way."""
+) -> PaymentRow | list[str]:
+    """The order with all that belongs to it. Or, with nothing written: the order that has its key already, or the
+    payments of the bag that are under way."""
     if connection.dialect.name == "postgresql":
         # Two checkouts of one bag wait for each other. SQLite has one writer, so they do already.
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(order["cart"], 0))))
+    known = by_key(connection, order["buyer"], order["idempotency_key"])
+    if known is not None:
+        return known
     others = _OTHERS.all(connection, {"buyer": order["buyer"], "show": order["show_id"]})
     if others:
         return [payment_id for (payment_id,) in others]

@@ -258,17 +258,18 @@ class StockGate:
     # ---- paying --------------------------------------------------------------------------------
 
     async def extend(
-        self, show_id: str, cart: str, until_ms: int, *, order: str, most_ms: int
+        self, show_id: str, cart: str, until_ms: int, *, order: str, most_ms: int, anew: bool = True
     ) -> tuple[str, list[tuple[bytes, int]], list[str]]:
         """Keep a cart's holds while `order` is being paid; at most `most_ms` past their own expiry.
 
-        Answers ("OK", [(line JSON, units)…], []), ("LAPSED", [], skus) with nothing changed, or ("EMPTY", [], []).
+        Answers ("OK", [(line JSON, units)…], []); or with nothing changed ("LAPSED", [], skus), ("EMPTY", [], []), and
+        unless `anew` ("PAYING", [], []) when the cart is being paid for already.
         """
         reply = await self._with_gate(
             show_id,
             lambda: self._extend(
                 [keys.gate(show_id), keys.holds(show_id), keys.held(show_id), keys.cart(show_id, cart)],
-                [self._clock.now_ms(), cart, order, until_ms, most_ms, CART_TTL_S],
+                [self._clock.now_ms(), cart, order, until_ms, most_ms, CART_TTL_S, int(anew)],
             ),
         )
         what = reply[0].decode()

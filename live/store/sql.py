@@ -1,7 +1,8 @@
 """The SQL store: synchronous SQLAlchemy Core on threads, one code path for SQLite and PostgreSQL.
 
-SQLite has one writer thread a process. It takes every job that is waiting, runs each inside its own SAVEPOINT,
-commits them together and answers only then: one fsync serves the whole group, and a failing job hurts no neighbour.
+SQLite has one writer thread a process. It takes every job that is waiting, commits them together and answers only
+then: one fsync serves the whole group. Should one of them fail, the group runs again with each in its own SAVEPOINT, so
+that it hurts no neighbour.
 A few reader threads take what waits in small groups too, each group with one view of the store.
 PostgreSQL runs one transaction a job on a small pool; the server groups commits by itself.
 
@@ -35,6 +36,18 @@ GROUP_LIMIT = 256  # jobs one commit carries: bounds how long the first of them 
 READ_GROUP_LIMIT = 8  # fewer: a long read holds its group up, and there is no commit to share
 WAITING_LIMIT = 10_000  # jobs that may wait; beyond, callers are told Overloaded
 BUSY_TIMEOUT_S = 10.0
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    # An order touches a page of each of a dozen indexes: they stay in memory, and go from the log to their places once
+    # for many orders.
+    "cache_size=-32768",  # KiB a connection, taken as it fills
+    "wal_autocheckpoint=4000",  # pages: a log of 16 MiB
+)
+# IMMEDIATE: a writer that began as a reader can't be upgraded while another process writes.
+BEGIN = {False: "BEGIN IMMEDIATE", True: "BEGIN"}  # by whether only reads follow
+BY_HAND = "begun_by_hand"  # a connection whose transactions are ours: through SQLAlchemy each costs as much as a read
 PG_TRIES = 5  # a deadlock or a serialisation failure is run again, jobs being pure SQL
 _PG_TRY_AGAIN = ("40001", "40P01")
 
@@ -58,23 +71,21 @@ def new_engine(url: str, *, readers: bool = False) -> Engine:
     """An engine with this project's pragmas. `readers`: its connections refuse to write."""
     if url.startswith("sqlite"):
         engine = create_engine(url, pool_size=READERS + 1, connect_args={"timeout": BUSY_TIMEOUT_S})
-        begin = "BEGIN" if readers else "BEGIN IMMEDIATE"
 
         @event.listens_for(engine, "connect")
         def _pragmas(connection: Any, _record: Any) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves: the driver's own comes too late
             cursor = connection.cursor()
-            cursor.execute("PRAGMA journal_mode=WAL")
-            cursor.execute("PRAGMA synchronous=FULL")
-            cursor.execute("PRAGMA foreign_keys=ON")
+            for pragma in PRAGMAS:
+                cursor.execute(f"PRAGMA {pragma}")
             if readers:
                 cursor.execute("PRAGMA query_only=ON")
             cursor.close()
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
-            # IMMEDIATE: a writer that began as a reader can't be upgraded while another process writes.
-            connection.exec_driver_sql(begin)
+            if not connection.get_execution_options().get(BY_HAND):
+                connection.exec_driver_sql(BEGIN[readers])
 
         return engine
     engine = create_engine(url, pool_size=PG_WORKERS, max_overflow=0, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT_S)
@@ -233,7 +244,7 @@ class _Groups:
         while group := self._next_group():
             try:
                 if connection is None:
-                    connection = self._engine.connect()
+                    connection = self._engine.connect().execution_options(**{BY_HAND: True})
                 self._run(connection, group)
             except Exception as why:  # the commit, or the connection itself: nobody's work is on disk
                 for job in group:
@@ -258,28 +269,43 @@ class _Groups:
 
 
 def _commit_group(connection: Connection, group: list[_Waiting]) -> None:
-    with connection.begin():
-        # By the driver: through SQLAlchemy these three words cost more than many a job.
-        driver: Any = connection.connection.dbapi_connection
+    """Together as they are; when one of them fails, again from the beginning with each in its own SAVEPOINT."""
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(BEGIN[False])
+    try:
         for job in group:
-            driver.execute("SAVEPOINT job")
-            try:
-                job.answer = job.fn(connection)
-            except BaseException as why:
-                if not driver.in_transaction:
-                    raise  # a full disk made SQLite undo the whole group, not just this job
-                driver.execute("ROLLBACK TO job")
-                job.failure = _store_down(why) if isinstance(why, OperationalError) else why
-            driver.execute("RELEASE job")
+            job.answer = job.fn(connection)
+    except BaseException:
+        if driver.in_transaction:
+            driver.execute("ROLLBACK")
+        # A group that failed whole (a full disk) fails here once more, and then its jobs are told.
+        driver.execute(BEGIN[False])
+        for job in group:
+            _run_alone(driver, connection, job)
+    driver.execute("COMMIT")
+
+
+def _run_alone(driver: Any, connection: Connection, job: _Waiting) -> None:
+    driver.execute("SAVEPOINT job")
+    try:
+        job.answer = job.fn(connection)
+    except BaseException as why:
+        if not driver.in_transaction:
+            raise  # a full disk made SQLite undo the whole group, not just this job
+        driver.execute("ROLLBACK TO job")
+        job.failure = _store_down(why) if isinstance(why, OperationalError) else why
+    driver.execute("RELEASE job")
 
 
 def _read_group(connection: Connection, group: list[_Waiting]) -> None:
-    with connection.begin():
-        for job in group:
-            try:
-                job.answer = job.fn(connection)
-            except BaseException as why:
-                job.failure = _store_down(why) if isinstance(why, OperationalError) else why
+    driver: Any = connection.connection.dbapi_connection
+    driver.execute(BEGIN[True])
+    for job in group:
+        try:
+            job.answer = job.fn(connection)
+        except BaseException as why:
+            job.failure = _store_down(why) if isinstance(why, OperationalError) else why
+    driver.execute("COMMIT")
 
 
 def _answer(group: list[_Waiting]) -> None:

@@ -9,7 +9,8 @@ Source: docs/decisions/0033-hot-statements-skip-sqlalchemys-execute.md
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Insert, Table, bindparam, insert
@@ -81,13 +82,19 @@ class _Text:
         compiled = clause.compile(dialect=dialect)  # type: ignore[attr-defined]
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled)
-        self._names: Sequence[str] | None = compiled.positiontup
+        names: Sequence[str] | None = compiled.positiontup
+        # By position several values are picked in C, which gives a tuple; one alone would come without it.
+        self._pick = None if names is None else itemgetter(*names) if len(names) > 1 else _one(names)
         # Those that the statement itself names ('pending', 0); the others come with each call.
         self._constants = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
 
     def bound(self, values: Values) -> Any:
-        every = {**self._constants, **values}
-        return every if self._names is None else [every[name] for name in self._names]
+        every = {**self._constants, **values} if self._constants else values
+        return every if self._pick is None else self._pick(every)
+
+
+def _one(names: Sequence[str]) -> Callable[[Values], Sequence[Any]]:
+    return lambda values: [values[name] for name in names]
 
 
 def insert_into(table: Table, *, without: Sequence[str] = ()) -> Insert:

@@ -1,11 +1,13 @@
 -- Keeps a cart's holds while its buyer pays: every line must still be in force, else nothing changes.
 -- KEYS    1 gate  2 holds  3 held  4 cart
 -- ARGV    1 now_ms  2 cart  3 order  4 until_ms  5 most_ms beyond the hold's own expiry  6 cart_ttl_s
--- RETURNS {'OK', for each line: line (JSON), units} | {'LAPSED', sku…} | {'EMPTY'} | {'NOGATE'}
+--         7 '1': also when the cart is being paid for already
+-- RETURNS {'OK', for each line: line (JSON), units} | {'PAYING'} | {'LAPSED', sku…} | {'EMPTY'} | {'NOGATE'}
 local gate, holds, held, cart = unpack(KEYS)
 local now = tonumber(ARGV[1])
 
 if redis.call('EXISTS', gate) == 0 then return {'NOGATE'} end
+if ARGV[7] ~= '1' and redis.call('HEXISTS', cart, 'paying') == 1 then return {'PAYING'} end
 local skus, gone = {}, {'LAPSED'}
 for _, field in ipairs(redis.call('HKEYS', cart)) do
   if string.sub(field, 1, 2) == 'l:' then
