@@ -251,6 +251,13 @@ class CardDropped(msgspec.Struct, frozen=True):
     stock: dict[str, Level]
 
 
+class CardChanged(msgspec.Struct, frozen=True):
+    """A card that is out says something else: a price, words, a picture, a further size. `card` is all of it now."""
+
+    card: Card
+    stock: dict[str, Level]
+
+
 class CardWithdrawn(msgspec.Struct, frozen=True):
     """Un-dropped: the card goes, `pinned` is the look that is up now. Pieces held stay held."""
 
@@ -353,6 +360,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "show.ended": ShowEnded,
     "picture.changed": PictureChanged,
     "card.dropped": CardDropped,
+    "card.changed": CardChanged,
     "card.withdrawn": CardWithdrawn,
     "stock.changed": StockChanged,
     "poll.opened": PollOpened,

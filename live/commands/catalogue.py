@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     from live.desk.wiring import Services
     from live.shop.feed_import import Change, Report
     from live.shop.feeds import RowError
+
+PROGRESS_S = 1.0
 
 app = typer.Typer(help="What is sold: import and export feeds.", no_args_is_help=True)
 
@@ -39,27 +44,55 @@ def import_feed(
         if not quiet or said.startswith("line"):
             typer.echo(said)
 
-    def progress(report: Report) -> None:
-        if sys.stderr.isatty():
-            typer.echo(f"\r{report.rows:,} rows", err=True, nl=False)
+    size = max(1, file.stat().st_size)
 
     async def run(s: Services) -> None:
         brand_id = await brand_of(s, brand)
-        with file.open(encoding="utf-8-sig", errors="strict", newline="") as lines:
+        async with contextlib.AsyncExitStack() as stack:
+            raw = stack.enter_context(file.open("rb"))
+            lines = stack.enter_context(io.TextIOWrapper(raw, encoding="utf-8-sig", errors="strict", newline=""))
             kind = format_of(lines.read(4096))
             lines.seek(0)
             rows = read(lines, kind, currency=await currency_of(s.db, brand_id))
+            # The page shows this one too, and is refused meanwhile, as this is while another writes.
+            beat = None if dry_run else await stack.enter_async_context(s.imports.by_hand(brand_id, file.name, "CLI"))
+            said_s = time.monotonic()
+
+            async def progress(report: Report) -> None:
+                nonlocal said_s
+                if time.monotonic() - said_s < PROGRESS_S:
+                    return
+                said_s = time.monotonic()
+                if beat is not None:
+                    await beat(report)
+                share = f"{report.rows:,} rows, {min(99, 100 * raw.tell() // size)} %"
+                typer.echo(f"\r{share}" if sys.stderr.isatty() else share, err=True, nl=not sys.stderr.isatty())
+
             feed = FeedImport(s.db, s.clock)
-            report = await feed.run(brand_id, rows, dry_run=dry_run, tell=tell, progress=progress)
+            report = await feed.run(brand_id, rows, dry_run=dry_run, tell=tell, progress=progress, wrote=s.rail.changed)
+            if beat is not None:
+                await beat(report)
+        if sys.stderr.isatty():
+            typer.echo("\r", err=True, nl=False)
         done = "would be " if dry_run else ""
         typer.echo(
             f"{report.new:,} {done}new, {report.changed:,} {done}changed, {report.same:,} the same, "
             f"{report.rejected:,} rejected."
         )
-        if not dry_run:
-            await tell_shows(s)
 
-    with_services(run)
+    from live.commands.start import Stop
+    from live.errors import Conflict
+    from live.shop.imports import Stopped
+
+    try:
+        with_services(run)
+    except Conflict as other:
+        raise Stop(
+            f"{other.facts.get('name')} is being brought in (by {other.facts.get('by')}). Wait for it, or stop it on "
+            "the page /studio/catalogue/import."
+        ) from None
+    except Stopped:
+        raise Stop("It was stopped on the page. What was brought in stays; import again to go on.") from None
 
 
 @app.command("export")
@@ -79,14 +112,6 @@ def export_feed(
                 writer.writerow(cells)
 
     with_services(run)
-
-
-async def tell_shows(s: Services) -> None:
-    """Shows on air read their pieces again; what moved in their stock is told."""
-    for show_id in await s.gate.shows_open():
-        await s.programmes.changed(show_id)
-        if await s.gate.reconcile(show_id):
-            await s.desk.stock_rebuilt(show_id)
 
 
 def words(outcome: Change | RowError) -> str:

@@ -8,7 +8,7 @@ Above 400 lines: what may publish is kept in one file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,7 @@ from live.desk.programme import Programme, Programmes
 from live.errors import Error, HoldLapsed, NotFound, Overloaded, PriceChanged, WrongState
 from live.events import (
     Card,
+    CardChanged,
     CardDropped,
     CardWithdrawn,
     Cart,
@@ -414,6 +415,18 @@ class Desk:
         """A lost gate was made again: everyone's figures are new. SKUs of looks that wait stay unsaid."""
         programme = await self._programmes.of(show_id)
         await self._stock_moved(show_id, await self._gate.levels(show_id, programme.shown_skus()))
+
+    async def cards_changed(self, show_id: str, look_ids: Collection[str]) -> None:
+        """Pieces of these looks have other words, pictures or prices: every page shows its cards as they are now, and
+        hosts their run of show. What waits stays unsaid. Raises: NotFound, Overloaded."""
+        async with self._in_turn(show_id):
+            await self._programmes.changed(show_id)
+            programme = await self._programmes.of(show_id)
+            for look in programme.runsheet.out:
+                if look.id in look_ids:
+                    stock = await self._gate.levels(show_id, programme.skus(look.id))
+                    await self._bus.publish(show_id, "card.changed", CardChanged(programme.card(look.id), stock))
+        await self._tell_hosts(show_id, programme)
 
     # ---- figures for the host ------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from live.desk.control import Desk
 from live.desk.people import People
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
+from live.desk.rail import Rail
 from live.media.engine import engine_of
 from live.media.port import MediaEngine
 from live.media.relays import Relays
@@ -34,6 +35,7 @@ from live.shop.adjust import Adjustments
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
+from live.shop.imports import Imports
 from live.shop.orders import Orders
 from live.shop.payments.sandbox import SandboxProvider
 from live.shop.stock import StockGate
@@ -77,6 +79,7 @@ class Services:
     gate: StockGate
     carts: Carts
     adjustments: Adjustments
+    imports: Imports
     provider: SandboxProvider
     checkout: Checkout
     orders: Orders
@@ -85,6 +88,7 @@ class Services:
     programmes: Programmes
     archive: SqlArchive
     desk: Desk
+    rail: Rail
     play: PlayDesk
 
 
@@ -125,6 +129,24 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         stack.push_async_callback(engine.close)
         archive = SqlArchive(db, sessions)
         play = PlayDesk(bus, PlayService(redis, clock))
+        desk = Desk(
+            redis=redis,
+            bus=bus,
+            clock=clock,
+            shows=shows,
+            runsheets=runsheets,
+            media=media,
+            gate=gate,
+            carts=carts,
+            adjustments=adjustments,
+            checkout=checkout,
+            orders=orders,
+            programmes=programmes,
+            engine=engine,
+            archive=archive,
+            sessions=sessions,
+            play=play,
+        )
         yield Services(
             settings=settings,
             clock=clock,
@@ -148,29 +170,14 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             gate=gate,
             carts=carts,
             adjustments=adjustments,
+            imports=Imports(db, clock, settings.data_dir / "feeds"),
             provider=provider,
             checkout=checkout,
             orders=orders,
             audience=Audience(redis, relays, media),
             programmes=programmes,
             archive=archive,
-            desk=Desk(
-                redis=redis,
-                bus=bus,
-                clock=clock,
-                shows=shows,
-                runsheets=runsheets,
-                media=media,
-                gate=gate,
-                carts=carts,
-                adjustments=adjustments,
-                checkout=checkout,
-                orders=orders,
-                programmes=programmes,
-                engine=engine,
-                archive=archive,
-                sessions=sessions,
-                play=play,
-            ),
+            desk=desk,
+            rail=Rail(db, clock, gate, desk),
             play=play,
         )

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from live.clock import Clock
 from live.errors import NotFound
@@ -25,7 +25,7 @@ from live.shop.charged import ADD_PRICE, FORGET_PLANNED, history, sale_of
 from live.shop.feeds import FeedRow, Parsed, RowError, amount, guarded, slug_of, window
 from live.shop.pricing import PriceSince, schedule, struck_through, struck_through_in
 from live.store.sql import Database
-from live.store.statements import Statement, insert_into
+from live.store.statements import Statement
 from live.store.tables import brands, products, variants
 
 BATCH = 500  # rows: a transaction that holds the store's one writer for less than a tenth of a second
@@ -60,11 +60,16 @@ EXPORT_COLUMNS = (
     "quantity",
     "availability",
 )
-_ADD_VARIANT = Statement(insert_into(variants))
+_PRODUCT = ("id", "brand_id", "slug", "title", "blurb", "picture", "picture_alt", "created_ms")
+_ADD_VARIANT = Statement(
+    insert(variants)
+    .inline()
+    .values({name: bindparam(name) for name in (*_OWN, "sku", "product_id", "position", "colour_hex", "sold")})
+)
 _SET_VARIANT = Statement(
     update(variants).where(variants.c.sku == bindparam("of")).values({name: bindparam(name) for name in _OWN})
 )
-_ADD_PRODUCT = Statement(insert_into(products))
+_ADD_PRODUCT = Statement(insert(products).inline().values({name: bindparam(name) for name in _PRODUCT}))
 _SET_WORDS = Statement(
     update(products).where(products.c.id == bindparam("of")).values(title=bindparam("title"), blurb=bindparam("blurb"))
 )

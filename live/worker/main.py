@@ -62,6 +62,8 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     return [
         Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
         Job("settle payments", 1.0, desk.settle_due),
+        Job("turn prices", 1.0, parts.rail.turn_prices),  # of sales that begin or end now
+        Job("import feeds", 0.5, lambda: parts.imports.work(parts.rail.changed)),
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         Job("sandbox events", 0.25, lambda: post_due(db, parts.provider, client, parts.settings.base_url, clock)),
         Job("send letters", 2.0, letters.send_due),
@@ -73,6 +75,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("index recordings", 5.0, reels.index),
         Job("retire recordings", 600.0, reels.retire),
         Job("reconcile recordings", 600.0, reels.reconcile),
+        Job("forget old imports", 3600.0, parts.imports.prune),
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
     ]
 

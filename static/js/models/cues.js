@@ -46,7 +46,20 @@ export function fromSnapshot(told, mediaMs, before = null) {
  * @returns {Cues}
  */
 export function hear(cues, envelope, mediaMs, longestMs) {
+  if (envelope.kind === "card.changed") return revised(cues, envelope.body.card);
   return KINDS.has(envelope.kind) ? advance({ ...cues, waiting: [...cues.waiting, envelope] }, mediaMs, longestMs) : cues;
+}
+
+/**
+ * A card says something else now: where it is shown and where it still waits. Prices are never late.
+ * @param {Cues} cues
+ * @param {Card} card
+ * @returns {Cues}
+ */
+function revised(cues, card) {
+  const now = (/** @type {Card} */ one) => (one.look === card.look ? card : one);
+  const waiting = cues.waiting.map((one) => (one.body.card?.look === card.look ? { ...one, body: { ...one.body, card } } : one));
+  return { ...cues, cards: cues.cards.map(now), waiting };
 }
 
 /**

@@ -59,6 +59,9 @@ export function applyEvent(state, envelope) {
       cards.sort((one, other) => one.dropped_ms - other.dropped_ms);
       return withLive({ cards, pinned: body.card.look, stock: newer(live.stock, body.stock) });
     }
+    case "card.changed":
+      // Only a card that is out here: what a late picture has yet to show is changed where it waits (cues.js).
+      return withLive({ cards: live.cards.map((card) => (card.look === body.card.look ? body.card : card)), stock: newer(live.stock, body.stock) });
     case "card.withdrawn":
       return withLive({ cards: live.cards.filter((card) => card.look !== body.look), pinned: body.pinned });
     case "stock.changed":
