@@ -8,7 +8,8 @@ What travels on a room's channel is a header line and the bytes that a socket wi
     p <person> <kind>                 to one person's tabs
     r <role> <kind>                   to everyone with that role
     n <person>                        a new name (JSON): processes keep it with her sockets
-    t                                 the blocked terms changed
+    b <person>                        a new badge (JSON), likewise
+    t                                 the terms or the crew's names changed
     s                                 the switches were set
 
 Every method raises redis' RedisError when the store is down; `Hub` turns that into `store_down`.
@@ -64,8 +65,12 @@ class RedisBus:
         """Every process keeps `name` with the person's sockets."""
         await self._send(room, f"n {person}", msgspec.json.encode(name))
 
+    async def badged(self, room: str, person: str, badge: str) -> None:
+        """Every process keeps `badge` with the person's sockets."""
+        await self._send(room, f"b {person}", msgspec.json.encode(badge))
+
     async def terms_changed(self, room: str) -> None:
-        """Every process reads the blocked terms again."""
+        """Every process reads the terms and the crew's names again."""
         await self._send(room, "t", b"")
 
     async def service_set(self, room: str) -> None:

@@ -10,7 +10,9 @@ Error                       carries
 │   ├── Silenced            until_ms, reason, kind
 │   ├── Throttled           retry_after_ms
 │   ├── SlowMode            retry_after_ms, slow_s
-│   ├── Blocked             why ("term", "link", "repeat", "name")
+│   ├── Blocked             why ("term", "link", "repeat", "name", "buyers", "age", "emote", "raid", "full"), until_ms
+│   ├── Claimed             by, until_ms              another moderator has it
+│   ├── Decided             verdict, by               another moderator was faster
 │   └── NotFound            what, which
 └── StoreDown               retry_after_s             Redis or the archive did not answer (also a Refused)
 """
@@ -99,8 +101,22 @@ class SlowMode(Refused):
 class Blocked(Refused):
     code = "blocked"
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why=why)
+    def __init__(self, why: str, **more: Any) -> None:
+        super().__init__(why=why, **more)
+
+
+class Claimed(Refused):
+    code = "claimed"
+
+    def __init__(self, by: str, until_ms: int) -> None:
+        super().__init__(by=by, until_ms=until_ms)
+
+
+class Decided(Refused):
+    code = "decided"
+
+    def __init__(self, verdict: str, by: str) -> None:
+        super().__init__(verdict=verdict, by=by)
 
 
 class NotFound(Refused):

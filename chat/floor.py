@@ -29,9 +29,9 @@ LINES_A_TICK = 5
 
 class Room:
     """`seq` is the newest number taken off the bus; while `behind`, the bus is stashed until the log has filled the
-    gap, and `fall_behind(room)` says that it has to. `heard(room, item)` sees each event as it is taken."""
+    gap, and `fall_behind(room)` says that it has to."""
 
-    def __init__(self, name: str, *, fall_behind: Callable[[Room], None], heard: Callable[[Room, Item], None]) -> None:
+    def __init__(self, name: str, *, fall_behind: Callable[[Room], None]) -> None:
         self.name = name
         self.epoch = ""
         self.seq = 0
@@ -48,6 +48,7 @@ class Room:
         self.tell_all = True  # the next beat names everyone, not only who came and went
         self.hearts = 0
         self.hearts_at = 0.0
+        self.hearts_wait = False  # some are gathered in the store, and the gap isn't over
         self.beat_at = 0.0
         self.deliveries = 0
         self._stash: list[tuple[str, Item]] = []
@@ -56,7 +57,6 @@ class Room:
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer runs, on the loop's clock
         self._fall_behind = fall_behind
-        self._heard = heard
 
     # ---- who is here
 
@@ -105,7 +105,6 @@ class Room:
     def take(self, item: Item) -> None:
         assert item.seq is not None
         self.seq = item.seq
-        self._heard(self, item)
         self.queue(item)
 
     def caught_up(self) -> None:

@@ -18,7 +18,8 @@ from redis.commands.core import AsyncScript
 
 from chat import keys
 from chat.envelope import Envelope, decode_envelope
-from chat.kinds import Mode
+from chat.message import Line, Question
+from chat.moderation.kinds import Mode
 
 LOG_KEPT = 10_000
 RESUMED_MOST = 2_000  # events of one socket's resume; a whole log would hold the store up for a tenth of a second
@@ -33,9 +34,11 @@ class Moment(msgspec.Struct, frozen=True):
 
     epoch: str
     seq: int
-    mode: Mode
     viewers: int
-    lines: list[bytes]
+    mode: Mode = Mode()
+    pinned: Line | None = None
+    questions: list[Question] = []
+    lines: list[bytes] = []
 
 
 def script(redis: Redis, name: str) -> AsyncScript:
@@ -45,6 +48,12 @@ def script(redis: Redis, name: str) -> AsyncScript:
 
 def new_epoch() -> str:
     return secrets.token_hex(6)
+
+
+def mode_of(stored: dict[bytes, bytes]) -> Mode:
+    """A mode as its hash keeps it: numbers and words as text."""
+    fields = {name.decode(): value.decode() for name, value in stored.items()}
+    return msgspec.convert(fields, Mode, strict=False)
 
 
 class History:
@@ -58,16 +67,35 @@ class History:
 
     async def position(self, room: str) -> tuple[str, int]:
         """(epoch, seq of the newest event). A room without one begins an epoch."""
-        moment = await self.moment(room, lines=0)
+        moment = await self.moment(room, lines=-1)
         return moment.epoch, moment.seq
 
     async def moment(self, room: str, *, lines: int = LINES_REPLAYED) -> Moment:
-        """Position, newest lines and mode, read in one step."""
-        epoch, seq, slow_s, links, viewers, *entries = await self._snapshot(
-            keys=[keys.head(room), keys.log(room), keys.lines(room), keys.mode(room)],
+        """Position, newest lines, mode, pin and questions, read in one step; with -1 `lines` only the position."""
+        epoch, seq, viewers, *more = await self._snapshot(
+            keys=[
+                keys.head(room),
+                keys.log(room),
+                keys.lines(room),
+                keys.mode(room),
+                keys.pinned(room),
+                keys.questions(room),
+            ],
             args=[new_epoch(), lines, ROOM_LIFE_S],
         )
-        return Moment(epoch.decode(), int(seq), Mode(int(slow_s), bool(links)), int(viewers), entries)
+        position = Moment(epoch.decode(), int(seq), int(viewers))
+        if not more:
+            return position
+        fields, pinned, questions, entries = more
+        return msgspec.structs.replace(
+            position,
+            mode=mode_of(dict(zip(fields[::2], fields[1::2], strict=True))),
+            pinned=msgspec.json.decode(pinned, type=Line) if pinned else None,
+            questions=sorted(
+                (msgspec.json.decode(question, type=Question) for question in questions), key=lambda one: one.wall_ms
+            ),
+            lines=entries,
+        )
 
     async def viewers(self, room: str) -> int:
         """People in the room over all processes, as last counted."""

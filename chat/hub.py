@@ -21,13 +21,13 @@ from redis.exceptions import RedisError
 
 from chat import keys
 from chat.bus import RedisBus
-from chat.envelope import Frame, answer, decode_envelope, encode
+from chat.envelope import Frame, answer, encode
 from chat.errors import Forbidden, Invalid, NotAdmitted, Refused, StoreDown, Throttled, UnknownKind
 from chat.floor import Room
 from chat.intent import Intent
 from chat.joining import Joining
 from chat.keeper import Keeper
-from chat.kinds import INTENTS, Going, Mode, ModeChanged, Refusal
+from chat.kinds import INTENTS, Going, Refusal
 from chat.limits import Limits
 from chat.mending import Mending
 from chat.moderation.store import Decisions
@@ -89,10 +89,9 @@ class Hub:
         self._joining = Joining(
             bus,
             rooms=self._rooms,
-            new_room=lambda name: Room(name, fall_behind=self._mending.fall_behind, heard=self._heard),
+            new_room=lambda name: Room(name, fall_behind=self._mending.fall_behind),
             subscription=self._subscription,
             talk=self._talk,
-            decisions=decisions,
             scene=scene,
             switchboard=self.switchboard,
             now_ms=now_ms,
@@ -109,6 +108,21 @@ class Hub:
             self.on(kind, handler, role=INTENTS[kind][1])
 
     # ---- for the app
+
+    async def ask(self, room: str, member: Member, op: str, kind: str, body: msgspec.Raw) -> object:
+        """What an intent's handler answers, also to one that came by another way than a socket: the door it came
+        through has limits of its own. Raises: what the handler raises; UnknownKind, Forbidden."""
+        if kind not in self._handlers:
+            raise UnknownKind(kind[:64])
+        handler, role = self._handlers[kind]
+        if not member.may(role):
+            raise Forbidden(role)
+        async with asyncio.timeout(self.limits.intent_s):
+            return await handler(Intent(room, member, op, kind, body, self._now_ms()))
+
+    async def desk(self, room: str, member: Member) -> list[tuple[str, object]]:
+        """What a moderator's page starts with, as (kind, body). Raises: StoreDown."""
+        return await self._talk.private(room, member)
 
     def on(self, kind: str, handler: Handler, *, role: str = "viewer") -> None:
         """`handler` answers intents of `kind` from members with `role`. What it returns is the answer's body; an
@@ -237,14 +251,7 @@ class Hub:
             raise Throttled(int(1000 * wait_s) + 1)
         if not frame.op:
             raise Invalid("op", "empty")
-        if frame.kind not in self._handlers:
-            raise UnknownKind(frame.kind[:64])
-        handler, role = self._handlers[frame.kind]
-        if not seat.member.may(role):
-            raise Forbidden(role)
-        intent = Intent(seat.room, seat.member, frame.op, frame.kind, frame.body, self._now_ms())
-        async with asyncio.timeout(self.limits.intent_s):
-            return await handler(intent)
+        return await self.ask(seat.room, seat.member, frame.op, frame.kind, frame.body)
 
     def _check_caps(self, member: Member) -> None:
         if self._draining:
@@ -294,6 +301,9 @@ class Hub:
         elif what == "n":
             for seat in room.by_person.get(words[0], ()):
                 seat.member = msgspec.structs.replace(seat.member, name=msgspec.json.decode(body))
+        elif what == "b":
+            for seat in room.by_person.get(words[0], ()):
+                seat.member = msgspec.structs.replace(seat.member, badge=msgspec.json.decode(body))
         elif what in ("t", "s"):
             self._mending.rules_are_stale(room)
 
@@ -305,11 +315,6 @@ class Hub:
         )
         if not is_off:
             room.queue(item)
-
-    def _heard(self, room: Room, item: Item) -> None:
-        if item.kind == "mode.changed":
-            body = decode_envelope(item.data).body
-            self._talk.mode_changed(room.name, msgspec.json.decode(body, type=ModeChanged).mode)
 
     def _revoked(self, mark: str, at_ms: int | None = None) -> None:
         what, _, which = mark.partition(" ")
@@ -369,4 +374,4 @@ def _refusal(error: Exception, kind: str) -> Refusal:
     return Refusal("internal", {})
 
 
-__all__ = ["Hub", "Intent", "Limits", "Mode", "Refused", "Room"]
+__all__ = ["Hub", "Intent", "Limits", "Refused", "Room"]

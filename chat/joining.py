@@ -14,7 +14,7 @@ from chat.errors import NotAdmitted, StoreDown
 from chat.floor import Room
 from chat.history import LINES_REPLAYED, RESUMED_MOST
 from chat.kinds import Resumed, RoomFacts, ServiceChanged, Welcome, You
-from chat.moderation.store import Decisions
+from chat.message import Line
 from chat.outbox import Item
 from chat.ports import Member, Scene
 from chat.seat import Seat
@@ -36,7 +36,6 @@ class Joining:
         new_room: Callable[[str], Room],
         subscription: Subscription,
         talk: Talk,
-        decisions: Decisions,
         scene: Scene,
         switchboard: Switchboard,
         now_ms: Callable[[], int],
@@ -46,7 +45,6 @@ class Joining:
         self._new_room = new_room
         self._subscription = subscription
         self._talk = talk
-        self._decisions = decisions
         self._scene = scene
         self._switchboard = switchboard
         self._now_ms = now_ms
@@ -97,8 +95,8 @@ class Joining:
             wanted = LINES_REPLAYED if room.service.history else 0
             moment = await self._bus.history.moment(room.name, lines=wanted)
             live = await self._scene.snapshot(room.name, seat.member)
-            lines = [_line_of(data) for data in moment.lines]
-            facts = RoomFacts(max(moment.viewers, 1), lines, moment.mode)
+            lines = await self._lines_for(room.name, seat.member, moment.lines)
+            facts = RoomFacts(max(moment.viewers, 1), lines, moment.mode, moment.pinned, moment.questions)
             welcome = Welcome(moment.epoch, moment.seq, self._now_ms(), you, facts, live)
             items = [Item(otherwise, encode(otherwise, welcome))]
             up_to = moment.seq
@@ -120,7 +118,9 @@ class Joining:
             if is_crew(member):
                 pipe.hset(keys.crew(room_name), member.person, member.name)
                 pipe.expire(keys.crew(room_name), WHO_LIFE_S)
-            await pipe.execute()
+            done = await pipe.execute()
+        if is_crew(member) and done[2]:
+            await self._bus.terms_changed(room_name)  # nobody may be called what she is
 
     async def refuse_revoked(self, member: Member, since_ms: int) -> None:
         """Raises: NotAdmitted 4401, signed out since then."""
@@ -130,8 +130,17 @@ class Joining:
 
     async def _you(self, room: Room, seat: Seat) -> You:
         member = seat.member
-        silenced = await self._decisions.silence_in_force(room.name, member.person, member.device)
+        silenced = await self._talk.silence_of(room.name, member)
         return You(member.person, member.name, sorted({"viewer", *member.roles}), silenced)
+
+    async def _lines_for(self, room: str, member: Member, envelopes: list[bytes]) -> list[Any]:
+        """The newest lines; for one whom nobody else hears, with hers among them."""
+        lines = [_line_of(data) for data in envelopes]
+        own = await self._talk.own_lines(room, member.person)
+        if not own:
+            return lines
+        both = [*(msgspec.json.decode(line, type=Line) for line in lines), *own]
+        return sorted(both, key=lambda line: line.wall_ms)[-LINES_REPLAYED:]
 
 
 def _line_of(envelope: bytes) -> Any:

@@ -10,11 +10,21 @@ c:{room}:lines             zset    last 200 lines         bus        seq by seq:
 c:{room}:by:<person>       zset    1 day from a line      bus        seqs of her lines, for a ban
 c:{room}:op:<person>:<op>  string  10 minutes             bus        first answer of line.post
 c:{room}:pace:<person>     zset    60 s from a line       talk       op by ms: flood and slow mode
-c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence; `loaded`
-c:{room}:terms             set     until rebuilt          moderation blocked terms; "" marks it as loaded
-c:{room}:mode              hash    until rebuilt          moderation slow_s, links
+c:{room}:said:<person>     list    60 s from a line       talk       match keys of her last 6 lines, by ms
+c:{room}:own:<person>      list    1 day from a line      talk       what a shadow-banned person said: hers alone
+c:{room}:pinned            string  until taken down       talk       the pinned line
+c:{room}:questions         hash    until rebuilt          questions  id -> question
+c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence, n:<network> ->
+                                                                     until, since; `loaded`
+c:{room}:terms             hash    until rebuilt          moderation term -> kind; "" marks it as loaded
+c:{room}:mode              hash    until rebuilt          moderation the fields of Mode
+c:{room}:cases             hash    until decided          moderation id -> case, as it came up
+c:{room}:claims            hash    1 day from a claim     moderation case -> until, person, name
+c:{room}:decided           hash    1 day from a decision  moderation case -> verdict, name
+c:{room}:rep:<line>        set     1 day from a report    moderation persons who reported the line
+c:{room}:hearts            hash    60 s from a heart      talk       n not sent yet, ms of the last sending
 c:{room}:service           hash    1 day from a change    switchboard switch -> "on", "off" or "auto": staff's choice
-c:{room}:who               hash    1 day from a join      hub        person -> device, name, roles
+c:{room}:who               hash    1 day from a join      hub        person -> device, name, roles, network, …
 c:{room}:crew              hash    1 day from a join      hub        person -> name, of moderators, hosts and staff
 c:{room}:here              zset    while anyone is in     hub        process id by the ms its beat runs out
 c:{room}:here:<process>    set     8 s from the beat      hub        persons with a socket on that process
@@ -48,6 +58,42 @@ def op(room: str, person: str, op_id: str) -> str:
 
 def pace(room: str, person: str) -> str:
     return f"c:{{{room}}}:pace:{person}"
+
+
+def said(room: str, person: str) -> str:
+    return f"c:{{{room}}}:said:{person}"
+
+
+def own(room: str, person: str) -> str:
+    return f"c:{{{room}}}:own:{person}"
+
+
+def pinned(room: str) -> str:
+    return f"c:{{{room}}}:pinned"
+
+
+def questions(room: str) -> str:
+    return f"c:{{{room}}}:questions"
+
+
+def cases(room: str) -> str:
+    return f"c:{{{room}}}:cases"
+
+
+def claims(room: str) -> str:
+    return f"c:{{{room}}}:claims"
+
+
+def decided(room: str) -> str:
+    return f"c:{{{room}}}:decided"
+
+
+def reporters(room: str, line: str) -> str:
+    return f"c:{{{room}}}:rep:{line}"
+
+
+def hearts(room: str) -> str:
+    return f"c:{{{room}}}:hearts"
 
 
 def silences(room: str) -> str:

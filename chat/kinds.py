@@ -2,7 +2,7 @@
 
 Four catalogues: EVENTS go to everyone in a room and are numbered, VOLATILE go to everyone and are not, PRIVATE go to
 one person or to a role, INTENTS come from a page and name the least role that may send them. CONTROL are the frames
-of the connection itself. live's own kinds are in `live/events.py`.
+of the connection itself. Moderators' kinds are in `chat/moderation/kinds.py`, live's own in `live/events.py`.
 """
 
 from __future__ import annotations
@@ -11,26 +11,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from chat.message import Line
+from chat.message import Line, Question, QuestionState
+from chat.moderation import kinds as moderation
+from chat.moderation.kinds import Mode, Silence
 from chat.service import Service, Setting
-
-SilenceKind = Literal["timeout", "ban"]
-
-
-class Silence(msgspec.Struct, frozen=True):
-    """Why a person may not talk. `until_ms` is server time; a ban runs until it is lifted (end of the year 9999)."""
-
-    until_ms: int
-    reason: str
-    kind: SilenceKind
-
-
-class Mode(msgspec.Struct, frozen=True):
-    """How the room is kept. `slow_s`: seconds between a viewer's lines, 0 is off. `links`: viewers may post them."""
-
-    slow_s: int = 0
-    links: bool = False
-
 
 # ---- the connection ----------------------------------------------------------------------------
 
@@ -46,12 +30,13 @@ class You(msgspec.Struct, frozen=True):
 
 class RoomFacts(msgspec.Struct, frozen=True):
     """The room's part of a snapshot: people watching, the newest 50 lines (oldest first), how it is kept. `pinned` is a
-    line or null."""
+    line or null. `questions` are those that wait and the newest that were answered, oldest first."""
 
     viewers: int
     lines: list[Line]
     mode: Mode
     pinned: Line | None = None
+    questions: list[Question] = []
 
 
 class Welcome(msgspec.Struct, frozen=True):
@@ -104,7 +89,8 @@ class LinePosted(msgspec.Struct, frozen=True):
 
 
 class LineRemoved(msgspec.Struct, frozen=True):
-    """Take the line off the screen. Also what a removed line has become in the log: its number, without its text."""
+    """Take the line off the screen, the pinned one too. Also what a removed line has become in the log: its number,
+    without its text."""
 
     line: str
     by: Literal["moderator", "author"]
@@ -117,15 +103,29 @@ class LinesRemoved(msgspec.Struct, frozen=True):
     by: Literal["moderator", "author"]
 
 
+class LinePinned(msgspec.Struct, frozen=True):
+    """The line to keep above the others, or null."""
+
+    line: Line | None
+
+
 class ModeChanged(msgspec.Struct, frozen=True):
     mode: Mode
+
+
+class QuestionChanged(msgspec.Struct, frozen=True):
+    """Asked, claimed, answered; a dismissed one is taken off the list."""
+
+    question: Question
 
 
 EVENTS: dict[str, type[msgspec.Struct]] = {
     "line.posted": LinePosted,
     "line.removed": LineRemoved,
     "lines.removed": LinesRemoved,
+    "line.pinned": LinePinned,
     "mode.changed": ModeChanged,
+    "question.changed": QuestionChanged,
 }
 
 
@@ -164,54 +164,28 @@ VOLATILE: dict[str, type[msgspec.Struct]] = {
 }
 
 
-class PersonSilenced(msgspec.Struct, frozen=True):
-    """To the person and to moderators. `silence` is null when it was lifted."""
-
-    person: str
-    silence: Silence | None
-
-
 class NameChanged(msgspec.Struct, frozen=True):
     """To the person's own tabs."""
 
     name: str
 
 
-class TermsChanged(msgspec.Struct, frozen=True):
-    """To moderators: the blocked terms, as typed."""
-
-    terms: list[str]
-
-
-class SilencedPerson(msgspec.Struct, frozen=True):
-    person: str
-    name: str
-    silence: Silence
-
-
-class SilencesChanged(msgspec.Struct, frozen=True):
-    """To moderators: everyone who may not talk now."""
-
-    silences: list[SilencedPerson]
-
-
-PRIVATE: dict[str, type[msgspec.Struct]] = {
-    "person.silenced": PersonSilenced,
-    "name.changed": NameChanged,
-    "terms.changed": TermsChanged,
-    "silences.changed": SilencesChanged,
-}
+PRIVATE: dict[str, type[msgspec.Struct]] = {"name.changed": NameChanged} | moderation.PRIVATE
 
 
 # ---- intents: imperative -----------------------------------------------------------------------
 
 
 class LinePost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Say something; `nonce` comes back in the answer. Answer: {"line": id, "seq", "nonce"}. Refused: invalid,
-    silenced, slow_mode, throttled, blocked, store_down."""
+    """Say something; `nonce` comes back in the answer. `reply` is the id of the line it answers; of `mentions`, ids of
+    persons, those count whose name the text has after an @. Answer: {"line": id, "seq", "nonce"} or, when a moderator
+    looks first, {"held": case, "why", "nonce"}. Refused: invalid, not_found, silenced, slow_mode, throttled, blocked,
+    store_down."""
 
     text: str
     nonce: str = ""
+    reply: str = ""
+    mentions: list[str] = []
 
 
 class LineRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -221,41 +195,19 @@ class LineRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     line: str
 
 
-class PersonTimeout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Silence for 10 seconds to 28 days. Answer: {"person", "until_ms"}. Refused: invalid, forbidden (she keeps the
-    room too), store_down."""
+class QuestionAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask the host something; at most 3 open ones a person. Answer: {"question": id} or, when it is reviewed first,
+    {"held": case, "why"}. Refused: as line.post."""
 
-    person: str
-    seconds: int
-    reason: str = ""
+    text: str
 
 
-class PersonBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Silence until lifted; her lines are removed. Answer: {"person", "until_ms", "lines"}. Refused: invalid,
-    forbidden, store_down."""
+class QuestionMark(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Claim a question, answer it (the media time is kept), dismiss it, or open it again. Answer: {"question":
+    Question}. Refused: not_found, claimed (another answers it), store_down."""
 
-    person: str
-    reason: str = ""
-
-
-class PersonUnban(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lift a ban or a timeout. Answer: {"person"}. Refused: not_found, store_down."""
-
-    person: str
-
-
-class TermIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A word or phrase that may not be said, however it is dressed up; at most 1,000 a room. Answer: {"terms"}.
-    Refused: invalid, store_down."""
-
-    term: str
-
-
-class ModeSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Only what is named changes. `slow_s` 0 to 3,600. Answer: {"mode"}. Refused: invalid, store_down."""
-
-    slow_s: int | None = None
-    links: bool | None = None
+    question: str
+    state: QuestionState
 
 
 class NameSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -277,7 +229,7 @@ class ServiceSet(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HeartSend(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """1 to 20 hearts; they are counted together and sent at most twice a second. Answer: {}. Refused: invalid,
+    """1 to 20 hearts; they are counted together and sent at most 4 times a second. Answer: {}. Refused: invalid,
     throttled."""
 
     n: int = 1
@@ -288,17 +240,14 @@ class ClockAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     without a word. Answer: {"now_ms"}."""
 
 
-INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
+_INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "line.post": (LinePost, "viewer"),
     "line.remove": (LineRemove, "viewer"),
-    "person.timeout": (PersonTimeout, "moderator"),
-    "person.ban": (PersonBan, "moderator"),
-    "person.unban": (PersonUnban, "moderator"),
-    "terms.add": (TermIntent, "moderator"),
-    "terms.remove": (TermIntent, "moderator"),
-    "mode.set": (ModeSet, "moderator"),
+    "question.ask": (QuestionAsk, "viewer"),
+    "question.mark": (QuestionMark, "moderator"),
     "name.set": (NameSet, "viewer"),
     "service.set": (ServiceSet, "host"),
     "heart.send": (HeartSend, "viewer"),
     "clock.ask": (ClockAsk, "viewer"),
 }
+INTENTS = _INTENTS | moderation.INTENTS

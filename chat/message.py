@@ -12,15 +12,33 @@ from chat.errors import Invalid
 MAX_LINE_CHARS = 300
 MAX_NAME_CHARS = 32
 MAX_REASON_CHARS = 200
+MAX_NOTE_CHARS = 500
+MAX_MENTIONS = 5
 # A letter with more marks than this is zalgo, not a language.
 MAX_MARKS_IN_A_ROW = 4
 
 Badge = Literal["", "staff", "host", "moderator", "buyer"]
 
 
+class Reply(msgspec.Struct, frozen=True):
+    """The line that another answers: never its text, which may be removed later."""
+
+    line: str
+    person: str
+    name: str
+
+
+class Mention(msgspec.Struct, frozen=True):
+    """Somebody whom the text calls `@name`."""
+
+    person: str
+    name: str
+
+
 class Line(msgspec.Struct, frozen=True):
     """One line as everyone sees it. `id` is first: the numbering script writes it (`<epoch>.<seq>`). `at` is the
-    media time in ms it was said at, or None; `wall_ms` is server time."""
+    media time in ms it was said at, or None; `wall_ms` is server time. `badge`: "staff", "host", "moderator", "buyer"
+    or ""."""
 
     id: str
     person: str
@@ -29,6 +47,27 @@ class Line(msgspec.Struct, frozen=True):
     wall_ms: int
     badge: str = ""
     at: int | None = None
+    reply: Reply | None = None
+    mentions: list[Mention] = []
+
+
+QuestionState = Literal["open", "claimed", "answered", "dismissed"]
+
+
+class Question(msgspec.Struct, frozen=True):
+    """A question to the host, apart from the talk. `by` is the name of who has claimed or answered it; `answered_at`
+    the media time in ms at which it was answered, or None: the moment on the recording."""
+
+    id: str
+    person: str
+    name: str
+    text: str
+    wall_ms: int
+    badge: str = ""
+    at: int | None = None
+    state: QuestionState = "open"
+    by: str = ""
+    answered_at: int | None = None
 
 
 def line_text(raw: str) -> str:
@@ -55,6 +94,16 @@ def display_name(raw: str) -> str:
 
 def reason_text(raw: str) -> str:
     return _clean(raw)[:MAX_REASON_CHARS]
+
+
+def note_text(raw: str) -> str:
+    """A note's, an appeal's or a report's words. Raises: Invalid when nothing is left or over 500 characters."""
+    text = _clean(raw)
+    if not text:
+        raise Invalid("text", "empty")
+    if len(text) > MAX_NOTE_CHARS:
+        raise Invalid("text", f"longer than {MAX_NOTE_CHARS} characters")
+    return text
 
 
 def _clean(raw: str) -> str:

@@ -7,8 +7,8 @@ from typing import Protocol
 import msgspec
 from starlette.websockets import WebSocket
 
-from chat.kinds import SilenceKind
-from chat.message import Line
+from chat.message import Line, Question
+from chat.moderation.kinds import FoundLine, Mode, Note, PersonFacts, SilenceKind, TermKind
 
 # A ban has no end: the last millisecond of the year 9999, so that every reader can compare numbers.
 FOREVER_MS = 253_402_300_799_999
@@ -18,7 +18,8 @@ class Member(msgspec.Struct, frozen=True):
     """Who holds a socket, as the server knows her: nothing here came from the socket itself.
 
     `roles` is complete (a host's holds "moderator" too). `device` outlives names and sessions. `network` is a keyed
-    hash of the address, "" to exempt it from the per-network cap (this machine's own)."""
+    hash of the address, "" to exempt it from the per-network cap (this machine's own). `since_ms` is when she was first
+    seen, 0 when that was always. A viewer whose `badge` is "buyer" has bought."""
 
     person: str
     name: str
@@ -27,6 +28,7 @@ class Member(msgspec.Struct, frozen=True):
     session: str
     badge: str = ""
     network: str = ""
+    since_ms: int = 0
 
     def may(self, role: str) -> bool:
         return role == "viewer" or role in self.roles
@@ -56,7 +58,8 @@ class Scene(Protocol):
 
 
 class SilenceRecord(msgspec.Struct, frozen=True):
-    """A timeout or ban. It matches `person` or, when not "", `device`: never the network, which neighbours share."""
+    """A timeout, ban or shadow ban. It matches `person` or, when not "", `device`. `network` silences nobody, since
+    neighbours share it: who first comes from there after the ban, until `network_until_ms`, is reviewed first."""
 
     id: str
     person: str
@@ -67,14 +70,17 @@ class SilenceRecord(msgspec.Struct, frozen=True):
     reason: str
     actor: str
     wall_ms: int
+    network: str = ""
+    network_until_ms: int = 0
 
 
 class LineRecord(msgspec.Struct, frozen=True):
-    """A line as it is kept."""
+    """A line as it is kept. `shadow`: only its author has seen it, and nothing that leaves the house may hold it."""
 
     epoch: str
     seq: int
     line: Line
+    shadow: bool = False
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -91,10 +97,21 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class RoomRecord(msgspec.Struct, frozen=True):
-    """What must hold again when Redis starts empty: silences in force, blocked terms."""
+    """What must hold again when Redis starts empty: silences in force, terms, mode (None: never set), questions."""
 
     silences: list[SilenceRecord]
-    terms: list[str]
+    terms: dict[str, TermKind]
+    mode: Mode | None = None
+    questions: list[Question] = []
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """Something of the room that other systems may want to hear of (webhooks): `line.held`, `line.reported`, …"""
+
+    room: str
+    kind: str
+    facts: dict[str, object]
+    wall_ms: int
 
 
 class Archive(Protocol):
@@ -115,9 +132,34 @@ class Archive(Protocol):
 
     async def lifted(self, room: str, person: str, wall_ms: int) -> None: ...
 
-    async def term(self, room: str, term: str, *, blocked: bool, actor: str, wall_ms: int) -> None:
-        """A term was blocked or freed."""
+    async def term(self, room: str, term: str, kind: TermKind | None, *, actor: str, wall_ms: int) -> None:
+        """A term is of that kind from now on; None: no more."""
         ...
+
+    async def mode(self, room: str, mode: Mode) -> None:
+        """The room is kept so from now on."""
+        ...
+
+    async def question(self, room: str, question: Question) -> None:
+        """A question was asked, or has another state."""
+        ...
+
+    async def note(self, room: str, note: Note) -> None: ...
+
+    async def person(self, room: str, person: str, lines: int) -> PersonFacts:
+        """Her names, counts, newest lines, notes and the acts on her; `silence`, `badge` and `since_ms` are the
+        room's to fill in."""
+        ...
+
+    async def find(self, room: str, *, person: str = "", words: str = "", most: int = 100) -> list[FoundLine]:
+        """Newest first. `words` are looked for as they stand, in any case of letters."""
+        ...
+
+    async def crew(self, room: str) -> list[str]:
+        """What the people are called who keep this room, present or not: nobody else may look like them."""
+        ...
+
+    async def notice(self, notice: Notice) -> None: ...
 
     async def named(self, room: str, member: Member, name: str) -> None:
         """The person calls herself `name` from now on: keep it with her session."""
@@ -126,5 +168,5 @@ class Archive(Protocol):
     async def act(self, act: Act) -> None: ...
 
     async def load(self, room: str, now_ms: int) -> RoomRecord:
-        """Silences in force at `now_ms` and the blocked terms."""
+        """Silences in force at `now_ms`, terms, mode, questions."""
         ...

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -13,10 +14,11 @@ from chat import keys
 from chat.bus import RedisBus
 from chat.floor import Room
 from chat.history import script
-from chat.kinds import HeartsCounted
 from chat.limits import Limits
 
 log = logging.getLogger("chat.pulse")
+
+HEARTS_GAP_MS = 250  # at most four messages of hearts a second, over all processes
 
 
 class Pulse:
@@ -37,6 +39,7 @@ class Pulse:
         self._limits = limits
         self._empty = empty
         self._presence = script(bus.redis, "presence")
+        self._hearts = script(bus.redis, "hearts")
 
     async def run(self) -> None:
         while True:
@@ -92,9 +95,14 @@ class Pulse:
         if changed or (len(room.attendance) and now - room.beat_at >= self._limits.beat_s):
             await self.beat(room)
             room.beat_at = now
-        if room.hearts and now - room.hearts_at >= self._limits.hearts_every_s:
+        if (room.hearts or room.hearts_wait) and now - room.hearts_at >= self._limits.hearts_every_s:
             n, room.hearts, room.hearts_at = room.hearts, 0, now
-            await self._bus.hint(room.name, "hearts.counted", HeartsCounted(n))
+            room.hearts_wait = await self._gather(room.name, n) > 0
         idle_s = now - room.empty_since
         if not room.seats and not room.attendance.changed and idle_s > self._limits.empty_room_s:
             await self._empty(room)
+
+    async def _gather(self, room: str, n: int) -> int:
+        """Hearts of this process go with those of the others; answers how many still wait."""
+        args: list[Any] = [n, self._bus.now_ms(), HEARTS_GAP_MS, keys.channel(room)]
+        return int(await self._hearts(keys=[keys.hearts(room)], args=args))

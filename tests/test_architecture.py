@@ -18,6 +18,7 @@ PURE = [
     "chat/room.py",
     "chat/outbox.py",
     "chat/kinds.py",
+    "chat/moderation/kinds.py",
     "chat/moderation/rules.py",
     "live/money.py",
     "live/clock.py",

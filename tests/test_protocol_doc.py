@@ -12,6 +12,9 @@ from protocol_tables import DOCUMENT, SECTIONS, documented, tables
 import chat.envelope
 import chat.errors
 import chat.message
+import chat.moderation.review
+import chat.pulse
+import chat.questions
 import chat.socket
 from chat.history import LINES_REPLAYED, LOG_KEPT
 from chat.hub import Limits
@@ -78,7 +81,15 @@ def test_every_close_code_is_explained() -> None:
         ("timeout, seconds, least", rules.TIMEOUT_S[0]),
         ("timeout, seconds, most", rules.TIMEOUT_S[1]),
         ("slow mode, seconds, most", rules.MAX_SLOW_S),
-        ("blocked terms a room", rules.MAX_TERMS),
+        ("terms a room", rules.MAX_TERMS),
+        ("age, seconds, most", rules.MAX_AGE_S),
+        ("raid mode, seconds, most", rules.MAX_RAID_S),
+        ("cases that wait a room", chat.moderation.review.MAX_CASES),
+        ("open questions a room", chat.questions.MAX_OPEN),
+        ("open questions a person", chat.questions.MAX_OPEN_OF_ONE),
+        ("mentions a line", chat.message.MAX_MENTIONS),
+        ("a note, an appeal, a report, characters", chat.message.MAX_NOTE_CHARS),
+        ("hearts are told, at most every, ms", chat.pulse.HEARTS_GAP_MS),
         ("a term, characters", rules.MAX_TERM_CHARS),
         ("intents a second and socket", int(Limits().intents_s)),
         ("intents at once and socket", int(Limits().intents_burst)),

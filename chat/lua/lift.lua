@@ -1,9 +1,15 @@
--- Ends a person's silence, on her device too.
+-- Ends a person's silence, on every device it was put on and for her network too.
 -- KEYS  1 silences (hash)
 -- ARGV  1 person
 -- Returns the silence's "until_ms record" | false when there was none
 local found = redis.call('HGET', KEYS[1], 'p:' .. ARGV[1])
 if not found then return false end
-local device = cjson.decode(string.match(found, ' (.*)$')).device
-redis.call('HDEL', KEYS[1], 'p:' .. ARGV[1], 'd:' .. device)
+local network = cjson.decode(string.match(found, ' (.*)$')).network
+redis.call('HDEL', KEYS[1], 'p:' .. ARGV[1], 'n:' .. (network or ''))
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  if string.sub(all[i], 1, 2) == 'd:' and cjson.decode(string.match(all[i + 1], ' (.*)$')).person == ARGV[1] then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
 return found

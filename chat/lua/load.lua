@@ -1,10 +1,14 @@
 -- Puts back what the archive holds, under anything that was written meanwhile.
--- KEYS  1 silences (hash), 2 terms (set)
--- ARGV  1 how many silences, then field and value of each, then terms
+-- KEYS  1 silences (hash), 2 terms (hash), 3 mode (hash), 4 questions (hash)
+-- ARGV  how many pairs for each of the four keys, then those pairs of field and value, key by key
 -- Returns 1
-local n = tonumber(ARGV[1])
-for i = 0, n - 1 do redis.call('HSETNX', KEYS[1], ARGV[2 + 2 * i], ARGV[3 + 2 * i]) end
+local at = 5
+for key = 1, 4 do
+  for _ = 1, tonumber(ARGV[key]) do
+    redis.call('HSETNX', KEYS[key], ARGV[at], ARGV[at + 1])
+    at = at + 2
+  end
+end
 redis.call('HSET', KEYS[1], 'loaded', 1)
-redis.call('SADD', KEYS[2], '')
-for i = 2 + 2 * n, #ARGV do redis.call('SADD', KEYS[2], ARGV[i]) end
+redis.call('HSET', KEYS[2], '', 'loaded')
 return 1

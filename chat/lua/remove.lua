@@ -1,6 +1,6 @@
 -- Takes lines out of the log for good: each entry becomes a tombstone under its own number, in place, so that neither a
 -- join nor a resume ever sees the text again; then one event tells the screens.
--- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*")
+-- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*"), 5 pinned (string)
 -- ARGV  1 epoch to use if the room has none, 2 numbers kept, 3 channel, 4 seconds the room's keys live on,
 --       5 "moderator" | "author", 6 a number, or "*" for all by the person
 -- Returns {epoch, seq of the event (0: there was nothing to remove), id, id, ...}
@@ -16,6 +16,8 @@ for _, number in ipairs(numbers) do
     redis.call('HSET', KEYS[2], number,
       '{"seq":' .. number .. ',"kind":"line.removed","body":{"line":"' .. id .. '","by":"' .. ARGV[5] .. '"}}')
     redis.call('ZREM', KEYS[3], number)
+    local pinned = redis.call('GET', KEYS[5])
+    if pinned and string.sub(pinned, 1, 9 + #id) == '{"id":"' .. id .. '",' then redis.call('DEL', KEYS[5]) end
     ids[#ids + 1] = id
   end
 end

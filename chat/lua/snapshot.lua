@@ -1,7 +1,8 @@
--- The room at one moment: its position and the newest lines belong together.
--- KEYS  1 head, 2 log, 3 lines (zset), 4 mode (hash)
+-- The room at one moment: its position and what it shows belong together.
+-- KEYS  1 head, 2 log, 3 lines (zset), 4 mode (hash), 5 pinned, 6 questions (hash)
 -- ARGV  1 epoch to use if the room has none, 2 lines wanted, 3 seconds the room's keys live on
--- Returns {epoch, seq, slow_s, links, viewers, envelope, ...} oldest line first
+-- Returns {epoch, seq, viewers, {field, value, ...} of the mode, pinned line or '', {question, ...}, {envelope, ...}},
+--         lines oldest first; with -1 lines wanted only the first three
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then
   epoch = ARGV[1]
@@ -9,14 +10,19 @@ if not epoch then
   redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', 0)
   redis.call('EXPIRE', KEYS[1], ARGV[3])
 end
-local mode = redis.call('HMGET', KEYS[4], 'slow_s', 'links')
 local head = redis.call('HMGET', KEYS[1], 'seq', 'viewers')
-local answer = {epoch, tonumber(head[1]), tonumber(mode[1] or '0'), tonumber(mode[2] or '0'), tonumber(head[2] or '0')}
+local answer = {epoch, tonumber(head[1]), tonumber(head[2] or '0')}
 local wanted = tonumber(ARGV[2])
+if wanted < 0 then return answer end
+local lines = {}
 if wanted > 0 then
   for _, number in ipairs(redis.call('ZRANGE', KEYS[3], -wanted, -1)) do
     local entry = redis.call('HGET', KEYS[2], number)
-    if entry then answer[#answer + 1] = entry end
+    if entry then lines[#lines + 1] = entry end
   end
 end
+answer[4] = redis.call('HGETALL', KEYS[4])
+answer[5] = redis.call('GET', KEYS[5]) or ''
+answer[6] = redis.call('HVALS', KEYS[6])
+answer[7] = lines
 return answer

@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+import msgspec
 from linkify_it import LinkifyIt
 from rapidfuzz import fuzz
 
@@ -30,7 +31,12 @@ MAX_SLOW_S = 3_600
 FLOOD_LINES, FLOOD_MS = 20, 30_000
 REPEAT_WITHIN_MS = 30_000
 REPEATS_ALLOWED = 2
+MAX_AGE_S = 31 * 24 * 3600
+MAX_RAID_S = 3_600
+RAID_KNOWN_MS = 600_000  # who was there so long before a raid may go on talking
+RAID_SLOW_MS = 15_000
 _ALIKE_PERCENT = 90
+_SHORT_CHARS = 12  # "size 36?" and "size 38?" are two questions: so short a line repeats only what is the same
 _SHORTEST_PREFIX = 3
 
 # What a reader takes for the Latin letter. Confusables of Unicode TR39: Cyrillic, Greek, small capitals.
@@ -41,10 +47,22 @@ _LOOK_ALIKES = str.maketrans(
 _LEET = str.maketrans("013456789@$!|+€", "oieasgtbgasiite")
 _IS_LEET = re.compile(r"[013456789@$!|+€]")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
+_NUMBERS = re.compile(r"\d+")
+_KEYCAPS = re.compile("[#*0-9]\ufe0f?\u20e3")
 _SEPARATORS = re.compile(r"[\W_]+")
 # "he'll" is two words; "i'diot" is one that hides.
 _CONTRACTION = re.compile(r"^(\w+)['’](s|t|d|m|ll|re|ve)$")
 _links = LinkifyIt()
+# Countries' top-level domains that are also words with which a sentence goes on.
+_WORDS_TOO = frozenset(
+    f"{first}{last}"
+    for first, lasts in {
+        "a": "dilmnstu", "b": "ey", "c": "a", "d": "eo", "e": "st", "f": "i", "h": "e", "i": "dlnst", "l": "aio",
+        "m": "aeouy", "n": "aeiou", "p": "am", "r": "e", "s": "aeiot", "t": "ouv", "u": "s", "v": "ai", "w": "e",
+        "y": "a",
+    }.items()
+    for last in lasts
+)  # fmt: skip
 
 
 def plain_key(text: str) -> str:
@@ -63,36 +81,50 @@ def skeleton_key(text: str) -> str:
 
 
 class Terms:
-    """A room's blocked terms, ready to be looked for."""
+    """Words and phrases, ready to be looked for."""
 
     def __init__(self, terms: Iterable[str]) -> None:
-        self._phrases: set[str] = set()
-        self._prefixes: set[str] = set()
-        self._anywhere: set[str] = set()
+        self._phrases: dict[str, str] = {}  # how it may be written -> the term as typed
+        self._prefixes: dict[str, str] = {}
+        self._anywhere: dict[str, str] = {}
         for term in terms:
             key = plain_key(term).strip()
             if key.endswith("*"):
-                self._prefixes |= {"".join(_words(form)) for form in _forms(key[:-1])}
+                self._prefixes |= {"".join(_words(form)): term for form in _forms(key[:-1])}
             elif any(unicodedata.category(char) == "Lo" for char in key):
-                self._anywhere.add(key)
+                self._anywhere[key] = term
             elif key:
-                self._phrases |= {" ".join(_words(form)) for form in _forms(key)}
-        self._phrases.discard("")
+                self._phrases |= {" ".join(_words(form)): term for form in _forms(key)}
+        self._phrases.pop("", None)
         self._longest = max((phrase.count(" ") + 1 for phrase in self._phrases), default=0)
         # The words that longer phrases begin with; and a phrase spelled out letter by letter has no spaces left.
         self._begins = {phrase.split(" ")[0] for phrase in self._phrases if " " in phrase}
-        self._phrases |= {phrase.replace(" ", "") for phrase in self._phrases}
-        self._prefixes = {prefix for prefix in self._prefixes if len(prefix) >= _SHORTEST_PREFIX}
+        self._phrases |= {phrase.replace(" ", ""): term for phrase, term in self._phrases.items()}
+        self._prefixes = {prefix: term for prefix, term in self._prefixes.items() if len(prefix) >= _SHORTEST_PREFIX}
         self._prefix_sizes = sorted({len(prefix) for prefix in self._prefixes})
 
     def hit(self, text: str) -> bool:
         key = plain_key(text)
-        if not key.isascii() and any(term in key for term in self._anywhere):
+        if self._anywhere and not key.isascii() and any(term in key for term in self._anywhere):
             return True
         return any(self._hits(_words(form)) for form in _forms(key))
 
+    def hits(self, text: str) -> set[str]:
+        """Every term, as typed, that the text holds. Slower than `hit`: for a line that was hit."""
+        key = plain_key(text)
+        found = {typed for term, typed in self._anywhere.items() if term in key}
+        for form in _forms(key):
+            words = _words(form)
+            for start, word in enumerate(words):
+                found |= {self._prefixes[word[:size]] for size in self._prefix_sizes if word[:size] in self._prefixes}
+                for n in range(1, self._longest + 1):
+                    phrase = " ".join(words[start : start + n])
+                    if phrase in self._phrases:
+                        found.add(self._phrases[phrase])
+        return found
+
     def _hits(self, words: list[str]) -> bool:
-        if not self._phrases.isdisjoint(words):
+        if not self._phrases.keys().isdisjoint(words):
             return True
         for start, word in enumerate(words):
             for size in self._prefix_sizes:
@@ -105,20 +137,110 @@ class Terms:
         return False
 
 
+class Ban(msgspec.Struct, frozen=True):
+    """What a room's terms say of a text: `blocked` or `held`; neither: it may pass."""
+
+    blocked: bool = False
+    held: bool = False
+
+
+class RoomTerms:
+    """A room's terms by kind. What is allowed is taken out of a text before the others are looked for, so that it wins:
+    "Scunthorpe United" allowed leaves "scunthorpe idiot" blocked by "idiot"."""
+
+    def __init__(self, terms: Mapping[str, str]) -> None:
+        def of(kind: str) -> list[str]:
+            return sorted(term for term, its in terms.items() if its == kind)
+
+        self.blocked, self.held, self.allowed = of("blocked"), of("held"), of("allowed")
+        self._blocked, self._held = Terms(self.blocked), Terms(self.held)
+        self._allowed = [words for term in self.allowed if (words := plain_key(term).split())]
+        self._hosts = frozenset(term.lower().removeprefix("www.") for term in self.allowed if "." in term)
+
+    def look(self, text: str) -> Ban:
+        if self._allowed and (self._blocked.hit(text) or self._held.hit(text)):
+            text = self._without_allowed(text)
+        if self._blocked.hit(text):
+            return Ban(blocked=True)
+        return Ban(held=self._held.hit(text))
+
+    def link(self, text: str) -> str:
+        """ "" without a link, "listed" when each leads to an allowed address or below one, else "other"."""
+        hosts = link_hosts(text)
+        if not hosts:
+            return ""
+        return "listed" if all(self._is_listed(host) for host in hosts) else "other"
+
+    def _is_listed(self, host: str) -> bool:
+        labels = host.split(".")
+        return any(".".join(labels[start:]) in self._hosts for start in range(len(labels) - 1))
+
+    def _without_allowed(self, text: str) -> str:
+        words = text.split()
+        keys = [plain_key(word).strip('.,;:!?…"()«»') for word in words]
+        at, kept = 0, []
+        while at < len(words):
+            n = next((len(term) for term in self._allowed if keys[at : at + len(term)] == term), 0)
+            if not n:
+                kept.append(words[at])
+            at += n or 1
+        return " ".join(kept)
+
+
 def imitates(name: str, crew: Iterable[str]) -> bool:
     """Whether a viewer's `name` would be taken for one of the `crew`'s names, or for an office."""
-    key = _name_key(name)
-    return key in _OFFICES or key in map(_name_key, crew)
+    return is_office(name) or name_key(name) in map(name_key, crew)
+
+
+def is_office(name: str) -> bool:
+    """Whether it says that someone is in charge."""
+    return name_key(name) in _OFFICES
 
 
 def has_link(text: str) -> bool:
-    return bool(_links.test(text))
+    return bool(link_hosts(text))
+
+
+def link_hosts(text: str) -> list[str]:
+    """The hosts that the text's links lead to, lower case, without `www.`."""
+    # Nothing is a link without one of these; most lines have none.
+    if not ("." in text or "://" in text or "@" in text) or not _links.test(text):
+        return []
+    hosts = []
+    for match in _links.match(text) or []:
+        rest = match.url.partition(":")[2].lstrip("/")
+        host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2].lower().removeprefix("www.")
+        # "nice.is it wool" forgot a space and leads nowhere.
+        if not match.schema and host.count(".") == 1 and "/" not in match.raw and host[-2:] in _WORDS_TOO:
+            continue
+        hosts.append(host.partition(":")[0].rstrip("."))
+    return hosts
+
+
+def is_emote(text: str) -> bool:
+    """Nothing but emoji, punctuation and space, and at least one emoji."""
+    is_one = False
+    for char in text:
+        category = unicodedata.category(char)
+        if category[0] in "LN" and char not in "\u20e3#*0123456789":
+            return False
+        is_one = is_one or category == "So" or char == "\u20e3"
+    return is_one and not any(char.isdigit() for char in _KEYCAPS.sub("", text))
 
 
 def is_repeat(text: str, recent: Sequence[str]) -> bool:
-    """Whether `text` says again what the person's `recent` lines (keys of the last 30 s) already said twice."""
+    """Whether `text` says again what the person's `recent` lines (keys of the last 30 s) already said twice.
+
+    What differs in a number says something else: "in 36?" and "in 38?" are two questions."""
     key = plain_key(text)
-    return sum(fuzz.ratio(key, said) >= _ALIKE_PERCENT for said in recent) >= REPEATS_ALLOWED
+    numbers = _NUMBERS.findall(key)
+    alike = 0
+    for said in recent:
+        if said == key:
+            alike += 1
+        elif len(key) > _SHORT_CHARS and numbers == _NUMBERS.findall(said):
+            alike += fuzz.ratio(key, said) >= _ALIKE_PERCENT
+    return alike >= REPEATS_ALLOWED
 
 
 def _forms(key: str) -> set[str]:
@@ -135,7 +257,7 @@ def _forms(key: str) -> set[str]:
     return forms
 
 
-def _name_key(name: str) -> str:
+def name_key(name: str) -> str:
     """What two names that look the same have in common."""
     letters = _SEPARATORS.sub("", plain_key(name).translate(_LOOK_ALIKES).translate(_LEET))
     # "l" and "I", "rn" and "m", "vv" and "w" are one to a reader.
@@ -143,7 +265,7 @@ def _name_key(name: str) -> str:
 
 
 # The keys of names that say someone is in charge.
-_OFFICES = {_name_key(word) for word in ("admin", "administrator", "moderator", "mod", "staff", "host", "support")}
+_OFFICES = {name_key(word) for word in ("admin", "administrator", "moderator", "mod", "staff", "host", "support")}
 
 
 def _words(text: str) -> list[str]:

@@ -37,7 +37,9 @@ def verify(
             if found is not None:
                 broken.append(f"{room}: act {found.row} does not follow from the one before.")
             else:
-                typer.echo(f"{room}: {await s.archive.acts(room)} acts, whole.")
+                acts, erased = await s.archive.acts(room)
+                of_them = f", the words of {erased} erased at a person's wish" if erased else ""
+                typer.echo(f"{room}: {acts} acts, whole{of_them}.")
         if not rooms:
             typer.echo("No moderator has acted yet.")
         if broken:

@@ -21,7 +21,7 @@ from chat.bus import RedisBus
 from chat.errors import Blocked
 from chat.errors import Error as RoomError
 from chat.message import display_name
-from chat.moderation.rules import Terms, has_link, imitates
+from chat.moderation.rules import RoomTerms, has_link, imitates
 from chat.ports import Member
 from live.accounts.sessions import Sessions
 from live.clock import Clock
@@ -312,15 +312,15 @@ class Desk:
         """Take a nickname outside of any room; answers it as it will be shown. What a room on air doesn't let people
         say can't be a name either. Raises: chat's Invalid and Blocked, StoreDown."""
         shown = display_name(name)
-        crew: list[str] = []
-        for show_id in await self._shows.live_ids():
-            terms = (await self._archive.load(show_id, self._clock.now_ms())).terms
-            if Terms(terms).hit(shown):
-                raise Blocked("term")
-            names: Any = await self._redis.hvals(chat_keys.crew(show_id))
-            crew += [other.decode() for other in names]
         if has_link(shown):
             raise Blocked("link")
+        crew: list[str] = []
+        for show_id in await self._shows.live_ids():
+            ban = RoomTerms((await self._archive.load(show_id, self._clock.now_ms())).terms).look(shown)
+            if ban.blocked or ban.held:
+                raise Blocked("term")
+            names: Any = await self._redis.hvals(chat_keys.crew(show_id))
+            crew += [other.decode() for other in names] + await self._archive.crew(show_id)
         if imitates(shown, crew):
             raise Blocked("name")
         await self._sessions.rename(session_id, shown)

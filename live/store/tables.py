@@ -494,7 +494,11 @@ chat_lines = Table(
     Column("wall_ms", BigInteger, nullable=False),
     Column("removed_ms", BigInteger),
     Column("removed_by", Text),
+    Column("at_ms", BigInteger),  # media time
+    # Only its author saw it: nothing that leaves the house may read such a row.
+    Column("shadow", Boolean, nullable=False, default=False),
     Index("ix_chat_lines_room_wall_ms", "room", "wall_ms"),
+    Index("ix_chat_lines_person", "person"),
 )
 
 silences = Table(  # bans and timeouts
@@ -504,7 +508,9 @@ silences = Table(  # bans and timeouts
     Column("room", Text, nullable=False, index=True),
     Column("person", Text, nullable=False),
     Column("device", Text, nullable=False, default=""),
-    Column("kind", Text, nullable=False),  # timeout | ban
+    Column("network", Text, nullable=False, default=""),  # a keyed hash, looked at until network_until_ms
+    Column("network_until_ms", BigInteger, nullable=False, default=0),
+    Column("kind", Text, nullable=False),  # timeout | ban | shadow
     Column("until_ms", BigInteger, nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("actor", Text, nullable=False),
@@ -517,7 +523,44 @@ blocked_terms = Table(
     metadata,
     Column("room", Text, primary_key=True),
     Column("term", Text, primary_key=True),
+    Column("kind", Text, nullable=False, default="blocked"),  # blocked | held | allowed
     Column("actor", Text, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+)
+
+room_modes = Table(
+    "room_modes",
+    metadata,
+    Column("room", Text, primary_key=True),
+    Column("mode", Text, nullable=False),  # JSON
+)
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("room", Text, nullable=False),
+    Column("person", Text, nullable=False, index=True),
+    Column("name", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("badge", Text, nullable=False, default=""),
+    Column("state", Text, nullable=False),  # open | claimed | answered | dismissed
+    Column("by", Text, nullable=False, default=""),
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("at_ms", BigInteger),  # media time of the asking
+    Column("answered_at_ms", BigInteger),  # and of the answer
+    Index("ix_questions_room_wall_ms", "room", "wall_ms"),
+)
+
+person_notes = Table(  # from one moderator to the next
+    "person_notes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("room", Text, nullable=False),
+    Column("person", Text, nullable=False, index=True),
+    Column("text", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("actor_name", Text, nullable=False, default=""),
     Column("wall_ms", BigInteger, nullable=False),
 )
 
@@ -533,6 +576,11 @@ audit = Table(  # who did what to whom, each row hashed over the one before
     Column("before", Text, nullable=False, default=""),
     Column("after", Text, nullable=False, default=""),
     Column("wall_ms", BigInteger, nullable=False),
+    # The words (reason, before, after) are hashed with the salt into the seal, and the seal into the chain: they can be
+    # erased, with their salt, without breaking it. "" in rows of before that.
+    Column("salt", Text, nullable=False, default=""),
+    Column("seal", Text, nullable=False, default=""),
+    Column("erased_ms", BigInteger),
     Column("previous", Text, nullable=False),
     Column("hash", Text, nullable=False, unique=True),
 )

@@ -59,7 +59,7 @@ async def show(request: Request) -> Response:
     live, viewers = await _snapshot(request, found)
     pinned = next((card for card in live.cards if card.look == live.pinned), None)
     you = {"person": member.person, "name": member.name, "roles": sorted(member.roles), "silenced": None}
-    room = {"viewers": viewers, "lines": [], "mode": {"slow_s": 0, "links": False}, "pinned": None}
+    room = {"viewers": viewers, "lines": [], "mode": {"slow_s": 0, "links": "off"}, "pinned": None}
     again = await replay_of(s, found) if found.status == "ended" else None
     template: dict[str, Any] = {"name": "pages/show.html"}
     if again is not None and again.recordings:

@@ -73,7 +73,7 @@ async def _state(request: Request, found: Show) -> dict[str, Any]:
         "room": {
             "viewers": await s.desk.viewers(found.id),
             "lines": [],
-            "mode": {"slow_s": 0, "links": False},
+            "mode": {"slow_s": 0, "links": "off"},
             "pinned": None,
         },
         "live": await s.desk.snapshot(found.id, member),

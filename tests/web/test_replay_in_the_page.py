@@ -52,7 +52,7 @@ async def test_a_page_that_heard_everything_and_a_page_that_joins_now_show_the_s
     async with site.room(one) as page, site.room(host) as desk, site.room(other) as neighbour:
         for kind, body in (
             ("card.drop", {"look": looks[1]}),
-            ("mode.set", {"slow_s": 7, "links": True}),
+            ("mode.set", {"slow_s": 7, "links": "on"}),
             ("card.drop", {"look": looks[2]}),
             ("poll.open", {"question": "Coat or cape?", "choices": ["coat", "cape"], "seconds": 60}),
             ("card.withdraw", {"look": looks[1]}),

@@ -210,9 +210,9 @@ function draw() {
 // ---- the pace ------------------------------------------------------------------------------
 
 slow.addEventListener("change", () => void pace({ slow_s: Number(slow.value) }));
-links.addEventListener("change", () => void pace({ links: links.checked }));
+links.addEventListener("change", () => void pace({ links: links.checked ? "on" : "off" }));
 
-/** @param {{slow_s?: number, links?: boolean}} change what the room refuses goes back to how it was */
+/** @param {{slow_s?: number, links?: string}} change what the room refuses goes back to how it was */
 async function pace(change) {
   const answer = await act("mode.set", change);
   if (answer?.mode) store.set({ ...store.state, mode: answer.mode });
@@ -223,7 +223,7 @@ function drawPace() {
   const { slow_s, links: may } = store.state.mode;
   if (![...slow.options].some((option) => Number(option.value) === slow_s)) slow.add(new Option(`every ${slow_s} seconds`, String(slow_s)));
   slow.value = String(slow_s);
-  links.checked = may;
+  links.checked = may !== "off";
 }
 
 // ---- words and people ----------------------------------------------------------------------

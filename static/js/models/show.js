@@ -10,7 +10,7 @@
  * @typedef {import("./types.js").You} You
  * @typedef {import("./types.js").OrderNews} OrderNews
  * @typedef {{animations: boolean, hearts: boolean, presence: boolean, every_line: boolean, history: boolean, read_only: boolean}} Service
- * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: {slow_s: number, links: boolean},
+ * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: {slow_s: number, links: string},
  *   service: Service, terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
  */
 
@@ -30,7 +30,7 @@ export function applySnapshot(before, welcome) {
     you: welcome.you,
     viewers: welcome.room?.viewers ?? 0,
     lines: welcome.room?.lines ?? [],
-    mode: welcome.room?.mode ?? { slow_s: 0, links: false },
+    mode: welcome.room?.mode ?? { slow_s: 0, links: "off" },
     service: USUAL,
     terms: before?.terms ?? [],
     silences: before?.silences ?? [],

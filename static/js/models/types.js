@@ -20,7 +20,7 @@
  * @typedef {{until_ms: number, reason: string, kind: "timeout"|"ban"}} Silence
  * @typedef {{person: string, name: string, silence: Silence}} SilencedPerson
  * @typedef {{person: string, name: string, roles: string[], silenced: Silence|null}} You
- * @typedef {{viewers: number, lines: Line[], mode: {slow_s: number, links: boolean}, pinned: Line|null}} Room
+ * @typedef {{viewers: number, lines: Line[], mode: {slow_s: number, links: string}, pinned: Line|null}} Room
  * @typedef {{epoch: string, seq: number, now_ms: number, you: You, room: Room, live: LiveSnapshot}} Welcome
  * @typedef {{seq?: number, kind: string, at?: number, body: any}} Envelope
  * @typedef {{order: string, number: string, status: "pending"|"paid"|"cancelled"|"refunded", token: string, total: Money}} OrderNews

@@ -164,7 +164,7 @@ def welcome(state: LiveSnapshot, *, silenced: dict[str, Any] | None = None) -> d
         "seq": 1,
         "now_ms": NOW_MS,
         "you": {"person": "per_me", "name": "", "roles": ["viewer"], "silenced": silenced},
-        "room": {"viewers": 1204, "lines": lines(), "mode": {"slow_s": 0, "links": False}, "pinned": None},
+        "room": {"viewers": 1204, "lines": lines(), "mode": {"slow_s": 0, "links": "off"}, "pinned": None},
         "live": state,
     }
 

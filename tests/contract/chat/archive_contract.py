@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
-from chat.message import Line
-from chat.ports import FOREVER_MS, Act, LineRecord, Member, RoomRecord, SilenceRecord
+from chat.message import Line, Question
+from chat.moderation.kinds import FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
+from chat.ports import FOREVER_MS, Act, LineRecord, Member, Notice, RoomRecord, SilenceRecord
 
 ROOM = "shw_contract"
 NOW_MS = 1_750_000_000_000
@@ -17,7 +18,12 @@ class MemoryArchive:
         self.lines: dict[str, LineRecord] = {}
         self.removed: dict[str, str] = {}
         self.silences: dict[tuple[str, str], SilenceRecord] = {}
-        self.terms: set[tuple[str, str]] = set()
+        self.terms: dict[tuple[str, str], TermKind] = {}
+        self.modes: dict[str, Mode] = {}
+        self.questions: dict[str, tuple[str, Question]] = {}
+        self.notes: list[Note] = []
+        self.notices: list[Notice] = []
+        self.crews: dict[str, list[str]] = {}
         self.names: dict[str, str] = {}
         self.acts: list[Act] = []
         self.down = False
@@ -43,9 +49,58 @@ class MemoryArchive:
         self._check()
         self.silences.pop((room, person), None)
 
-    async def term(self, room: str, term: str, *, blocked: bool, actor: str, wall_ms: int) -> None:
+    async def term(self, room: str, term: str, kind: TermKind | None, *, actor: str, wall_ms: int) -> None:
         self._check()
-        (self.terms.add if blocked else self.terms.discard)((room, term))
+        self.terms.pop((room, term), None)
+        if kind is not None:
+            self.terms[room, term] = kind
+
+    async def mode(self, room: str, mode: Mode) -> None:
+        self._check()
+        self.modes[room] = mode
+
+    async def question(self, room: str, question: Question) -> None:
+        self._check()
+        self.questions[question.id] = (room, question)
+
+    async def note(self, room: str, note: Note) -> None:
+        self._check()
+        self.notes.append(note)
+
+    async def notice(self, notice: Notice) -> None:
+        self._check()
+        self.notices.append(notice)
+
+    async def crew(self, room: str) -> list[str]:
+        self._check()
+        return self.crews.get(room, [])
+
+    async def find(self, room: str, *, person: str = "", words: str = "", most: int = 100) -> list[FoundLine]:
+        self._check()
+        found = [
+            FoundLine(one.line, one.line.id in self.removed, one.shadow)
+            for one in self.lines.values()
+            if person in ("", one.line.person) and words.lower() in one.line.text.lower()
+        ]
+        return sorted(found, key=lambda one: one.line.wall_ms, reverse=True)[:most]
+
+    async def person(self, room: str, person: str, lines: int) -> PersonFacts:
+        self._check()
+        said = await self.find(room, person=person, most=10_000)
+        names = list(dict.fromkeys(one.line.name for one in said))
+        return PersonFacts(
+            person=person,
+            name=names[0] if names else "",
+            names=names,
+            badge="",
+            since_ms=0,
+            said=len(said),
+            removed=sum(one.removed for one in said),
+            silence=None,
+            lines=said[:lines],
+            notes=[note for note in reversed(self.notes) if note.person == person],
+            acts=[PastAct(a.act, a.actor, a.reason, a.wall_ms) for a in reversed(self.acts) if a.target == person],
+        )
 
     async def named(self, room: str, member: Member, name: str) -> None:
         self._check()
@@ -58,7 +113,9 @@ class MemoryArchive:
     async def load(self, room: str, now_ms: int) -> RoomRecord:
         self._check()
         silences = [s for (r, _), s in self.silences.items() if r == room and s.until_ms > now_ms]
-        return RoomRecord(silences, sorted(term for r, term in self.terms if r == room))
+        terms = {term: kind for (r, term), kind in self.terms.items() if r == room}
+        asked = [question for r, question in self.questions.values() if r == room and question.state != "dismissed"]
+        return RoomRecord(silences, terms, self.modes.get(room), asked)
 
 
 def silence(person: str = "per_1", **more: object) -> SilenceRecord:
@@ -99,9 +156,54 @@ class ArchiveContract:
 
     async def test_terms_are_loaded_and_freed(self, archive) -> None:
         for term in ("one", "two", "two"):
-            await archive.term(ROOM, term, blocked=True, actor="per_mod", wall_ms=NOW_MS)
-        await archive.term(ROOM, "one", blocked=False, actor="per_mod", wall_ms=NOW_MS)
-        assert (await archive.load(ROOM, NOW_MS)).terms == ["two"]
+            await archive.term(ROOM, term, "blocked", actor="per_mod", wall_ms=NOW_MS)
+        await archive.term(ROOM, "one", None, actor="per_mod", wall_ms=NOW_MS)
+        await archive.term(ROOM, "two", "held", actor="per_mod", wall_ms=NOW_MS)
+        assert (await archive.load(ROOM, NOW_MS)).terms == {"two": "held"}
+
+    async def test_a_ban_keeps_its_network_and_until_when(self, archive) -> None:
+        await archive.silenced(ROOM, silence(network="net_1", network_until_ms=NOW_MS + 5))
+        loaded = (await archive.load(ROOM, NOW_MS + 1)).silences[0]
+        assert (loaded.network, loaded.network_until_ms) == ("net_1", NOW_MS + 5)
+
+    async def test_the_mode_set_last_is_loaded(self, archive) -> None:
+        assert (await archive.load(ROOM, NOW_MS)).mode is None
+        for mode in (Mode(slow_s=5), Mode(buyers=True, links="held", raid_until_ms=NOW_MS)):
+            await archive.mode(ROOM, mode)
+        assert (await archive.load(ROOM, NOW_MS)).mode == mode
+
+    async def test_questions_come_back_as_they_last_were_but_for_dismissed_ones(self, archive) -> None:
+        for number, state in enumerate(("open", "answered", "dismissed")):
+            asked = Question(f"e1.{number}", "per_1", "Ann", "wool?", NOW_MS + number, at=7)
+            await archive.question(ROOM, asked)
+            await archive.question(ROOM, msgspec.structs.replace(asked, state=state, by="Mo", answered_at=9))
+        loaded = (await archive.load(ROOM, NOW_MS)).questions
+        assert [(one.id, one.state, one.by, one.answered_at) for one in loaded] == [
+            ("e1.0", "open", "Mo", 9),
+            ("e1.1", "answered", "Mo", 9),
+        ]
+
+    async def test_a_persons_lines_notes_and_acts_are_found_together(self, archive) -> None:
+        other = LineRecord("e1", 3, Line("e1.3", "per_2", "Bo", "Hello 100%", NOW_MS))
+        shadowed = LineRecord("e1", 4, Line("e1.4", "per_1", "Anna", "psst", NOW_MS + 9), shadow=True)
+        await archive.lines_posted(ROOM, [line(1), line(2), other, shadowed])
+        await archive.lines_removed(ROOM, ["e1.1"], "per_mod", NOW_MS)
+        await archive.note(ROOM, Note("not_1", "per_1", "asked nicely", "per_mod", "Mo", NOW_MS))
+        await archive.act(Act(ROOM, "per_mod", "person.ban", "per_1", "spam", "", "{}", NOW_MS))
+        facts = await archive.person(ROOM, "per_1", 2)
+        assert (facts.names, facts.said, facts.removed) == (["Anna", "Ann"], 3, 1)
+        assert [(one.line.id, one.removed, one.shadow) for one in facts.lines] == [
+            ("e1.4", False, True),
+            ("e1.2", False, False),
+        ]
+        assert [(note.text, note.actor_name) for note in facts.notes] == [("asked nicely", "Mo")]
+        assert [(one.act, one.reason) for one in facts.acts] == [("person.ban", "spam")]
+        assert [one.line.id for one in await archive.find(ROOM, words="hello")] == ["e1.2", "e1.1", "e1.3"]
+        assert [one.line.id for one in await archive.find(ROOM, words="100%")] == ["e1.3"]
+        assert [one.line.id for one in await archive.find(ROOM, words="1__%")] == []
+
+    async def test_notices_are_taken(self, archive) -> None:
+        await archive.notice(Notice(ROOM, "line.held", {"case": "c", "text": "x"}, NOW_MS))
 
     async def test_a_line_that_is_known_is_no_error(self, archive) -> None:
         await archive.lines_posted(ROOM, [line(1)])

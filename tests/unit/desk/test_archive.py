@@ -77,10 +77,10 @@ async def test_silences_in_force_come_back_and_lifted_or_old_ones_do_not(two, ho
     await one.archive.silenced(room, silence("per_b", FOREVER_MS, "ban"))  # takes the timeout's place
     await one.archive.silenced(room, silence("per_c", 500))
     await one.archive.lifted(room, "per_c", 120)
-    await one.archive.term(room, "spam", blocked=True, actor="per_mo", wall_ms=1)
-    await one.archive.term(room, "spam", blocked=True, actor="per_mo", wall_ms=2)
-    await one.archive.term(room, "ham", blocked=True, actor="per_mo", wall_ms=3)
-    await one.archive.term(room, "ham", blocked=False, actor="per_mo", wall_ms=4)
+    await one.archive.term(room, "spam", "blocked", actor="per_mo", wall_ms=1)
+    await one.archive.term(room, "spam", "blocked", actor="per_mo", wall_ms=2)
+    await one.archive.term(room, "ham", "blocked", actor="per_mo", wall_ms=3)
+    await one.archive.term(room, "ham", None, actor="per_mo", wall_ms=4)
     record = await other.archive.load(room, 200)
     assert [(each.person, each.kind, each.until_ms) for each in record.silences] == [("per_b", "ban", FOREVER_MS)]
-    assert record.terms == ["spam"]
+    assert record.terms == {"spam": "blocked"}

@@ -9,7 +9,7 @@ const play = (state, events) => events.reduce(applyEvent, state);
 class Server {
   constructor() {
     this.live = live();
-    this.room = { viewers: 1, lines: [], mode: { slow_s: 0, links: false }, pinned: null };
+    this.room = { viewers: 1, lines: [], mode: { slow_s: 0, links: "off" }, pinned: null };
     this.rev = 0;
     this.sent = [];
   }

@@ -1,0 +1,143 @@
+"""Who may not talk: timeouts, bans, and bans that only moderators know of.
+
+Source: docs/decisions/0013-a-silence-matches-person-or-device.md, 0135-a-network-is-only-looked-at-twice.md
+"""
+
+from __future__ import annotations
+
+from chat import keys
+from chat.errors import Forbidden, Invalid, NotFound
+from chat.history import new_epoch
+from chat.intent import Intent
+from chat.message import reason_text
+from chat.moderation import rules
+from chat.moderation.kinds import (
+    PersonBan,
+    PersonSilenced,
+    PersonTimeout,
+    PersonUnban,
+    Silence,
+    SilencedPerson,
+    SilenceKind,
+    SilencesChanged,
+)
+from chat.moderation.office import RANKS, Handlers, Office, as_json, rank
+from chat.moderation.store import public
+from chat.ports import FOREVER_MS, Member, SilenceRecord
+
+NETWORK_LIFE_MS = 24 * 3600_000  # addresses are given to others
+
+
+class Silences:
+    """`dropped(room, person)` is called when a banned person's other words have to go: what she has waiting."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self.dropped = _nothing_else
+
+    @property
+    def handlers(self) -> Handlers:
+        return {"person.timeout": self.timeout, "person.ban": self.ban, "person.unban": self.unban}
+
+    async def timeout(self, intent: Intent) -> dict[str, object]:
+        wanted = intent.read(PersonTimeout)
+        shortest, longest = rules.TIMEOUT_S
+        if not shortest <= wanted.seconds <= longest:
+            raise Invalid("seconds", f"{shortest} to {longest}")
+        until_ms = self._office.now_ms() + 1000 * wanted.seconds
+        record = await self._silence(intent, wanted.person, "timeout", until_ms, wanted.reason)
+        await self._book(intent, record)
+        return {"person": record.person, "until_ms": until_ms}
+
+    async def ban(self, intent: Intent) -> dict[str, object]:
+        wanted = intent.read(PersonBan)
+        kind: SilenceKind = "shadow" if wanted.shadow else "ban"
+        record = await self._silence(intent, wanted.person, kind, FOREVER_MS, wanted.reason)
+        lines: list[str] = []
+        if kind == "ban":
+            lines = await self._office.take_out(intent.room, "*", record.person, "moderator")
+            await self.dropped(intent, record.person)
+        await self._book(intent, record, lines)
+        return {"person": record.person, "until_ms": record.until_ms, "lines": lines}
+
+    async def unban(self, intent: Intent) -> dict[str, object]:
+        person = intent.read(PersonUnban).person
+        await self.lift(intent, person)
+        return {"person": person}
+
+    async def lift(self, intent: Intent, person: str) -> None:
+        """Raises: NotFound, StoreDown."""
+        office, room = self._office, intent.room
+        await office.decisions.load_if_empty(room)
+        was = await office.decisions.lift(room, person)
+        if was is None:
+            raise NotFound("silence", person)
+        if was.kind != "shadow":
+            await office.bus.tell(room, person, "person.silenced", PersonSilenced(person, None))
+        await self.tell(room)
+        work = office.archive.lifted(room, person, office.now_ms())
+        await office.book(intent, person, work, before=as_json(public(was)))
+
+    async def of(self, room: str, member: Member) -> Silence | None:
+        """What the person may know of her own silence."""
+        record = await self._office.decisions.in_force(room, member.person, member.device)
+        return None if record is None or record.kind == "shadow" else public(record)
+
+    async def tell(self, room: str) -> None:
+        await self._office.bus.tell_role(room, "moderator", "silences.changed", SilencesChanged(await self.all(room)))
+
+    async def all(self, room: str) -> list[SilencedPerson]:
+        return await self._office.decisions.silences_in_force(room)
+
+    async def _silence(
+        self, intent: Intent, person: str, kind: SilenceKind, until_ms: int, reason: str
+    ) -> SilenceRecord:
+        room, actor, office = intent.room, intent.member, self._office
+        if person == actor.person or not person or len(person) > 64 or " " in person:
+            raise Invalid("person", "not yourself" if person == actor.person else "no person")
+        who = await office.who(room, person)
+        if rank(who.roles) and rank(who.roles) >= rank(actor.roles):
+            raise Forbidden(RANKS[min(rank(who.roles), len(RANKS) - 1)])
+        await office.decisions.load_if_empty(room)
+        now = office.now_ms()
+        record = SilenceRecord(
+            id=f"sil_{new_epoch()}",
+            person=person,
+            # A device that its owner shares with the moderator must not silence the moderator.
+            device="" if who.device == actor.device else who.device,
+            name=who.name,
+            kind=kind,
+            until_ms=until_ms,
+            reason=reason_text(reason),
+            actor=actor.person,
+            wall_ms=now,
+            network=who.network if kind == "ban" else "",
+            network_until_ms=now + NETWORK_LIFE_MS if kind == "ban" and who.network else 0,
+        )
+        was = await office.decisions.in_force(room, person, record.device)
+        await office.decisions.silence(room, record)
+        if kind != "shadow":
+            await office.bus.tell(room, person, "person.silenced", PersonSilenced(person, public(record)))
+        elif was is not None and was.kind != "shadow":
+            await office.bus.tell(room, person, "person.silenced", PersonSilenced(person, None))
+        if kind != "shadow":
+            await office.bus.redis.delete(keys.own(room, person))
+        await self.tell(room)
+        return record
+
+    async def _book(self, intent: Intent, record: SilenceRecord, lines: list[str] | None = None) -> None:
+        office = self._office
+
+        async def work() -> None:
+            if lines:
+                await office.archive.lines_removed(intent.room, lines, intent.member.person, record.wall_ms)
+            await office.archive.silenced(intent.room, record)
+
+        await office.book(intent, record.person, work(), reason=record.reason, after=as_json(public(record)))
+        kind = "person.banned" if record.kind != "timeout" else "person.timed_out"
+        facts = {"person": record.person, "name": record.name, "reason": record.reason, "until_ms": record.until_ms}
+        await office.notice(intent.room, kind, **facts, shadow=record.kind == "shadow", by=intent.member.person)
+
+
+async def _nothing_else(intent: Intent, person: str) -> None:
+    """Nothing of hers waits."""
