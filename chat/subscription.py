@@ -1,4 +1,8 @@
-"""One process's subscription: one connection for all its rooms, which comes back by itself."""
+"""One process's subscription: one connection for all its rooms, on a cluster one a node; they come back by themselves.
+
+On a cluster a channel lives where the keys of its room live. Any node that is lost, and any channel that moved to
+another, ends all of them: they are made again by the map that holds then, and every channel is `restored`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.exceptions import RedisError
 
 from chat.errors import StoreDown
@@ -19,6 +23,7 @@ CONFIRM_S = 5.0
 # A store that hangs without closing the connection is noticed after two of these.
 QUIET_S = 5.0
 BACKOFF_S = (0.1, 2.0)
+_ALONE = ""  # the name of the one node of a store that is no cluster
 
 
 class Subscription:
@@ -39,7 +44,8 @@ class Subscription:
         self._wanted: set[str] = set(always)
         self._confirmed: set[str] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        self._pubsub: Any = None
+        self._legs: dict[str, Any] = {}  # node -> its pub/sub connection
+        self._group: asyncio.TaskGroup | None = None
         self.up = False
 
     async def want(self, channel: str) -> None:
@@ -55,10 +61,11 @@ class Subscription:
         try:
             # When the connection is down, run() subscribes to all that is wanted as soon as it is back.
             if self.up and is_new:
-                await self._pubsub.ssubscribe(channel)
+                await self._subscribe({channel})
             async with asyncio.timeout(CONFIRM_S):
                 await future
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            # A RuntimeError: the group of readers is ending just now.
             raise StoreDown() from error
         finally:
             waiting = self._waiting.get(channel, [])
@@ -70,7 +77,9 @@ class Subscription:
         self._confirmed.discard(channel)
         if self.up:
             try:
-                await self._pubsub.sunsubscribe(channel)
+                for leg in list(self._legs.values()):
+                    if channel.encode() in leg.shard_channels:
+                        await leg.sunsubscribe(channel)
             except (RedisError, OSError):
                 log.debug("unsubscribe lost with the connection")
 
@@ -79,40 +88,78 @@ class Subscription:
         backoff = BACKOFF_S[0]
         while True:
             try:
-                self._pubsub = self._redis.pubsub()
-                sent = set(self._wanted)
-                await self._pubsub.ssubscribe(*sent)
-                self.up = True
-                # Wanted while that was on its way.
-                if late := self._wanted - sent:
-                    await self._pubsub.ssubscribe(*late)
-                backoff = BACKOFF_S[0]
-                await self._read()
-            except (RedisError, OSError) as error:
-                log.warning("the store's subscription was lost: %s", error)
+                async with asyncio.TaskGroup() as self._group:
+                    await self._connect()
+                    backoff = BACKOFF_S[0]
+            except* (RedisError, OSError) as errors:
+                log.warning("the store's subscription was lost: %s", errors.exceptions[0])
             finally:
                 self.up = False
-                pubsub, self._pubsub = self._pubsub, None
-                if pubsub is not None:
-                    await pubsub.aclose()
+                legs, self._legs = list(self._legs.values()), {}
+                for leg in legs:
+                    await leg.aclose()
+                    if isinstance(self._redis, RedisCluster):
+                        await leg.connection_pool.disconnect()
             await asyncio.sleep(backoff * random.uniform(0.5, 1))  # noqa: S311 - spreads processes, hides nothing
             backoff = min(2 * backoff, BACKOFF_S[1])
 
-    async def _read(self) -> None:
+    async def _connect(self) -> None:
+        if isinstance(self._redis, RedisCluster):
+            await self._redis.nodes_manager.initialize()
+        sent = set(self._wanted)
+        await self._subscribe(sent)
+        self.up = True
+        # Wanted while that was on its way.
+        if late := self._wanted - sent:
+            await self._subscribe(late)
+
+    async def _subscribe(self, channels: set[str]) -> None:
+        assert self._group is not None
+        nodes: dict[str, set[str]] = {}
+        for channel in channels:
+            nodes.setdefault(self._node_of(channel), set()).add(channel)
+        for node, mine in nodes.items():
+            leg, is_new = self._legs.get(node), node not in self._legs
+            if leg is None:
+                leg = self._legs[node] = self._leg(node)
+            if node == _ALONE:
+                await leg.ssubscribe(*mine)
+            else:
+                for channel in mine:  # one command, one slot
+                    await leg.ssubscribe(channel)
+            if is_new:
+                self._group.create_task(self._read(leg))
+
+    def _node_of(self, channel: str) -> str:
+        if not isinstance(self._redis, RedisCluster):
+            return _ALONE
+        node: Any = self._redis.get_node_from_key(channel)
+        return str(node.name)
+
+    def _leg(self, name: str) -> Any:
+        if not isinstance(self._redis, RedisCluster):
+            return self._redis.pubsub()
+        node: Any = self._redis.get_node(node_name=name)
+        pool = ConnectionPool(connection_class=node.connection_class, **node.connection_kwargs)
+        return Redis(connection_pool=pool).pubsub()
+
+    async def _read(self, leg: Any) -> None:
         quiet = 0
         while True:
-            message = await self._pubsub.get_message(timeout=QUIET_S)
+            message = await leg.get_message(timeout=QUIET_S)
             if message is None:
                 quiet += 1
                 if quiet > 1:
                     raise ConnectionError("no answer to a ping")
-                await self._pubsub.ping()
+                await leg.ping()
                 continue
             quiet = 0
             if message["type"] == "smessage":
                 self._deliver(message["channel"].decode(), message["data"])
             elif message["type"] == "ssubscribe":
                 self._confirm(message["channel"].decode())
+            elif message["type"] == "sunsubscribe" and message["channel"].decode() in self._wanted:
+                raise ConnectionError("a channel moved to another node")
 
     def _confirm(self, channel: str) -> None:
         again = channel in self._confirmed

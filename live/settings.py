@@ -24,7 +24,9 @@ class Settings(BaseSettings):
     # where things are
     data_dir: Path = Field(Path("data"), description="Folder of the embedded stores, pictures and recordings.")
     redis_url: str | None = Field(
-        None, validation_alias="REDIS_URL", description="Redis or Valkey 7 or newer. Unset: an embedded one."
+        None,
+        validation_alias="REDIS_URL",
+        description="Redis or Valkey 7 or newer, or a node of a cluster. Unset: an embedded one.",
     )
     database_url: str | None = Field(
         None, validation_alias="DATABASE_URL", description="PostgreSQL. Unset: SQLite in the data folder."

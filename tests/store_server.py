@@ -43,6 +43,10 @@ class StoreServer:
         self._process = None
         self.socket.unlink(missing_ok=True)
 
+    def flush(self) -> None:
+        with SyncRedis(unix_socket_path=str(self.socket)) as client:
+            client.flushall()
+
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:

@@ -65,12 +65,15 @@ class Sessions:
             csrf=secrets.token_urlsafe(24),
             opened_ms=self._clock.now_ms(),
         )
+        if staff_id:
+            # Listed before it opens anything: a session of the staff's that nobody can end must never be.
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.sadd(keys.staff_sessions(staff_id), session.id)
+                pipe.expire(keys.staff_sessions(staff_id), LIFE_S)
+                await pipe.execute()
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(keys.session(session.id), mapping={field: getattr(session, field) for field in _FIELDS})
             pipe.expire(keys.session(session.id), LIFE_S)
-            if staff_id:
-                pipe.sadd(keys.staff_sessions(staff_id), session.id)
-                pipe.expire(keys.staff_sessions(staff_id), LIFE_S)
             await pipe.execute()
         return token, session
 

@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hiredis import pack_command
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -29,6 +29,7 @@ from live.settings import Settings
 
 LUA = Path(__file__).parent / "lua"
 CONNECTIONS = 96  # more than a web process works on at once (live/web/turnstile.py), and the room's own
+CLUSTER_CONNECTIONS = 1_000  # to one node: over it a command fails, where a pool of one store's would wait
 REPLY_TIMEOUT_S = 10.0
 BATCH_LIMIT = 200  # scripts in one pipeline
 
@@ -57,11 +58,34 @@ async def connect(settings: Settings, *, url: str | None = None) -> Redis:
     )
     redis: Redis = Redis.from_pool(pool)
     try:
-        await redis.ping()
+        facts: Any = await redis.info("cluster")
+        if not facts.get("cluster_enabled"):
+            return redis
     except (RedisError, OSError) as why:
         await redis.aclose()
         raise StoreDown("redis") from why
-    return redis
+    await redis.aclose()
+    return await _cluster(address)
+
+
+async def _cluster(address: str) -> Redis:
+    """A client of the whole cluster that the node at `address` belongs to. It follows a slot that moved; a command
+    whose reply was lost is, as everywhere, not sent again."""
+    cluster = RedisCluster.from_url(
+        address,
+        max_connections=CLUSTER_CONNECTIONS,
+        decode_responses=False,
+        socket_connect_timeout=5,
+        socket_timeout=None,
+        retry=Retry(NoBackoff(), 0),
+    )
+    try:
+        await cluster.initialize()
+    except (RedisError, OSError) as why:
+        await cluster.aclose()
+        raise StoreDown("redis") from why
+    # The commands are the same; only what goes past them (Script, chat.subscription) has to know the difference.
+    return cast(Redis, cluster)
 
 
 @cache
@@ -146,6 +170,12 @@ class Script:
         return replies
 
     async def _once(self, commands: list[tuple[Arg, ...]]) -> list[Any]:
+        if isinstance(self._redis, RedisCluster):
+            # Each to the node of its keys, in the order they were asked in.
+            pipe = self._redis.pipeline(transaction=False)
+            for command in commands:
+                pipe.execute_command("EVALSHA", *command)
+            return list(await pipe.execute(raise_on_error=False))
         # A pipeline of redis-py's packs each command in Python; hiredis does it in C.
         pool = self._redis.connection_pool
         connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
@@ -174,7 +204,7 @@ def _answer(future: asyncio.Future[Any], reply: Any) -> None:
     if isinstance(reply, StoreDown):
         future.set_exception(reply)
         future.exception()  # seen: whoever was cancelled meanwhile won't ask
-    elif isinstance(reply, RedisError):
+    elif isinstance(reply, RedisError | OSError):
         down = StoreDown("redis")
         down.__cause__ = reply
         future.set_exception(down)

@@ -15,7 +15,6 @@ from contract.chat.archive_contract import MemoryArchive
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
-from store_server import redis_client
 
 from chat.bus import RedisBus
 from chat.client import RoomClient
@@ -24,6 +23,8 @@ from chat.hub import Hub, Limits
 from chat.ports import Member
 from chat.socket import room_endpoint
 from chat.wire import RoomProtocol
+from live.settings import Settings
+from live.store.redis import connect
 
 QUICK = Limits(
     pulse_s=0.05, beat_s=0.2, beat_life_s=1.0, hearts_every_s=0.05, drain_s=0.1, reconnect_within_s=0.1, busy_share=0
@@ -87,7 +88,7 @@ class Web:
 async def web_process(
     redis_url: str, house: House, archive: MemoryArchive, *, limits: Limits = QUICK, ws: Any = RoomProtocol, **more: Any
 ) -> AsyncIterator[Web]:
-    redis = redis_client(redis_url)
+    redis = await connect(Settings(_env_file=None), url=redis_url)
     bus = RedisBus(redis, now_ms=now_ms)
     hub = Hub(bus, archive=archive, scene=house, now_ms=more.pop("now_ms", now_ms), limits=limits, **more)
     app = Starlette(routes=[WebSocketRoute("/ws/{show}", room_endpoint(hub, house))])

@@ -351,7 +351,6 @@ class Page:
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 def test_snapshot_and_events_equal_a_fresh_snapshot(store_server, script) -> None:
     from contract.chat.archive_contract import MemoryArchive
-    from redis import Redis
 
     async def run() -> None:
         house, archive = House(), MemoryArchive()
@@ -394,6 +393,5 @@ def test_snapshot_and_events_equal_a_fresh_snapshot(store_server, script) -> Non
                 page.read()
                 assert page.state() == fresh.state()
 
-    with Redis(unix_socket_path=str(store_server.socket)) as client:
-        client.flushall()
+    store_server.flush()
     asyncio.run(run())
