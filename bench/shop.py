@@ -193,12 +193,19 @@ async def bare_commits(world: World, seconds: float) -> Figure:
 def _bare_order(connection: sqlite3.Connection, show: str, n: str) -> None:
     run = connection.execute
     run(
-        "insert into orders values (?,?,?,?,?,?,?,'pending','a@b.de','Ada','{}','EUR',12900,1,null,1)",
+        "insert into orders (id, number, show_id, buyer, cart, idempotency_key, request_digest, status, email, name, "
+        "address, currency, total_minor, created_ms, settle_after_ms, goods_minor) "
+        "values (?,?,?,?,?,?,?,'pending','a@b.de','Ada','{}','EUR',12900,1,1,12900)",
         (f"ord_{n}", f"FR-{n}", show, f"per_{n}", f"per_{n}", "key", "digest"),
     )
-    run("insert into order_lines values (?,'COAT-38',1,12900,'Long coat','38','Ink','','loo_1',1)", (f"ord_{n}",))
     run(
-        "insert into payments values (?,?,'sandbox',null,?,'created',12900,0,0,'',1,1)",
+        "insert into order_lines (order_id, sku, qty, unit_minor, title, size, colour, picture, look_id, at_ms) "
+        "values (?,'COAT-38',1,12900,'Long coat','38','Ink','','loo_1',1)",
+        (f"ord_{n}",),
+    )
+    run(
+        "insert into payments (id, order_id, provider, idempotency_key, status, amount_minor, captured_minor, "
+        "refunded_minor, reason, created_ms, updated_ms) values (?,?,'sandbox',?,'created',12900,0,0,'',1,1)",
         (f"pay_{n}", f"ord_{n}", f"pay_{n}"),
     )
     run("insert into ledger (order_id, kind, wall_ms, facts) values (?,'order.placed',1,'{}')", (f"ord_{n}",))

@@ -13,6 +13,8 @@ Error                       carries
 ├── OverLimit               sku, limit
 ├── HoldLapsed              skus
 ├── PriceChanged            sku, was, now
+├── TotalChanged            was, now (minor units)
+├── CodeRefused             promotion, why
 ├── EmptyBag
 ├── IdempotencyMismatch     key
 ├── PaymentDeclined         reason
@@ -66,8 +68,8 @@ class BadToken(Error):
 class Invalid(Error):
     code = "invalid"
 
-    def __init__(self, field: str, why: str) -> None:
-        super().__init__(field=field, why=why)
+    def __init__(self, field: str, why: str, **more: Any) -> None:
+        super().__init__(field=field, why=why, **more)
 
 
 class WrongState(Error):
@@ -127,8 +129,27 @@ class HoldLapsed(Error):
 class PriceChanged(Error):
     code = "price_changed"
 
-    def __init__(self, sku: str, was: int, now: int) -> None:
+    def __init__(self, sku: str, was: int, now: int, changes: dict[str, int] | None = None) -> None:
         super().__init__(sku=sku, was=was, now=now)
+        self.changes = changes or {sku: now}  # every SKU whose price is another one, and that price
+
+
+class TotalChanged(Error):
+    """What the buyer agreed to is not what it costs now."""
+
+    code = "total_changed"
+
+    def __init__(self, was: int, now: int) -> None:
+        super().__init__(was=was, now=now)
+
+
+class CodeRefused(Error):
+    """`why`: unknown, not_yet, over, used_up, used_by_you, too_little, not_together."""
+
+    code = "code_refused"
+
+    def __init__(self, promotion: str, why: str, **more: Any) -> None:
+        super().__init__(promotion=promotion, why=why, **more)
 
 
 class EmptyBag(Error):

@@ -75,7 +75,20 @@ class Settings(BaseSettings):
     # the shop
     hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside; a show may differ.")
     max_per_buyer: int = Field(4, ge=1, description="Units of one SKU that one buyer may hold or own in a show.")
-    payments: Literal["sandbox"] = Field("sandbox", description="Payment provider.")
+    payments: Literal["sandbox", "stripe"] = Field(
+        "sandbox", description="Payment provider; the sandbox moves no money."
+    )
+    sandbox_trouble: str = Field(
+        "", description="Troubles of the sandbox's messages, by comma: late, twice, unordered, forged, lost."
+    )
+    stripe_secret_key: str = Field("", validation_alias="STRIPE_SECRET_KEY", description="Stripe's secret key.")
+    stripe_publishable_key: str = Field(
+        "", validation_alias="STRIPE_PUBLISHABLE_KEY", description="Stripe's key for pages."
+    )
+    stripe_webhook_secret: str = Field(
+        "", validation_alias="STRIPE_WEBHOOK_SECRET", description="Secret of Stripe's messages to us, `whsec_…`."
+    )
+    stripe_api_base: str = Field("", description="Another address for Stripe's API, for tests.")
 
     # letters to buyers
     smtp_url: str = Field("", description="`smtps://user:password@host`. Unset: letters are files in `data/mail`.")
@@ -85,6 +98,22 @@ class Settings(BaseSettings):
     secret_key: str = Field("", description="Key of signed links and webhooks. Default: made once in the data folder.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["text", "json"] = Field("text", description="Logs for people or for machines.")
+
+    @model_validator(mode="after")
+    def _stripe_has_its_keys(self) -> Self:
+        if self.payments == "stripe":
+            said = {
+                "STRIPE_SECRET_KEY": self.stripe_secret_key,
+                "STRIPE_PUBLISHABLE_KEY": self.stripe_publishable_key,
+                "STRIPE_WEBHOOK_SECRET": self.stripe_webhook_secret,
+            }
+            missing = [name for name, value in said.items() if not value]
+            if missing:
+                raise ValueError(f"payments by Stripe need {', '.join(missing)} too")
+        unknown = sorted(self.troubles - {"late", "twice", "unordered", "forged", "lost"})
+        if unknown:
+            raise ValueError(f"FRONTROW_SANDBOX_TROUBLE does not know {', '.join(unknown)}")
+        return self
 
     @model_validator(mode="after")
     def _livekit_is_told_where(self) -> Self:
@@ -102,6 +131,11 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "") else self.host  # noqa: S104 - compared, not bound
         return f"http://{host}:{self.port}"
+
+    @property
+    def troubles(self) -> frozenset[str]:
+        """`sandbox_trouble` as a set."""
+        return frozenset(part.strip() for part in self.sandbox_trouble.split(",")) - {""}
 
     @property
     def is_https(self) -> bool:

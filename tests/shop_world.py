@@ -19,8 +19,13 @@ from live.shop.catalogue import Catalogue, NewVariant
 from live.shop.checkout import Checkout, Placed, Settled
 from live.shop.contact import Address, Contact
 from live.shop.orders import Orders
+from live.shop.payments.port import Provider
 from live.shop.payments.sandbox import SandboxProvider
+from live.shop.promotions import Promotions
+from live.shop.quote import Quotes
+from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
+from live.shop.terms import Terms
 from live.store.redis import connect
 from live.store.sql import Database
 from live.store.tables import look_products, looks, metadata, shows
@@ -42,14 +47,24 @@ class World:
         self.gate = StockGate(redis, db, clock)
         self.carts = Carts(redis, self.gate, self.catalogue, clock)
         self.provider = SandboxProvider(db, settings, clock)
-        self.checkout = Checkout(db, self.gate, self.carts, self.provider, clock, settings)
+        self.terms = Terms(db, clock, monotonic=lambda: clock.now_ms() / 1000)
+        self.promotions = Promotions(db, clock)
+        self.quotes = Quotes(db, self.terms, self.carts, clock, settings.key)
+        self.saved = SavedBuyers(db, settings.key, clock)
+        self.checkout = self.till(self.provider)
         self.orders = Orders(db, settings.key)
         self.show = ""
+        self.brand = ""
+
+    def till(self, provider: Provider) -> Checkout:
+        """Another process's checkout, or one with another provider."""
+        return Checkout(self.db, self.gate, self.carts, self.quotes, self.saved, provider, self.clock, self.settings)
 
     async def stock_a_show(self, stock: dict[str, int], price_minor: int = 12900) -> str:
         """A live show with one look and one product that comes in these SKUs; its gate is open."""
         now = self.clock.now_ms()
         brand = await self.catalogue.add_brand(slug=new_id("b"), name="Atelier Nord", currency="EUR", country="DE")
+        self.brand = brand
         product = await self.catalogue.add_product(
             brand,
             slug="coat",

@@ -12,8 +12,8 @@ import pytest
 from chat.kinds import ServiceSet
 from live.accounts.scopes import WORDS as WORDS_OF_SCOPES
 from live.accounts.scopes import Scope
-from live.shop.contact import Address, Contact
-from live.web import api
+from live.shop.contact import Address
+from live.web import api, till
 from live.web.doors import Door
 from live.web.errors import WORDS
 from live.web.routes import DOORS
@@ -23,11 +23,12 @@ SECTIONS = dict(re.findall(r"^### `([A-Z]+ \S+)`\n(.*?)(?=^#{2,3} |\Z)", PAGE, r
 SERVED: dict[str, Door] = {f"{method} {door.path}": door for door in DOORS for method in door.methods}
 BODIES: dict[str, list[type[msgspec.Struct]]] = {
     "POST /api/shows/{slug}/cart": [api.CartAddition],
-    "POST /api/shows/{slug}/checkout": [Contact, Address],
+    "POST /api/shows/{slug}/quote": [till.Ask],
+    "POST /api/shows/{slug}/checkout": [till.Purchase, Address],
     "PUT /api/shows/{slug}/publisher-rule": [api.PublisherRule],
     "PUT /api/shows/{slug}/service": [ServiceSet],
     "POST /api/name": [api.Naming],
-    "POST /sandbox/pay/{ref}": [api.SandboxChoice],
+    "POST /sandbox/pay/{ref}": [till.SandboxChoice],
 }
 
 

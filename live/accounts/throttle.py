@@ -39,6 +39,20 @@ class Throttle:
             return 0
         return 0 if count <= limit else max(1, int(left_s))
 
+    async def spent(self, what: str, who: str, *, limit: int) -> int:
+        """Whether `who` has used up her tries, without counting one: 0, or the seconds until the window ends. Fails
+        open."""
+        key = keys.throttle(what, who)
+        try:
+            async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S), self._redis.pipeline(transaction=True) as pipe:
+                pipe.get(key)
+                pipe.ttl(key)
+                count, left_s = await pipe.execute()
+        except (RedisError, OSError) as error:
+            log.warning("throttle.open", what=what, error=type(error).__name__)
+            return 0
+        return 0 if int(count or 0) < limit else max(1, int(left_s))
+
     async def clear(self, what: str, who: str) -> None:
         """Forget the tries: the right password was given. Fails open."""
         try:

@@ -28,7 +28,7 @@ from live.clock import Clock
 from live.desk.archive import SqlArchive
 from live.desk.play import PlayDesk
 from live.desk.programme import Programme, Programmes
-from live.errors import Error, HoldLapsed, NotFound, Overloaded, PriceChanged, WrongState
+from live.errors import Error, HoldLapsed, NotFound, Overloaded, PriceChanged, TotalChanged, WrongState
 from live.events import (
     Card,
     CardChanged,
@@ -56,6 +56,7 @@ from live.shop.cart import Carts
 from live.shop.checkout import Checkout, Placed, Settled
 from live.shop.contact import Contact
 from live.shop.orders import Order, Orders
+from live.shop.quote import NO_WISHES, Quote, Quotes, Wishes
 from live.shop.stock import StockGate
 from live.stage import runsheet
 from live.stage.media import Media, media_at
@@ -89,6 +90,7 @@ class Desk:
         gate: StockGate,
         carts: Carts,
         adjustments: Adjustments,
+        quotes: Quotes,
         checkout: Checkout,
         orders: Orders,
         programmes: Programmes,
@@ -106,6 +108,7 @@ class Desk:
         self._gate = gate
         self._carts = carts
         self._adjustments = adjustments
+        self._quotes = quotes
         self._checkout = checkout
         self._orders = orders
         self._programmes = programmes
@@ -328,14 +331,32 @@ class Desk:
 
     # ---- money ---------------------------------------------------------------------------------
 
-    async def place(self, show_id: str, person: str, contact: Contact, *, idempotency_key: str) -> Placed:
+    async def quote(
+        self, show_id: str, person: str, country: str, area: str, wishes: Wishes, *, email: str = ""
+    ) -> Quote:
+        """What the bag costs to where it goes. Raises: EmptyBag, Invalid, CodeRefused, NotFound, StoreDown."""
+        return await self._quotes.of_bag(show_id, person, country, area, wishes, email)
+
+    async def place(
+        self,
+        show_id: str,
+        person: str,
+        contact: Contact,
+        *,
+        idempotency_key: str,
+        wishes: Wishes = NO_WISHES,
+        method: str = "",
+        saver: str = "",
+    ) -> Placed:
         """Turn the bag into an order that waits for its payment, and tell the buyer's other tabs.
 
-        Raises: EmptyBag, HoldLapsed, PriceChanged, IdempotencyMismatch, StoreDown.
+        Raises: EmptyBag, HoldLapsed, PriceChanged, TotalChanged, CodeRefused, IdempotencyMismatch, StoreDown.
         """
         try:
-            placed = await self._checkout.place(show_id, person, contact, idempotency_key=idempotency_key)
-        except (HoldLapsed, PriceChanged):
+            placed = await self._checkout.place(
+                show_id, person, contact, idempotency_key=idempotency_key, wishes=wishes, method=method, saver=saver
+            )
+        except (HoldLapsed, PriceChanged, TotalChanged):
             await self._tell_cart(show_id, person)  # the bag is not what the page thinks it is
             raise
         await self._tell_cart(show_id, person)

@@ -37,8 +37,13 @@ from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
 from live.shop.imports import Imports
 from live.shop.orders import Orders
-from live.shop.payments.sandbox import SandboxProvider
+from live.shop.payments.choice import provider_of
+from live.shop.payments.port import Provider
+from live.shop.promotions import Promotions
+from live.shop.quote import Quotes
+from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
+from live.shop.terms import Terms
 from live.stage.media import Media
 from live.stage.recordings import Recordings
 from live.stage.runsheets import Runsheets
@@ -80,7 +85,11 @@ class Services:
     carts: Carts
     adjustments: Adjustments
     imports: Imports
-    provider: SandboxProvider
+    terms: Terms
+    promotions: Promotions
+    quotes: Quotes
+    saved: SavedBuyers
+    provider: Provider
     checkout: Checkout
     orders: Orders
     # desk
@@ -119,8 +128,11 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         gate = StockGate(redis, db, clock)
         carts = Carts(redis, gate, catalogue, clock)
         adjustments = Adjustments(db, clock)
-        provider = SandboxProvider(db, settings, clock)
-        checkout = Checkout(db, gate, carts, provider, clock, settings)
+        terms = Terms(db, clock)
+        quotes = Quotes(db, terms, carts, clock, settings.key)
+        saved = SavedBuyers(db, settings.key, clock)
+        provider = provider_of(settings, db, clock)
+        checkout = Checkout(db, gate, carts, quotes, saved, provider, clock, settings)
         orders = Orders(db, settings.key)
         programmes = Programmes(redis, shows, runsheets, catalogue)
         relays = Relays(redis, settings.key)
@@ -139,6 +151,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             gate=gate,
             carts=carts,
             adjustments=adjustments,
+            quotes=quotes,
             checkout=checkout,
             orders=orders,
             programmes=programmes,
@@ -171,6 +184,10 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             carts=carts,
             adjustments=adjustments,
             imports=Imports(db, clock, settings.data_dir / "feeds"),
+            terms=terms,
+            promotions=Promotions(db, clock),
+            quotes=quotes,
+            saved=saved,
             provider=provider,
             checkout=checkout,
             orders=orders,

@@ -27,24 +27,31 @@ from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
 from live.errors import (
+    CodeRefused,
     Conflict,
     EmptyBag,
     HoldLapsed,
     IdempotencyMismatch,
     Invalid,
+    NotFound,
+    Overloaded,
     PriceChanged,
     SoldOut,
+    StoreDown,
+    TotalChanged,
 )
 from live.events import Level, OrderStatus
 from live.ids import new_id
 from live.money import Money
 from live.settings import Settings
-from live.shop import order_rows, pricing
+from live.shop import order_rows, promotions
 from live.shop.cart import Carts, KeptLine
 from live.shop.contact import Contact, checked
 from live.shop.order_rows import FIRST_LOOK_MS, Late, Oversold, PaymentRow
 from live.shop.orders import new_number, token_of
-from live.shop.payments.port import Charge, ChargeRequest, Provider, ProviderEvent
+from live.shop.payments.port import Charge, ChargeRequest, PayPage, Provider, ProviderEvent
+from live.shop.quote import NO_WISHES, Priced, Quotes, Wishes
+from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
 from live.store.sql import Database
 from live.store.tables import payment_events
@@ -54,7 +61,7 @@ log = structlog.get_logger()
 PAYING_MS = 600_000  # how long a buyer may take on the provider's page; then the charge is cancelled
 GRACE_MS = 120_000  # how long holds stay, at least, after a payment that failed
 KEY_LIMIT = 128  # characters of an idempotency key
-TRIES = 3
+TRIES = 4
 FAILURES_IN_A_ROW = 3  # after these the worker leaves the rest for its next round
 
 _line = msgspec.json.Decoder(KeptLine)
@@ -94,11 +101,21 @@ class Checkout:
     """One shop's till, for every process: all it remembers is in the stores."""
 
     def __init__(
-        self, db: Database, gate: StockGate, carts: Carts, provider: Provider, clock: Clock, settings: Settings
+        self,
+        db: Database,
+        gate: StockGate,
+        carts: Carts,
+        quotes: Quotes,
+        saved: SavedBuyers,
+        provider: Provider,
+        clock: Clock,
+        settings: Settings,
     ) -> None:
         self._db = db
         self._gate = gate
         self._carts = carts
+        self._quotes = quotes
+        self._saved = saved
         self._provider = provider
         self._clock = clock
         self._key = settings.key
@@ -107,16 +124,29 @@ class Checkout:
 
     # ---- placing -------------------------------------------------------------------------------
 
-    async def place(self, show_id: str, cart: str, contact: Contact, *, idempotency_key: str) -> Placed:
+    async def place(
+        self,
+        show_id: str,
+        cart: str,
+        contact: Contact,
+        *,
+        idempotency_key: str,
+        wishes: Wishes = NO_WISHES,
+        method: str = "",
+        saver: str = "",
+    ) -> Placed:
         """Turn the bag into a pending order and a charge to be paid.
 
-        The same key with the same contact answers the same again, also after a crash half way.
-        Raises: Invalid (field), EmptyBag, HoldLapsed (skus), PriceChanged, IdempotencyMismatch, StoreDown.
+        `method` is a saved one, to be charged at once; `saver` the saved buyer (its tag) for whom the provider is to
+        keep the one that pays. The same key with the same wishes answers the same again, also after a crash half way.
+        Raises: Invalid (field), EmptyBag, HoldLapsed (skus), PriceChanged, TotalChanged, CodeRefused,
+        IdempotencyMismatch, StoreDown.
         """
         if not 1 <= len(idempotency_key) <= KEY_LIMIT:
             raise Invalid("idempotency_key", f"must have 1 to {KEY_LIMIT} characters")
         contact = checked(contact)
-        body = hashlib.sha256(msgspec.json.encode([show_id, contact], order="deterministic")).hexdigest()
+        asked = [show_id, contact, wishes, bool(method), bool(saver)]
+        body = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
         looked = False  # whether its key was looked up: nearly all are new, so that is left to the order's own write
         for _ in range(TRIES + 1):
             if looked:
@@ -128,25 +158,61 @@ class Checkout:
             looked = True
             if lines is None:
                 continue
-            order = self._new_order(order_id, show_id, cart, contact, idempotency_key, body, lines)
             try:
-                found = await self._db.write(partial(order_rows.insert_order, order=order, lines=lines))
+                priced = await self._quotes.of_order(show_id, cart, contact, lines, wishes)
+                if wishes.agreed_minor not in (None, priced.totals.total_minor):
+                    raise TotalChanged(wishes.agreed_minor or 0, priced.totals.total_minor)
+                order = self._new_order(order_id, show_id, cart, contact, idempotency_key, body, priced)
+                order |= {"currency": lines[0][0].price.currency, "method": method, "saver": saver}
+                insert = partial(
+                    order_rows.insert_order,
+                    order=order,
+                    lines=lines,
+                    parts=priced.totals.parts,
+                    codes=priced.codes,
+                    email_tag=promotions.tag_of(self._key, contact.email) if priced.codes else "",
+                )
+                found = await self._db.write(insert)
             except IntegrityError:  # a number drawn twice
                 continue
             except PriceChanged as why:
-                await self._reprice(show_id, cart, order_id, why)
+                for sku, now in why.changes.items():
+                    await self._carts.reprice(show_id, cart, sku, now)
+                if wishes.agreed_minor is not None:
+                    continue  # she may have seen these very prices: the total decides
+                await self._not_placed(show_id, cart, order_id)
+                raise
+            except (Invalid, NotFound, TotalChanged, CodeRefused):
+                await self._not_placed(show_id, cart, order_id)
+                known = await self._db.read(lambda c: order_rows.by_key(c, cart, idempotency_key))
+                if known is not None:  # what was asked then was right, though it would not be now
+                    return await self._again(known, body, idempotency_key)
                 raise
             if isinstance(found, PaymentRow):
                 await self._unmark(found, order_id)
                 return await self._again(found, body, idempotency_key)
             if not found:
-                return await self._open_charge(order)
+                return await self._begin(order)
             # The bag is being paid for already: only one payment of it may stand.
             for payment_id in found:
                 closed = await self._close(payment_id)
                 if closed is not None and closed.changed and self.on_settled is not None:
                     await self.on_settled(closed)
         raise Conflict("checkout_under_way")
+
+    async def _begin(self, order: Mapping[str, Any]) -> Placed:
+        """Open the charge. One that is over at once (a saved method, an order that costs nothing) is settled now;
+        should that fail, whoever asks for the order next does it, or the worker."""
+        placed, charge = await self._open_charge(order)
+        if charge.status in ("captured", "declined", "cancelled"):
+            try:
+                settled = await self.settle(placed.payment_id)
+            except StoreDown:
+                log.warning("payment.unsettled", payment=placed.payment_id, exc_info=True)
+            else:
+                if settled is not None and settled.changed and self.on_settled is not None:
+                    await self.on_settled(settled)
+        return placed
 
     async def _keep_holds(
         self, show_id: str, cart: str, order_id: str, *, sure: bool
@@ -164,6 +230,15 @@ class Checkout:
             raise HoldLapsed(lapsed)
         return [(_line.decode(line), units) for line, units in lines]
 
+    async def _not_placed(self, show_id: str, cart: str, order_id: str) -> None:
+        """The bag was marked as being paid for by an order that came to nothing. One that is pending in another tab
+        keeps its holds."""
+        pending = await self._db.read(lambda c: order_rows.pending_of(c, cart, show_id))
+        if pending is None:
+            await self._gate.unpay(show_id, cart, order_id, grace_ms=GRACE_MS)
+        else:
+            await self._unmark(pending, order_id)
+
     async def _unmark(self, known: PaymentRow, order_id: str) -> None:
         """The bag was marked as being paid for by an order that is not to be: its key has one."""
         if known.order_status == "pending":  # asked twice at one moment
@@ -180,10 +255,9 @@ class Checkout:
         contact: Contact,
         idempotency_key: str,
         body: str,
-        lines: list[tuple[KeptLine, int]],
+        priced: Priced,
     ) -> dict[str, Any]:
-        now = self._clock.now_ms()
-        due = pricing.total(((line.price, qty) for line, qty in lines), lines[0][0].price.currency)
+        now, sums = self._clock.now_ms(), priced.totals
         return {
             "id": order_id,
             "number": new_number(),
@@ -196,16 +270,24 @@ class Checkout:
             "email": contact.email,
             "name": contact.name,
             "address": msgspec.json.encode(contact.address).decode(),
-            "currency": due.currency,
-            "total_minor": due.minor,
+            "total_minor": sums.total_minor,
             "created_ms": now,
             "paid_ms": None,
             "settle_after_ms": now + FIRST_LOOK_MS,
+            "goods_minor": sums.goods_minor,
+            "discount_minor": sums.discount_minor,
+            "shipping_minor": sums.shipping_minor,
+            "tax_minor": sums.tax_minor,
+            "tax_included": int(sums.tax_included),
+            "tax_bp": sums.tax_bp,
+            "tax_place": sums.tax_place,
+            "shipping_title": priced.method.name if priced.method else "",
+            "codes": msgspec.json.encode([one.code for one in priced.codes]).decode(),
             "payment_id": new_id("pay"),
             "provider": self._provider.name,
         }
 
-    async def _open_charge(self, order: Mapping[str, Any]) -> Placed:
+    async def _open_charge(self, order: Mapping[str, Any]) -> tuple[Placed, Charge]:
         """Ask the provider for the charge and note it; asked again, both answer as before."""
         charge = await self._provider.create(
             ChargeRequest(
@@ -214,16 +296,19 @@ class Checkout:
                 currency=order["currency"],
                 order_number=order["number"],
                 return_url=f"{self._base_url}/orders/{token_of(self._key, order['id'])}",
+                email=order["email"],
+                method=order["method"],
+                save=bool(order["saver"]),
             )
         )
         await self._db.write(lambda c: order_rows.note_ref(c, order["payment_id"], charge.ref))
-        return self._placed(order, charge.ref)
+        return self._placed(order, charge.ref), charge
 
     async def _again(self, known: PaymentRow, body: str, idempotency_key: str) -> Placed:
         if known.request_digest != body:
             raise IdempotencyMismatch(idempotency_key)
         if known.provider_ref is None:  # the process that placed it died before the provider answered
-            return await self._open_charge(known._asdict())
+            return await self._begin(known._asdict())
         return self._placed(known._asdict(), known.provider_ref)
 
     def _placed(self, order: Mapping[str, Any], ref: str) -> Placed:
@@ -238,9 +323,14 @@ class Checkout:
             payment_ref=ref,
         )
 
-    async def _reprice(self, show_id: str, cart: str, order_id: str, why: PriceChanged) -> None:
-        await self._gate.unpay(show_id, cart, order_id, grace_ms=GRACE_MS)
-        await self._carts.reprice(show_id, cart, why.facts["sku"], why.facts["now"])
+    async def page(self, order_id: str) -> PayPage:
+        """What the buyer's page needs to let her pay this order. Raises NotFound, StoreDown."""
+        row = await self._db.read(lambda c: order_rows.of_order(c, order_id))
+        if row is None:
+            raise NotFound("order", order_id)
+        if row.order_status != "pending":
+            return PayPage("none")
+        return await self._provider.page(row.provider_ref or await self._open(row))
 
     # ---- settling ------------------------------------------------------------------------------
 
@@ -321,7 +411,8 @@ class Checkout:
 
     async def _open(self, payment: PaymentRow) -> str:
         """The charge of an order whose process died before the provider answered; the provider's id of it."""
-        return (await self._open_charge(payment._asdict())).payment_ref
+        placed, _ = await self._open_charge(payment._asdict())
+        return placed.payment_ref
 
     async def _follow(self, payment: PaymentRow, charge: Charge) -> Settled:
         if charge.status == "captured":
@@ -355,7 +446,16 @@ class Checkout:
         except Late:
             return await self._after_another(payment, claim.epoch)
         moved = claim.moved | await self._gate.consume(payment.show_id, payment.id, claim.epoch)
+        await self._remember(payment, charge)
         return self._settled(payment, "paid", moved=moved)
+
+    async def _remember(self, payment: PaymentRow, charge: Charge) -> None:
+        """The method that paid, for who asked to. Fails open: the order is paid, she types her card again next time."""
+        if payment.saver and charge.method is not None:
+            try:
+                await self._saved.keep_method(payment.saver, self._provider.name, charge.method)
+            except (StoreDown, Overloaded) as error:
+                log.warning("saved_method.lost", payment=payment.payment_id, error=type(error).__name__)
 
     async def _after_another(self, payment: PaymentRow, epoch: str | None = None) -> Settled:
         """Another process settled the order while we were about to: the claim is its too, or nobody's."""

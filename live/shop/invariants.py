@@ -4,7 +4,7 @@
 
 I1  available + held + sold == on hand, for each SKU of the show
 I2  sold ≤ on hand, and sold is what the paid orders say
-I3  every order has its lines, its payment and its ledger
+I3  every order has its lines, its payment and its ledger, and its total is what these and its terms come to
 I4  at most one capture an order, never more than it costs; refunds ≤ captures
 I5  one (buyer, idempotency key), one order
 """
@@ -84,9 +84,18 @@ def _in_sql(connection: Connection, show_id: str) -> list[str]:
             wrong.append(f"I2 {sku}: {sold} sold, but paid orders have {paid.get(sku, 0)}")
 
     rows = connection.execute(
-        select(orders.c.id, orders.c.buyer, orders.c.idempotency_key, orders.c.status, orders.c.total_minor).where(
-            orders.c.show_id == show_id
-        )
+        select(
+            orders.c.id,
+            orders.c.buyer,
+            orders.c.idempotency_key,
+            orders.c.status,
+            orders.c.total_minor,
+            orders.c.goods_minor,
+            orders.c.discount_minor,
+            orders.c.shipping_minor,
+            orders.c.tax_minor,
+            orders.c.tax_included,
+        ).where(orders.c.show_id == show_id)
     ).all()
     lines = _sums(connection, select(order_lines.c.order_id, func.sum(order_lines.c.qty * order_lines.c.unit_minor)))
     noted = set(connection.execute(select(ledger.c.order_id).distinct()).scalars())
@@ -96,8 +105,11 @@ def _in_sql(connection: Connection, show_id: str) -> list[str]:
     ):
         money.setdefault(order, []).append((status, captured, refunded))
     for row in rows:
-        if lines.get(row.id) != row.total_minor:
-            wrong.append(f"I3 {row.id}: its lines come to {lines.get(row.id)}, not {row.total_minor}")
+        if lines.get(row.id) != row.goods_minor:
+            wrong.append(f"I3 {row.id}: its lines come to {lines.get(row.id)}, not {row.goods_minor}")
+        due = row.goods_minor - row.discount_minor + row.shipping_minor + (0 if row.tax_included else row.tax_minor)
+        if due != row.total_minor:
+            wrong.append(f"I3 {row.id}: its parts come to {due}, not {row.total_minor}")
         if row.id not in money or row.id not in noted:
             wrong.append(f"I3 {row.id}: has no payment or no ledger")
         captures = [captured for _, captured, _ in money.get(row.id, []) if captured]

@@ -15,12 +15,14 @@ from live.errors import NotFound, PriceChanged
 from live.events import OrderStatus
 from live.ids import new_id
 from live.money import Money
+from live.shop import promotions
 from live.shop.cart import KeptLine
 from live.shop.charged import CHARGED
 from live.shop.orders import after
 from live.shop.outbox import MAIL_PAID, MAIL_REFUNDED
 from live.shop.payments.port import Charge
 from live.shop.stock import Line
+from live.shop.totals import Part, Promotion
 from live.store.statements import Statement, insert_into
 from live.store.tables import ledger, order_lines, orders, outbox, payments, variants
 
@@ -53,6 +55,9 @@ class PaymentRow(NamedTuple):
     provider_ref: str | None
     payment_status: str
     reason: str
+    email: str = ""
+    method: str = ""
+    saver: str = ""
     lines: tuple[Line, ...] = ()
 
 
@@ -75,8 +80,12 @@ _PAYMENT: Select[Any] = select(
     payments.c.provider_ref,
     payments.c.status,
     payments.c.reason,
+    orders.c.email,
+    payments.c.method,
+    payments.c.saver,
 ).join(payments, payments.c.order_id == orders.c.id)
 _BY_KEY = Statement(_PAYMENT.where(orders.c.buyer == bindparam("buyer"), orders.c.idempotency_key == bindparam("key")))
+_BY_ORDER = Statement(_PAYMENT.where(orders.c.id == bindparam("order")))
 _BY_PAYMENT = Statement(_PAYMENT.where(payments.c.id == bindparam("ref")))
 _BY_PROVIDER_REF = Statement(_PAYMENT.where(payments.c.provider_ref == bindparam("ref")))
 _OTHERS = Statement(
@@ -120,6 +129,18 @@ def by_key(connection: Connection, buyer: str, key: str) -> PaymentRow | None:
     return None if found is None else PaymentRow(*found)
 
 
+def of_order(connection: Connection, order_id: str) -> PaymentRow | None:
+    """An order's payment, without its lines."""
+    found = _BY_ORDER.first(connection, {"order": order_id})
+    return None if found is None else PaymentRow(*found)
+
+
+def pending_of(connection: Connection, buyer: str, show_id: str) -> PaymentRow | None:
+    """The bag's order that is being paid."""
+    found = _OTHERS.first(connection, {"buyer": buyer, "show": show_id})
+    return None if found is None else payment(connection, found[0])
+
+
 def payment(connection: Connection, ref: str) -> PaymentRow | None:
     """The order of a payment, by our id of it or by the provider's."""
     found = _BY_PAYMENT.first(connection, {"ref": ref}) or _BY_PROVIDER_REF.first(connection, {"ref": ref})
@@ -129,11 +150,27 @@ def payment(connection: Connection, ref: str) -> PaymentRow | None:
     return PaymentRow(*found)._replace(lines=lines)
 
 
+def prices_now(connection: Connection, skus: Sequence[str], now: int) -> dict[str, int]:
+    """What pieces cost now, minor units; one that is gone is left out."""
+    found = ((sku, CHARGED.first(connection, {"of": sku, "now": now})) for sku in skus)
+    return {sku: row[0] for sku, row in found if row is not None}
+
+
 def insert_order(
-    connection: Connection, *, order: Mapping[str, Any], lines: Sequence[tuple[KeptLine, int]]
+    connection: Connection,
+    *,
+    order: Mapping[str, Any],
+    lines: Sequence[tuple[KeptLine, int]],
+    parts: Sequence[Part],
+    codes: Sequence[Promotion] = (),
+    email_tag: str = "",
 ) -> PaymentRow | list[str]:
     """The order with all that belongs to it. Or, with nothing written: the order that has its key already, or the
-    payments of the bag that are under way."""
+    payments of the bag that are under way.
+
+    `parts` are the lines' shares of discount and tax. Raises: PriceChanged (all that did are its `changes`), NotFound,
+    CodeRefused; then nothing is written either.
+    """
     if connection.dialect.name == "postgresql":
         # Two checkouts of one bag wait for each other. SQLite has one writer, so they do already.
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(order["cart"], 0))))
@@ -143,14 +180,16 @@ def insert_order(
     others = _OTHERS.all(connection, {"buyer": order["buyer"], "show": order["show_id"]})
     if others:
         return [payment_id for (payment_id,) in others]
+    now = prices_now(connection, [line.sku for line, _ in lines], order["created_ms"])
     for line, _ in lines:
-        price = CHARGED.first(connection, {"of": line.sku, "now": order["created_ms"]})
-        if price is None:
+        if line.sku not in now:
             raise NotFound("sku", line.sku)
-        if price[0] != line.price.minor:
-            raise PriceChanged(line.sku, line.price.minor, price[0])
+    changes = {line.sku: now[line.sku] for line, _ in lines if now[line.sku] != line.price.minor}
+    for line, _ in lines:
+        if line.sku in changes:
+            raise PriceChanged(line.sku, line.price.minor, changes[line.sku], changes)
     _INSERT_ORDER.run(connection, order)
-    for line, qty in lines:
+    for (line, qty), part in zip(lines, parts, strict=True):
         _INSERT_LINE.run(
             connection,
             {
@@ -164,6 +203,8 @@ def insert_order(
                 "picture": line.picture,
                 "look_id": line.look,
                 "at_ms": line.at_ms,
+                "discount_minor": part.discount_minor,
+                "tax_minor": part.tax_minor,
             },
         )
     _INSERT_PAYMENT.run(
@@ -181,8 +222,14 @@ def insert_order(
             "reason": "",
             "created_ms": order["created_ms"],
             "updated_ms": order["created_ms"],
+            "method": order["method"],
+            "saver": order["saver"],
         },
     )
+    if codes:
+        promotions.use(
+            connection, codes, order["id"], now=order["created_ms"], buyer=order["buyer"], email_tag=email_tag
+        )
     _note(connection, order["id"], "order.placed", order["created_ms"], total_minor=order["total_minor"])
     return []
 
@@ -227,6 +274,8 @@ def mark_refunded(connection: Connection, row: PaymentRow, charge: Charge, now: 
     status = connection.execute(select(orders.c.status).where(orders.c.id == row.id).with_for_update()).scalar_one()
     if status == "refunded":
         return False
+    if status == "pending":
+        promotions.release(connection, row.id)  # it was never sold
     connection.execute(
         update(orders).where(orders.c.id == row.id).values(status=after(status, "refund"), settle_after_ms=NEVER_MS)
     )
@@ -254,6 +303,7 @@ def mark_cancelled(connection: Connection, row: PaymentRow, charge: Charge, now:
     )
     if changed.rowcount == 0:
         return False
+    promotions.release(connection, row.id)
     connection.execute(
         update(payments)
         .where(payments.c.id == row.payment_id, payments.c.status.in_(("created", "authorising")))

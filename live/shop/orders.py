@@ -62,6 +62,21 @@ class OrderLine(msgspec.Struct, frozen=True):
     look: str
 
 
+class Sums(msgspec.Struct, frozen=True):
+    """How the total came about: goods - discount + shipping, and + tax where it is not included. `tax_bp`: hundredths
+    of a percent; `tax_place`: whose rate, "" where none was taken."""
+
+    goods: Money
+    discount: Money
+    shipping: Money
+    tax: Money
+    tax_included: bool
+    tax_bp: int
+    tax_place: str
+    shipping_title: str
+    codes: list[str]
+
+
 class Order(msgspec.Struct, frozen=True):
     """An order as its buyer and the brand's staff see it. `payment` is the payment's status, `reason` its trouble."""
 
@@ -75,6 +90,7 @@ class Order(msgspec.Struct, frozen=True):
     buyer: str
     status: OrderStatus
     total: Money
+    sums: Sums
     lines: list[OrderLine]
     name: str
     email: str
@@ -171,6 +187,20 @@ def _orders(connection: Connection, key: str, query: Any) -> list[Order]:
     return [_order(row, lines.get(row.id, []), key) for row in rows]
 
 
+def _sums(row: Row[Any]) -> Sums:
+    return Sums(
+        goods=Money(row.goods_minor, row.currency),
+        discount=Money(row.discount_minor, row.currency),
+        shipping=Money(row.shipping_minor, row.currency),
+        tax=Money(row.tax_minor, row.currency),
+        tax_included=bool(row.tax_included),
+        tax_bp=row.tax_bp,
+        tax_place=row.tax_place,
+        shipping_title=row.shipping_title,
+        codes=msgspec.json.decode(row.codes, type=list[str]),
+    )
+
+
 def _order(row: Row[Any], lines: list[Row[Any]], key: str) -> Order:
     return Order(
         id=row.id,
@@ -183,6 +213,7 @@ def _order(row: Row[Any], lines: list[Row[Any]], key: str) -> Order:
         buyer=row.buyer,
         status=row.status,
         total=Money(row.total_minor, row.currency),
+        sums=_sums(row),
         lines=[
             OrderLine(
                 line.sku,

@@ -45,6 +45,7 @@ brands = Table(
     Column("currency", Text, nullable=False),  # ISO 4217
     Column("country", Text, nullable=False),  # ISO 3166-1 alpha-2
     Column("created_ms", BigInteger, nullable=False),
+    Column("tax", Text, nullable=False, default="", server_default=""),  # JSON: shop.taxes.Taxes; "": the country's own
 )
 
 products = Table(
@@ -226,6 +227,71 @@ recordings = Table(
     Column("indexed_ms", BigInteger),  # when the file was given its index, so that players can seek
 )
 
+# ---- terms of sale -----------------------------------------------------------------------------
+
+shipping_methods = Table(
+    "shipping_methods",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("brand_id", Text, ForeignKey("brands.id"), nullable=False, index=True),
+    Column("position", Integer, nullable=False, default=0),
+    Column("name", Text, nullable=False),
+    Column("places", Text, nullable=False),  # countries by comma, EU, or * for wherever no other method goes
+    Column("price_minor", BigInteger, nullable=False),
+    Column("free_above_minor", BigInteger),  # goods worth this much go free
+    Column("days_min", Integer, nullable=False),
+    Column("days_max", Integer, nullable=False),
+    Column("retired_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    CheckConstraint("price_minor >= 0", name="price_not_negative"),
+    CheckConstraint("0 <= days_min and days_min <= days_max", name="days_in_order"),
+)
+
+promotions = Table(
+    "promotions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("brand_id", Text, ForeignKey("brands.id"), nullable=False),
+    Column("code", Text, nullable=False),  # capitals
+    Column("kind", Text, nullable=False),
+    Column("value", BigInteger, nullable=False, default=0),  # percent: hundredths of a percent; amount: minor units
+    Column("min_minor", BigInteger, nullable=False, default=0),  # goods must be worth this much
+    Column("starts_ms", BigInteger),
+    Column("ends_ms", BigInteger),
+    Column("cap", Integer),  # orders in all
+    Column("cap_each", Integer),  # orders a person
+    Column("stacks", Boolean, nullable=False, default=False),  # may stand beside other codes that do
+    Column("buyer", Text, nullable=False, default=""),  # one person's own
+    Column("used", Integer, nullable=False, default=0),
+    Column("retired_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("brand_id", "code"),
+    CheckConstraint("kind in ('percent', 'amount', 'free_shipping')", name="kind_known"),
+    CheckConstraint("kind <> 'percent' or value between 1 and 10000", name="percent_in_range"),
+    CheckConstraint("used >= 0 and (cap is null or used <= cap)", name="cap_kept"),  # kept by the store itself
+)
+
+promotion_uses = Table(  # one order's use of a code; gone when the order is cancelled
+    "promotion_uses",
+    metadata,
+    Column("promotion_id", Text, ForeignKey("promotions.id"), primary_key=True),
+    Column("order_id", Text, ForeignKey("orders.id"), primary_key=True),
+    Column("buyer", Text, nullable=False),
+    Column("email_tag", Text, nullable=False),  # keyed hash: another browser is still the same person
+    Index("ix_promotion_uses_order_id", "order_id"),
+)
+
+saved_buyers = Table(  # what a device asked us to remember; opened by that device only
+    "saved_buyers",
+    metadata,
+    Column("device_tag", Text, primary_key=True),  # keyed hash of the device's id
+    Column("sealed", Text, nullable=False),  # the contact, encrypted (shop.saved)
+    Column("provider", Text, nullable=False, default=""),
+    Column("method", Text, nullable=False, default=""),  # the provider's own name of a saved method
+    Column("method_label", Text, nullable=False, default=""),  # Visa ·· 4242
+    Column("updated_ms", BigInteger, nullable=False),
+)
+
 # ---- orders and money --------------------------------------------------------------------------
 
 orders = Table(
@@ -247,6 +313,16 @@ orders = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("paid_ms", BigInteger),
     Column("settle_after_ms", BigInteger, nullable=False),  # when the worker looks at a pending one
+    # total = goods - discount + shipping, and + tax where it is not in the prices (shop.totals)
+    Column("goods_minor", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("discount_minor", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("shipping_minor", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("tax_minor", BigInteger, nullable=False, default=0, server_default="0"),
+    Column("tax_included", Integer, nullable=False, default=1, server_default="1"),  # 1: the prices contain it
+    Column("tax_bp", Integer, nullable=False, default=0, server_default="0"),  # hundredths of a percent
+    Column("tax_place", Text, nullable=False, default="", server_default=""),  # whose rate: DE, CA-ON
+    Column("shipping_title", Text, nullable=False, default="", server_default=""),
+    Column("codes", Text, nullable=False, default="[]", server_default="[]"),  # JSON: promotion codes, as they were
     UniqueConstraint("buyer", "idempotency_key"),  # invariant I5, per buyer
     CheckConstraint(  # shop/order_state.py says what each means
         "status in ('pending', 'paid', 'part_fulfilled', 'fulfilled', 'part_returned', 'returned', 'part_refunded',"
@@ -270,6 +346,8 @@ order_lines = Table(
     Column("picture", Text, nullable=False, default=""),
     Column("look_id", Text, nullable=False, default=""),
     Column("at_ms", BigInteger),  # media time of the tap
+    Column("discount_minor", BigInteger, nullable=False, default=0, server_default="0"),  # its part of the order's
+    Column("tax_minor", BigInteger, nullable=False, default=0, server_default="0"),  # … contained or added alike
     # What became of the `qty` units of a sold line.
     Column("shipped", Integer, nullable=False, server_default="0"),
     Column("struck", Integer, nullable=False, server_default="0"),  # cancelled before they were shipped
@@ -320,6 +398,8 @@ payments = Table(
     Column("reason", Text, nullable=False, default=""),
     Column("created_ms", BigInteger, nullable=False),
     Column("updated_ms", BigInteger, nullable=False),
+    Column("method", Text, nullable=False, default="", server_default=""),  # a saved one that is charged
+    Column("saver", Text, nullable=False, default="", server_default=""),  # whose method to save: saved_buyers' tag
     CheckConstraint("captured_minor <= amount_minor", name="one_capture"),  # invariant I4
     CheckConstraint("refunded_minor <= captured_minor", name="refund_within_capture"),
     UniqueConstraint("provider", "provider_ref"),
@@ -432,6 +512,16 @@ sandbox_charges = Table(  # the sandbox provider's own books; nothing of ours re
     Column("captured_minor", BigInteger, nullable=False, default=0),
     Column("refunded_minor", BigInteger, nullable=False, default=0),
     Column("facts", Text, nullable=False, default="{}"),  # JSON
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+sandbox_methods = Table(  # the sandbox's own too: cards it pretends to keep, by their last four digits only
+    "sandbox_methods",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("last4", Text, nullable=False),
+    Column("asks", Integer, nullable=False, default=0),  # 1: its bank asks for a code each time
+    Column("gone_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
 )
 

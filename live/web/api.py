@@ -3,49 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from chat.kinds import ServiceSet
 from chat.switchboard import Switchboard
 from live.accounts.roles import roles_in
-from live.accounts.sessions import Session
-from live.desk.wiring import Services
-from live.errors import Invalid, NotFound
+from live.errors import NotFound
 from live.events import WaitIntent
 from live.ids import new_id
 from live.media.port import Channel
-from live.money import Money
-from live.shop.contact import Contact
-from live.shop.payments.sandbox import Outcome
-from live.stage.show import SecondPublisher, Show
+from live.stage.show import SecondPublisher
+from live.web.reading import Json, body, services_of, session_of, show_of
 from live.web.security import actor_of, grants_of, member_of
-
-T = TypeVar("T")
-
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")  # visible ASCII; draft-ietf-httpapi-idempotency-key-header
-
-
-class Json(Response):
-    """A body encoded by msgspec."""
-
-    media_type = "application/json"
-
-    def render(self, content: object) -> bytes:
-        return msgspec.json.encode(content)
-
 
 # ---- the show and the bag ----------------------------------------------------------------------
 
 
 async def snapshot(request: Request) -> Response:
     """The show as its page needs it: `LiveSnapshot`."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     return Json(await services.desk.snapshot(show.id, await member_of(request, show)))
 
 
@@ -59,60 +39,37 @@ class CartAddition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def cart_add(request: Request) -> Response:
     """Hold a piece: {"cart": Cart}."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     wanted = await body(request, CartAddition)
-    cart = await services.desk.add_to_cart(show.id, _session(request).person, wanted.sku, wanted.qty, op=wanted.op)
+    cart = await services.desk.add_to_cart(show.id, session_of(request).person, wanted.sku, wanted.qty, op=wanted.op)
     return Json({"cart": cart})
 
 
 async def cart_remove(request: Request) -> Response:
     """Give a line back: {"cart": Cart}. Removing what isn't there changes nothing, so no `op` is asked for."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     sku = request.path_params["sku"]
-    cart = await services.desk.remove_from_cart(show.id, _session(request).person, sku, op=new_id("op"))
+    cart = await services.desk.remove_from_cart(show.id, session_of(request).person, sku, op=new_id("op"))
     return Json({"cart": cart})
 
 
 async def wait_join(request: Request) -> Response:
     """Wait for a piece that is sold out: {"cart": Cart}."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     wanted = await body(request, WaitIntent)
-    return Json({"cart": await services.desk.wait(show.id, _session(request).person, wanted.sku)})
+    return Json({"cart": await services.desk.wait(show.id, session_of(request).person, wanted.sku)})
 
 
 async def wait_leave(request: Request) -> Response:
     """Wait no longer: {"cart": Cart}. Who doesn't wait is no error."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     sku = request.path_params["sku"]
-    return Json({"cart": await services.desk.unwait(show.id, _session(request).person, sku)})
-
-
-class Ordered(msgspec.Struct, frozen=True):
-    """An order that waits for its payment at `pay_url`. `token` opens `/orders/{token}`."""
-
-    order: str
-    number: str
-    token: str
-    status: str
-    total: Money
-    pay_url: str
-
-
-async def checkout(request: Request) -> Response:
-    """Turn the bag into an order: 201 `Ordered`. The same Idempotency-Key answers with the same order."""
-    services, show = await _show(request)
-    key = request.headers.get("idempotency-key", "")
-    if not IDEMPOTENCY_KEY.fullmatch(key):
-        raise Invalid("Idempotency-Key", "expected 1 to 64 visible ASCII characters")
-    contact = await body(request, Contact)
-    placed = await services.desk.place(show.id, _session(request).person, contact, idempotency_key=key)
-    answer = Ordered(placed.order_id, placed.number, placed.token, placed.status, placed.total, placed.pay_url)
-    return Json(answer, 201, headers={"Location": f"/orders/{placed.token}"})
+    return Json({"cart": await services.desk.unwait(show.id, session_of(request).person, sku)})
 
 
 async def order(request: Request) -> Response:
     """The order that the token opens: `Order`."""
-    return Json(await _services(request).desk.order(request.path_params["token"]))
+    return Json(await services_of(request).desk.order(request.path_params["token"]))
 
 
 class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,8 +78,8 @@ class Naming(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def name(request: Request) -> Response:
     """Take a nickname: {"name": …}."""
-    services = _services(request)
-    kept = await services.desk.name_person(_session(request).id, (await body(request, Naming)).name)
+    services = services_of(request)
+    kept = await services.desk.name_person(session_of(request).id, (await body(request, Naming)).name)
     return Json({"name": kept})
 
 
@@ -131,37 +88,39 @@ async def name(request: Request) -> Response:
 
 async def show_open(request: Request) -> Response:
     """Go on air: {"show": ShowFacts}."""
-    services, show = await _show(request)
-    return Json({"show": await services.desk.open_show(show.id, _session(request).person)})
+    services, show = await show_of(request)
+    return Json({"show": await services.desk.open_show(show.id, session_of(request).person)})
 
 
 async def show_end(request: Request) -> Response:
     """Go off air for good: {"show": ShowFacts}."""
-    services, show = await _show(request)
-    return Json({"show": await services.desk.end_show(show.id, _session(request).person)})
+    services, show = await show_of(request)
+    return Json({"show": await services.desk.end_show(show.id, session_of(request).person)})
 
 
 async def look_drop(request: Request) -> Response:
     """Put a look's card out: {"look": id}."""
-    services, show = await _show(request)
-    return Json({"look": await services.desk.drop(show.id, request.path_params["look"], _session(request).person)})
+    services, show = await show_of(request)
+    return Json({"look": await services.desk.drop(show.id, request.path_params["look"], session_of(request).person)})
 
 
 async def look_withdraw(request: Request) -> Response:
     """Take a look's card back: {"look": id}."""
-    services, show = await _show(request)
-    return Json({"look": await services.desk.withdraw(show.id, request.path_params["look"], _session(request).person)})
+    services, show = await show_of(request)
+    return Json(
+        {"look": await services.desk.withdraw(show.id, request.path_params["look"], session_of(request).person)}
+    )
 
 
 async def look_next(request: Request) -> Response:
     """Drop the next look in order: {"look": id}."""
-    services, show = await _show(request)
-    return Json({"look": await services.desk.next_look(show.id, _session(request).person)})
+    services, show = await show_of(request)
+    return Json({"look": await services.desk.next_look(show.id, session_of(request).person)})
 
 
 async def publish_key(request: Request) -> Response:
     """A new key for publishing, shown this once; the one before is void and its publisher cut: {"key", "whip_url"}."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     key = await services.shows.set_publish_key(show.id)
     await services.engine.revoke(Channel(show.id, show.slug))
     return Json({"key": key, "whip_url": f"{services.settings.base_url}/whip/{show.slug}"}, 201)
@@ -173,7 +132,7 @@ class PublisherRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def publisher_rule(request: Request) -> Response:
     """What happens to a second publisher with the key: {"second"}."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     rule = await body(request, PublisherRule)
     await services.shows.set_second_publisher(show.id, rule.second)
     return Json({"second": rule.second})
@@ -181,14 +140,14 @@ async def publisher_rule(request: Request) -> Response:
 
 async def service(request: Request) -> Response:
     """What the room serves under load: {"chosen": {switch: setting}, "now": Service}. `now` is of this process."""
-    _, show = await _show(request)
+    _, show = await show_of(request)
     board: Switchboard = request.app.state.hub.switchboard
     return Json({"chosen": await board.chosen(show.id), "now": board.now(show.id)})
 
 
 async def service_set(request: Request) -> Response:
     """Flip what is named, everywhere: {"chosen": {switch: setting}}."""
-    _, show = await _show(request)
+    _, show = await show_of(request)
     wanted = await body(request, ServiceSet)
     board: Switchboard = request.app.state.hub.switchboard
     return Json({"chosen": await board.set(show.id, wanted, actor_of(request))})
@@ -196,7 +155,7 @@ async def service_set(request: Request) -> Response:
 
 async def stats(request: Request) -> Response:
     """Figures of a show: {"tally": Tally, "viewers", "publishing", "relays": […]}."""
-    services, show = await _show(request)
+    services, show = await show_of(request)
     tally, carried = await asyncio.gather(
         services.desk.tally(show.id), services.engine.stats(Channel(show.id, show.slug))
     )
@@ -206,7 +165,7 @@ async def stats(request: Request) -> Response:
 
 async def media_event(request: Request) -> Response:
     """What the engine says of itself, signed. Answered 204 also where nothing follows, so that it stops telling."""
-    services = _services(request)
+    services = services_of(request)
     for heard in await services.engine.events(await request.body(), request.headers):
         await services.desk.picture_is(heard.show, heard.state)
     return Response(status_code=204)
@@ -222,69 +181,10 @@ class StockChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 async def stock_adjust(request: Request) -> Response:
     """Change what is on hand of a SKU: {"sku", "on_hand", "sold"}. For staff of the SKU's own brand."""
-    services = _services(request)
+    services = services_of(request)
     wanted = await body(request, StockChange)
     brand = await services.adjustments.brand_of(wanted.sku)
-    if "staff" not in roles_in(await grants_of(request, _session(request)), show_id="", brand_id=brand):
+    if "staff" not in roles_in(await grants_of(request, session_of(request)), show_id="", brand_id=brand):
         raise NotFound("sku", wanted.sku)  # another brand's: whether there is one is not theirs to know
     done = await services.desk.adjust_stock(wanted.sku, wanted.change, op=wanted.op, by=actor_of(request))
     return Json({"sku": done.sku, "on_hand": done.on_hand, "sold": done.sold})
-
-
-# ---- the payment provider ----------------------------------------------------------------------
-
-
-async def sandbox_event(request: Request) -> Response:
-    """A message of the provider. What it says is a hint: the charge is fetched, and the order goes where that is.
-
-    204 also for a charge that is none of ours, so that the provider stops telling.
-    """
-    services = _services(request)
-    event = await services.checkout.heard(await request.body(), request.headers)
-    await services.desk.settle(event.ref)
-    return Response(status_code=204)
-
-
-class SandboxChoice(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`code` is the bank's, the second time `three_d_secure` is chosen."""
-
-    outcome: Outcome
-    code: Annotated[str, msgspec.Meta(max_length=16)] | None = None
-
-
-async def sandbox_choose(request: Request) -> Response:
-    """The buyer's choice on the sandbox provider's page: {"status", "step", "reason"}."""
-    choice = await body(request, SandboxChoice)
-    provider = _services(request).provider
-    return Json(await provider.choose(request.path_params["ref"], choice.outcome, choice.code))
-
-
-# ---- reading requests --------------------------------------------------------------------------
-
-
-async def body(request: Request, kind: type[T]) -> T:
-    """The JSON body as `kind`, nothing missing and nothing added. Raises: Invalid with the field; 415, 400."""
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415)
-    try:
-        return msgspec.json.decode(await request.body(), type=kind)
-    except msgspec.ValidationError:
-        raise  # errors.py names the field
-    except msgspec.DecodeError:
-        raise HTTPException(400) from None
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-async def _show(request: Request) -> tuple[Services, Show]:
-    services = _services(request)
-    show: Show | None = getattr(request.state, "show", None)
-    return services, show or await services.shows.by_slug(request.path_params["slug"])
-
-
-def _session(request: Request) -> Session:
-    session: Session = request.state.session
-    return session

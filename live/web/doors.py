@@ -32,6 +32,7 @@ Kind = Literal["page", "api", "media", "stream", "house"]
 
 SAFE = frozenset({"GET", "OPTIONS"})
 BODY_MAX = 16 * 1024  # bytes: the longest JSON we take is a checkout
+EVENT_MAX = 256 * 1024  # bytes: a payment provider tells the whole object with its event
 SDP_MAX = 64 * 1024  # bytes: a browser's offer with its candidates
 
 

@@ -39,6 +39,8 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "over_limit": (409, "That many is too many", "One person can only take so many of a piece."),
     "hold_lapsed": (409, "The hold ran out", "The piece went back to the rail. Take it again if it is still there."),
     "price_changed": (409, "The price changed", "Look at the new price, then go on."),
+    "total_changed": (409, "The total changed", "Look at the new total, then go on."),
+    "code_refused": (422, "This code can't be used", "Check the code, or go on without it."),
     "empty_bag": (409, "The bag is empty", "Take a piece first."),
     "idempotency_mismatch": (422, "Another order used this key", "The same key was sent with a different order."),
     "payment_declined": (402, "Payment declined", "Nothing was charged. Try another way to pay."),

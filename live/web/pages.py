@@ -19,6 +19,7 @@ from live.web import words
 from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
 from live.web.templating import page
+from live.web.till import sandbox_of
 
 log = structlog.get_logger()
 
@@ -139,7 +140,7 @@ async def sign_out(request: Request) -> Response:
 
 async def sandbox_pay(request: Request) -> Response:
     """GET /sandbox/pay/{ref}: the sandbox provider's hosted page, framed by the show's page. Raises: NotFound."""
-    charge = await _services(request).provider.charge(request.path_params["ref"])
+    charge = await sandbox_of(request).charge(request.path_params["ref"])
     request.state.frame_ancestors = "'self'"
     return page(
         request,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from live.errors import NotLive
 from live.media.port import Channel, Viewer, ways
-from live.web.api import Json
+from live.web.reading import Json
 from live.web.whip import may_watch
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from live.desk.wiring import Services
 from live.errors import Invalid
 from live.media.seen import MOST_LINES, PictureSeen, page_of, together
 from live.stage.show import Show
-from live.web.api import Json
+from live.web.reading import Json
 from live.web.templating import page
 
 WORST = 8

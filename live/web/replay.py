@@ -12,7 +12,7 @@ from live.desk.wiring import Services
 from live.errors import NotFound, WrongState
 from live.stage.recordings import Recording
 from live.stage.show import Show
-from live.web.api import Json
+from live.web.reading import Json
 from live.web.security import member_of
 
 KEPT = "public, max-age=604800, immutable"  # under an address with the index's moment: another index, another address

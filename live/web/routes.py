@@ -6,8 +6,8 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, hls, pages, picture, picture_desk, replay, studio, whep_events, whip
-from live.web.doors import BODY_MAX, SDP_MAX, Door
+from live.web import api, health, hls, pages, picture, picture_desk, replay, studio, till, whep_events, whip
+from live.web.doors import BODY_MAX, EVENT_MAX, SDP_MAX, Door
 from live.web.doors import door as _door
 
 DOORS: tuple[Door, ...] = (
@@ -24,17 +24,22 @@ DOORS: tuple[Door, ...] = (
     _door("GET /studio/shows/{slug}/picture", picture_desk.desk, "host", "read", "page"),
     _door("GET /studio/shows/{slug}/room", studio.room, "moderator", "read", "page"),
     _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page", framed=True),
-    _door("POST /sandbox/pay/{ref}", api.sandbox_choose, "viewer", "csrf", "api"),
+    _door("POST /sandbox/pay/{ref}", till.sandbox_choose, "viewer", "csrf", "api"),
     # the show and the bag
     _door("GET /api/shows/{slug}", api.snapshot, "viewer", "read", "api"),
     _door("POST /api/shows/{slug}/cart", api.cart_add, "viewer", "csrf", "api"),
     _door("DELETE /api/shows/{slug}/cart/{sku}", api.cart_remove, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/waitlist", api.wait_join, "viewer", "csrf", "api"),
     _door("DELETE /api/shows/{slug}/waitlist/{sku}", api.wait_leave, "viewer", "csrf", "api"),
-    _door("POST /api/shows/{slug}/checkout", api.checkout, "viewer", "csrf", "api", a_minute=30),
+    _door("POST /api/shows/{slug}/quote", till.quote, "viewer", "csrf", "api"),
+    _door("POST /api/shows/{slug}/checkout", till.checkout, "viewer", "csrf", "api", a_minute=30),
+    _door("GET /api/address-forms/{country}", till.address_form, "anyone", "read", "api"),
+    _door("GET /api/me/saved", till.saved, "viewer", "read", "api"),
+    _door("DELETE /api/me/saved", till.forget, "viewer", "csrf", "api"),
     _door("GET /api/shows/{slug}/replay", replay.replay, "anyone", "read", "api"),
     _door("GET /shows/{slug}/recordings/{file}", replay.recording, "anyone", "read", "api", a_minute=600),
     _door("GET /api/orders/{token}", api.order, "anyone", "read", "api"),
+    _door("GET /api/orders/{token}/pay", till.pay_page, "anyone", "read", "api"),
     _door("POST /api/name", api.name, "viewer", "csrf", "api", a_minute=20),
     # running the show
     _door("POST /api/shows/{slug}/open", api.show_open, "host", "csrf", "api", scope="shows:run"),
@@ -52,7 +57,15 @@ DOORS: tuple[Door, ...] = (
     _door("GET /api/shows/{slug}/stats", api.stats, "staff", "read", "api", scope="shows:read"),
     _door("POST /api/stock/adjust", api.stock_adjust, "staff", "csrf", "api", a_minute=600, scope="stock:write"),
     # the payment provider
-    _door("POST /api/payments/sandbox/events", api.sandbox_event, "anyone", "signed", "api", a_minute=6000),
+    _door(
+        "POST /api/payments/{provider}/events",
+        till.provider_event,
+        "anyone",
+        "signed",
+        "api",
+        body_max=EVENT_MAX,
+        a_minute=6000,
+    ),
     # the picture
     _door("POST /api/media/events", api.media_event, "anyone", "signed", "api", body_max=SDP_MAX, a_minute=6000),
     _door("GET /api/shows/{slug}/picture", picture.picture, "anyone", "read", "api"),

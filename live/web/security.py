@@ -29,7 +29,7 @@ from live.accounts.sessions import LIFE_S, NOBODY, Session
 from live.accounts.tokens import MARK
 from live.desk.wiring import Services
 from live.errors import BadToken, Error, Forbidden, SignInNeeded, StoreDown, Throttled
-from live.ids import sign
+from live.ids import sign, unsign
 from live.settings import Settings
 from live.stage.show import Show
 from live.web import errors
@@ -49,6 +49,11 @@ SESSIONS_A_MINUTE = 3_000  # new sessions from one network: each costs the store
 def cookie_name(settings: Settings) -> str:
     """`__Host-` ties the cookie to this very host over https (RFC 6265bis, section 4.1.3.2)."""
     return "__Host-frontrow" if settings.is_https else "frontrow"
+
+
+def device_cookie(settings: Settings) -> str:
+    """The cookie that names a device which asked to be remembered, longer than a session lives."""
+    return f"{cookie_name(settings)}-device"
 
 
 def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
@@ -271,7 +276,7 @@ async def _session(request: Request, door: Door) -> Session:
             session = await services.sessions.get(token) if token else None
             if session is None and door.kind == "page" and request.method in ("GET", "HEAD"):
                 await _hit(services, "open", network_of(request, services.settings.key), SESSIONS_A_MINUTE)
-                token, session = await services.sessions.open()
+                token, session = await services.sessions.open(device=_device(request, services.settings))
     except (RedisError, OSError, StoreDown) as error:
         log.warning("session.unknown", error=type(error).__name__)
         if door.guard == "read" and door.least == "anyone":
@@ -282,6 +287,11 @@ async def _session(request: Request, door: Door) -> Session:
     if door.kind == "page":
         request.state.fresh_cookie = token  # its thirty days start again
     return session
+
+
+def _device(request: Request, settings: Settings) -> str:
+    """The device that the browser was remembered as; "" when it was not, or the cookie is not of our making."""
+    return unsign(settings.key, "device", request.cookies.get(device_cookie(settings), "")) or ""
 
 
 async def _rate(request: Request, door: Door) -> None:

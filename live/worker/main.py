@@ -16,6 +16,7 @@ from live.desk.wiring import Services, services
 from live.errors import Error
 from live.settings import Settings
 from live.shop import outbox
+from live.shop.payments.sandbox import SandboxProvider
 from live.shop.payments.sandbox_post import post_due
 from live.shop.webhooks import Webhooks
 from live.worker.letters import Letters
@@ -65,7 +66,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("turn prices", 1.0, parts.rail.turn_prices),  # of sales that begin or end now
         Job("import feeds", 0.5, lambda: parts.imports.work(parts.rail.changed)),
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
-        Job("sandbox events", 0.25, lambda: post_due(db, parts.provider, client, parts.settings.base_url, clock)),
+        *_sandbox(parts, client),
         Job("send letters", 2.0, letters.send_due),
         Job("fan out events", 1.0, webhooks.fan_out),
         Job("deliver webhooks", 1.0, webhooks.deliver_due),
@@ -77,7 +78,16 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("reconcile recordings", 600.0, reels.reconcile),
         Job("forget old imports", 3600.0, parts.imports.prune),
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
+        Job("forget buyers", 3600.0, parts.saved.prune),  # who has not bought for a year
     ]
+
+
+def _sandbox(parts: Services, client: httpx.AsyncClient) -> list[Job]:
+    """The sandbox provider's own work, where it is the provider."""
+    provider, url = parts.provider, parts.settings.base_url
+    if not isinstance(provider, SandboxProvider):
+        return []
+    return [Job("sandbox events", 0.25, lambda: post_due(parts.db, provider, client, url, parts.clock))]
 
 
 async def reconcile(parts: Services) -> None:

@@ -148,6 +148,8 @@ def _path(web: Web, door: Door) -> str:
         "ref": "none",
         "session": "a.b",
         "stream": "none",
+        "country": "DE",
+        "provider": "sandbox",
         "file": "live.m3u8",
     }
     return door.path.format(**values)

@@ -10,18 +10,34 @@ import msgspec
 ChargeStatus = Literal["created", "authorising", "authorised", "captured", "declined", "cancelled", "refunded"]
 
 
+class SavedMethod(msgspec.Struct, frozen=True):
+    """A card or the like that the provider keeps for a buyer. `ref` is its name there and opens nothing without our
+    key; `label` is what people know it by: `Visa ·· 4242`."""
+
+    ref: str
+    label: str
+
+
 class ChargeRequest(msgspec.Struct, frozen=True):
-    """One attempt to be paid. `idempotency_key` is ours, one an attempt: asking again is the same charge."""
+    """One attempt to be paid. `idempotency_key` is ours, one an attempt: asking again is the same charge.
+
+    `method` is a saved one: it is charged at once, and the answer is captured, declined, or authorising where its bank
+    wants to hear from the buyer first. `save`: the buyer wants to pay by this one again.
+    """
 
     idempotency_key: str
     amount_minor: int
     currency: str
     order_number: str
     return_url: str
+    email: str = ""
+    method: str = ""
+    save: bool = False
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """A charge as the provider's books have it. `pay_url` is the provider's page, where the buyer pays."""
+    """A charge as the provider's books have it. `pay_url` is the provider's page, where the buyer pays; `method` is
+    there once it was saved."""
 
     ref: str
     status: ChargeStatus
@@ -31,6 +47,16 @@ class Charge(msgspec.Struct, frozen=True):
     refunded_minor: int
     pay_url: str
     reason: str = ""
+    method: SavedMethod | None = None
+
+
+class PayPage(msgspec.Struct, frozen=True):
+    """What the buyer's page needs to let her pay: `frame` shows `url`; `checkout` and `challenge` hand `secret` to the
+    provider's own script; `none`: there is nothing to be done there any more."""
+
+    kind: Literal["frame", "checkout", "challenge", "none"]
+    url: str = ""
+    secret: str = ""
 
 
 class ProviderEvent(msgspec.Struct, frozen=True):
@@ -61,7 +87,13 @@ class Provider(Protocol):
     async def fetch(self, ref: str) -> Charge: ...
 
     def pay_url(self, ref: str) -> str:
-        """Where the buyer pays this charge."""
+        """Where the buyer pays this charge; "" where that is no address: ask for its `page`."""
+        ...
+
+    async def page(self, ref: str) -> PayPage: ...
+
+    async def forget(self, method: str) -> None:
+        """Keep a saved method no longer. One that is gone already is no error."""
         ...
 
     def parse_event(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
@@ -20,10 +20,10 @@ from live.errors import Invalid, NotFound
 from live.ids import new_id, sign
 from live.money import Money
 from live.settings import Settings
-from live.shop.payments.port import Charge, ChargeRequest, ChargeStatus, ProviderEvent
+from live.shop.payments.port import Charge, ChargeRequest, ChargeStatus, PayPage, ProviderEvent, SavedMethod
 from live.store.sql import Database
 from live.store.statements import Statement, insert_into
-from live.store.tables import outbox, sandbox_charges
+from live.store.tables import outbox, sandbox_charges, sandbox_methods
 
 Outcome = Literal["success", "decline", "insufficient_funds", "three_d_secure", "timeout_after_success", "abandon"]
 OUTCOMES: tuple[Outcome, ...] = (
@@ -38,9 +38,11 @@ EVENTS_PATH = "/api/payments/sandbox/events"
 EVENT_KIND = "sandbox.event"  # of the outbox's rows that are this provider's, not the shop's
 SIGNATURE = "sandbox-signature"
 CODE = "123456"  # what the pretended bank sends to the pretended telephone
+FORGED = "charge.forged"
 EVENT_AFTER_MS = 300
 LATE_AFTER_MS = 5_000
 TOLERANCE_MS = 300_000  # an event signed longer ago is a replay
+LAST4 = {"three_d_secure": "3184"}  # of the card that is told, by outcome; every other ends in 4242
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -61,6 +63,8 @@ class HostedCharge(msgspec.Struct, frozen=True):
     order_number: str
     return_url: str
     reason: str
+    saves: bool = False  # the buyer wants to pay by this card again
+    asks: bool = False  # a saved card is being charged, and its bank asks for a code
 
 
 class _Facts(msgspec.Struct):
@@ -68,6 +72,9 @@ class _Facts(msgspec.Struct):
     return_url: str = ""
     reason: str = ""
     refunds: list[str] = []
+    save: bool = False
+    method: str = ""
+    last4: str = ""
 
 
 class _Books(NamedTuple):
@@ -88,21 +95,23 @@ _facts = msgspec.json.Decoder(_Facts)
 
 
 class SandboxProvider:
-    """See `payments/port.py`. `repeat` says how often each of its messages is sent, the last ones first."""
+    """See `payments/port.py`. Its messages may be made troublesome (`FRONTROW_SANDBOX_TROUBLE`): `late` by five
+    seconds, `twice` each, `unordered` (what happened first is told last), `forged` (one with a wrong signature goes
+    ahead), `lost` (never sent: the shop has to ask)."""
 
     name = "sandbox"
 
-    def __init__(self, db: Database, settings: Settings, clock: Clock, *, repeat: int = 1) -> None:
+    def __init__(self, db: Database, settings: Settings, clock: Clock) -> None:
         self._db = db
         self._clock = clock
         self._base_url = settings.base_url
         self._key = sign(settings.key, "sandbox", "events").encode()
-        self._repeat = repeat
+        self._troubles = settings.troubles
 
     # ---- the port ------------------------------------------------------------------------------
 
     async def create(self, request: ChargeRequest) -> Charge:
-        facts = _Facts(request.order_number, request.return_url)
+        facts = _Facts(request.order_number, request.return_url, save=request.save, method=request.method)
         row: dict[str, Any] = {
             "ref": new_id("sbx"),
             "idempotency_key": request.idempotency_key,
@@ -119,10 +128,13 @@ class SandboxProvider:
             known = _BY_KEY.first(connection, {"key": request.idempotency_key})
             if known is None:
                 _INSERT.run(connection, row)
-                return self._charge(_Books(**row))
+                books = _Books(**row)
+                return self._charge_saved(connection, books) if request.method else self._charge(books)
             charge = self._charge(_Books(*known))
             if (charge.amount_minor, charge.currency) != (request.amount_minor, request.currency):
                 raise Invalid("idempotency_key", "was used for another amount")
+            if _facts.decode(known[7]).method != request.method:
+                raise Invalid("idempotency_key", "was used for another method")
             return charge
 
         try:
@@ -156,6 +168,13 @@ class SandboxProvider:
     def pay_url(self, ref: str) -> str:
         return f"{self._base_url}/sandbox/pay/{ref}"
 
+    async def page(self, ref: str) -> PayPage:
+        return PayPage("frame", self.pay_url(ref))
+
+    async def forget(self, method: str) -> None:
+        gone = update(sandbox_methods).where(sandbox_methods.c.ref == method).values(gone_ms=self._clock.now_ms())
+        await self._db.write(lambda c: c.execute(gone).rowcount)
+
     def parse_event(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         parts = dict(part.partition("=")[::2] for part in headers.get(SIGNATURE, "").split(","))
         sent_ms = int(parts["t"]) if parts.get("t", "").isascii() and parts.get("t", "").isdigit() else 0
@@ -176,19 +195,34 @@ class SandboxProvider:
         row = await self._row(ref)
         facts = _facts.decode(row.facts)
         amount = Money(row.amount_minor, row.currency)
-        return HostedCharge(ref, row.status, amount, facts.order_number, facts.return_url, facts.reason)
+        asks = row.status == "authorising" and bool(facts.method)
+        return HostedCharge(
+            ref, row.status, amount, facts.order_number, facts.return_url, facts.reason, facts.save, asks
+        )
 
-    async def choose(self, ref: str, outcome: str, code: str | None = None) -> Choice:
+    async def choose(self, ref: str, outcome: str, code: str | None = None, *, last4: str = "") -> Choice:
         """What the buyer did on the hosted page. A charge that is closed answers as it was closed.
 
-        `three_d_secure` asks for a code first ("authorising", step "code"), then comes again with `code`.
+        `three_d_secure` asks for a code first ("authorising", step "code"), then comes again with `code`. `last4` is
+        all of a card's number that ever leaves the buyer's browser.
         Raises: NotFound, Invalid.
         """
         if outcome not in OUTCOMES:
             raise Invalid("outcome", f"must be one of {', '.join(OUTCOMES)}")
+        if last4 and not (len(last4) == 4 and last4.isascii() and last4.isdigit()):
+            raise Invalid("last4", "must be four digits")
         late = outcome == "timeout_after_success"
+        last4 = last4 or LAST4.get(outcome, "4242")
 
         def change(charge: _Books) -> dict[str, Any]:
+            changed = decide(charge)
+            if changed.get("status") != "captured":
+                return changed
+            facts = _facts.decode(charge.facts)
+            facts.last4 = facts.last4 or last4
+            return changed | {"facts": msgspec.json.encode(facts).decode()}
+
+        def decide(charge: _Books) -> dict[str, Any]:
             if outcome in ("success", "timeout_after_success"):
                 return _captured(charge)
             if outcome == "three_d_secure" and code is None:
@@ -207,19 +241,25 @@ class SandboxProvider:
     # ---- its messages --------------------------------------------------------------------------
 
     def signed_headers(self, body: bytes) -> dict[str, str]:
-        """The headers that make a message this provider's."""
+        """The headers that make a message this provider's; one that is to be a forgery gets a signature of nobody."""
         now = self._clock.now_ms()
-        return {"content-type": "application/json", SIGNATURE: f"t={now},v1={self._signature(now, body)}"}
+        signature = "0" * 64 if f'"{FORGED}"'.encode() in body else self._signature(now, body)
+        return {"content-type": "application/json", SIGNATURE: f"t={now},v1={signature}"}
 
     def _signature(self, sent_ms: int, body: bytes) -> str:
         return hmac.new(self._key, f"{sent_ms}.".encode() + body, hashlib.sha256).hexdigest()
 
     def _tell(self, connection: Connection, ref: str, status: str, *, late: bool) -> None:
         now = self._clock.now_ms()
+        late = late or "late" in self._troubles
         due = now + (LATE_AFTER_MS if late else EVENT_AFTER_MS)
-        told = [(f"charge.{status}", due)] * (self._repeat + (1 if late else 0))
-        if late or self._repeat > 1:  # what happened first is told last
+        if "lost" in self._troubles:
+            return
+        told = [(f"charge.{status}", due)] * (2 if late or "twice" in self._troubles else 1)
+        if late or "unordered" in self._troubles:  # what happened first is told last
             told.append(("charge.created", due + 1))
+        if "forged" in self._troubles:
+            told.insert(0, (FORGED, due - 1))
         event_ids = {kind: new_id("evt") for kind, _ in told}
         for kind, due_ms in told:
             body = msgspec.json.encode(ProviderEvent(event_ids[kind], kind, ref)).decode()
@@ -248,13 +288,50 @@ class SandboxProvider:
                 return self._charge(before)
             now = before._replace(**values)
             _CHANGE.run(connection, {"of": ref} | {name: getattr(now, name) for name in _CHANGING})
+            if now.status == "captured" and before.status != "captured":
+                self._save(connection, now)
             if now.status not in (before.status, "authorising"):
                 self._tell(connection, ref, now.status, late=late)
             return self._charge(now)
 
         return await self._db.write(write)
 
+    def _charge_saved(self, connection: Connection, books: _Books) -> Charge:
+        """A saved card is charged at once, unless its bank asks for a code; one that is gone is declined."""
+        facts = _facts.decode(books.facts)
+        card = connection.execute(select(sandbox_methods).where(sandbox_methods.c.ref == facts.method)).first()
+        if card is None or card.gone_ms is not None:
+            values = _closed(books, "declined", "declined")
+        elif card.asks:
+            values = {"status": "authorising"}
+        else:
+            facts.last4 = card.last4
+            values = _captured(books) | {"facts": msgspec.json.encode(facts).decode()}
+        now = books._replace(**values)
+        _CHANGE.run(connection, {"of": books.ref} | {name: getattr(now, name) for name in _CHANGING})
+        if now.status != "authorising":
+            self._tell(connection, books.ref, now.status, late=False)
+        return self._charge(now)
+
+    def _save(self, connection: Connection, books: _Books) -> None:
+        facts = _facts.decode(books.facts)
+        if not facts.save or facts.method:
+            return
+        row = {
+            "ref": sign(self._key.decode(), "method", books.ref),
+            "last4": facts.last4,
+            "asks": int(facts.last4 == LAST4["three_d_secure"]),
+            "created_ms": self._clock.now_ms(),
+        }
+        connection.execute(insert(sandbox_methods).values(row))
+
+    def _saved(self, row: _Books, facts: _Facts) -> SavedMethod | None:
+        if not facts.save or facts.method or not row.captured_minor:
+            return None
+        return SavedMethod(sign(self._key.decode(), "method", row.ref), f"Card ·· {facts.last4}")
+
     def _charge(self, row: _Books) -> Charge:
+        facts = _facts.decode(row.facts)
         return Charge(
             ref=row.ref,
             status=row.status,
@@ -263,7 +340,8 @@ class SandboxProvider:
             captured_minor=row.captured_minor,
             refunded_minor=row.refunded_minor,
             pay_url=self.pay_url(row.ref),
-            reason=_facts.decode(row.facts).reason,
+            reason=facts.reason,
+            method=self._saved(row, facts),
         )
 
 

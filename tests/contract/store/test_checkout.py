@@ -20,7 +20,7 @@ from live.errors import (
     PriceChanged,
     SoldOut,
 )
-from live.shop.checkout import PAYING_MS, Checkout
+from live.shop.checkout import PAYING_MS
 from live.shop.payments.port import Charge
 from live.shop.payments.sandbox import SandboxProvider
 from live.store import keys
@@ -598,7 +598,7 @@ class _Late:
                 return answer
 
         provider = Slow(world.db, world.settings, world.clock)
-        self.checkout = Checkout(world.db, world.gate, world.carts, provider, world.clock, world.settings)
+        self.checkout = world.till(provider)
 
 
 async def _lapse_all(world: World) -> None:

@@ -61,7 +61,8 @@ def test_the_store_itself_refuses_to_oversell(url: str, tmp_path: Path) -> None:
     engine = new_engine(url)
     try:
         with engine.begin() as connection:
-            connection.execute(text("insert into brands values ('b', 'b', 'b', 'EUR', 'DE', 1)"))
+            brand = "(id, slug, name, currency, country, created_ms) values ('b', 'b', 'b', 'EUR', 'DE', 1)"
+            connection.execute(text(f"insert into brands {brand}"))
             connection.execute(
                 text(
                     "insert into products (id, brand_id, slug, title, blurb, picture, picture_alt, created_ms)"

@@ -11,7 +11,7 @@ from live.store import migrate
 from live.store.sql import new_engine
 
 BEFORE = """
-insert into brands values ('b', 'b', 'B', 'EUR', 'FR', 1);
+insert into brands (id, slug, name, currency, country, created_ms) values ('b', 'b', 'B', 'EUR', 'FR', 1);
 insert into shows (id, brand_id, slug, title, tagline, poster, status, hold_ttl_s, max_per_buyer, created_ms)
   values ('s', 'b', 's', 'S', '', '', 'live', 300, 4, 1);
 insert into looks (id, show_id, number, title, state) values ('l', 's', 1, 'L', 'waiting');

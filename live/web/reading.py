@@ -1,0 +1,54 @@
+"""What endpoints of the API share: bodies in and out, and who asks for what."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from live.accounts.sessions import Session
+from live.desk.wiring import Services
+from live.stage.show import Show
+
+T = TypeVar("T")
+
+
+class Json(Response):
+    """A body encoded by msgspec."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        return msgspec.json.encode(content)
+
+
+async def body(request: Request, kind: type[T]) -> T:
+    """The JSON body as `kind`, nothing missing and nothing added. Raises: Invalid with the field; 415, 400."""
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415)
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.ValidationError:
+        raise  # errors.py names the field
+    except msgspec.DecodeError:
+        raise HTTPException(400) from None
+
+
+def services_of(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+async def show_of(request: Request) -> tuple[Services, Show]:
+    """The services, and the show of the path. Raises NotFound."""
+    services = services_of(request)
+    show: Show | None = getattr(request.state, "show", None)
+    return services, show or await services.shows.by_slug(request.path_params["slug"])
+
+
+def session_of(request: Request) -> Session:
+    session: Session = request.state.session
+    return session
