@@ -23,7 +23,7 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install dev livekit demo serve test check peers bench bench-relay soak packages lock clean
+.PHONY: help install dev livekit demo serve test check peers bench bench-relay soak fuzz-api packages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench-relay: .venv/dev.stamp ## The relay beside Janus and a C loop, ~10 min; AR
 
 soak: .venv/dev.stamp ## Two hours of the relay, viewers coming and going; ARGS="--minutes 5"
 	$(SOAK) $(ARGS)
+
+fuzz-api: .venv/dev.stamp ## schemathesis at every door of the API for minutes; ARGS="400" requests a door
+	FRONTROW_FUZZ=$(or $(ARGS),200) $(BIN)/pytest -q tests/web/test_schemathesis.py
 
 packages: ## What the tests need from Debian; installed when root
 	@./scripts/packages

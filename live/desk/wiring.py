@@ -36,6 +36,7 @@ from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
 from live.shop.imports import Imports
+from live.shop.merchant import MerchantReads
 from live.shop.orders import Orders
 from live.shop.payments.choice import provider_of
 from live.shop.payments.port import Provider
@@ -92,6 +93,7 @@ class Services:
     provider: Provider
     checkout: Checkout
     orders: Orders
+    merchant: MerchantReads
     # desk
     audience: Audience
     programmes: Programmes
@@ -191,6 +193,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             provider=provider,
             checkout=checkout,
             orders=orders,
+            merchant=MerchantReads(db),
             audience=Audience(redis, relays, media),
             programmes=programmes,
             archive=archive,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from live.errors import NotFound, WrongState
 from live.events import OrderStatus
@@ -143,6 +144,29 @@ class Orders:
         if before_ms is not None:
             query = query.where(orders.c.created_ms < before_ms)
         query = query.order_by(orders.c.created_ms.desc()).limit(min(limit, 200))
+        return await self._db.read(lambda c: _orders(c, self._key, query))
+
+    async def since(
+        self,
+        *,
+        brands_of: Collection[str],
+        shows_of: Collection[str],
+        since_ms: int,
+        after: tuple[int, str],
+        status: str | None,
+        limit: int,
+    ) -> list[Order]:
+        """Orders of these brands and shows placed from `since_ms` on, the first first; `after` is the last one's
+        (created_ms, id) of the page before."""
+        placed, order_id = after
+        query = _QUERY.where(
+            or_(shows.c.brand_id.in_(brands_of), orders.c.show_id.in_(shows_of)),
+            orders.c.created_ms >= max(since_ms, placed),
+            or_(orders.c.created_ms > placed, orders.c.id > order_id),
+        )
+        if status is not None:
+            query = query.where(orders.c.status == status)
+        query = query.order_by(orders.c.created_ms, orders.c.id).limit(limit)
         return await self._db.read(lambda c: _orders(c, self._key, query))
 
     async def tally(self, show_id: str) -> OrderTally:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -77,7 +78,7 @@ class Problem(msgspec.Struct):
     status: int
     detail: str
     code: str
-    facts: dict[str, object]
+    facts: dict[str, Any]
     type: str = "about:blank"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from live.desk.wiring import Services
-from live.errors import Invalid
-from live.media.seen import MOST_LINES, PictureSeen, page_of, together
+from live.media.seen import MOST_LINES, LinesSeen, PictureSeen, page_of, together
 from live.stage.show import Show
-from live.web.reading import Json
+from live.web.reading import Json, asked
+from live.web.speech import speaks
 from live.web.templating import page
 
 WORST = 8
@@ -27,30 +30,28 @@ async def desk(request: Request) -> Response:
     return page(request, "studio/picture.html", show=show.facts, nav=nav, state=await _seen(request))
 
 
+@speaks(gives=PictureSeen)
 async def seen(request: Request) -> Response:
     """The publisher's streams, the relays, the worst lines: `PictureSeen`."""
     return Json(await _seen(request), headers={"Cache-Control": "no-store"})
 
 
+class Page(msgspec.Struct, frozen=True):
+    offset: Annotated[int, msgspec.Meta(ge=0, le=_DEEPEST)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=0, le=MOST_LINES)] = 50
+
+
+@speaks(asks=Page, gives=LinesSeen)
 async def viewers(request: Request) -> Response:
     """A page of the viewers, worst lines first: {"total", "lines": [LineSeen…]}."""
-    offset = _number(request, "offset", 0, _DEEPEST)
-    limit = _number(request, "limit", 50, MOST_LINES)
+    wanted = asked(request, Page)
+    offset, limit = wanted.offset, wanted.limit
     parts = await _services(request).relays.lines(request.state.show.id, most=offset + limit)
     return Json(page_of(parts, offset, limit), headers={"Cache-Control": "no-store"})
 
 
 async def _seen(request: Request) -> PictureSeen:
     return together(await _services(request).relays.seen(request.state.show.id, worst=WORST), worst=WORST)
-
-
-def _number(request: Request, name: str, default: int, most: int) -> int:
-    given = request.query_params.get(name)
-    if given is None:
-        return default
-    if not given.isascii() or not given.isdigit() or len(given) > 6 or int(given) > most:
-        raise Invalid(name, f"expected 0 to {most}")
-    return int(given)
 
 
 def _services(request: Request) -> Services:

@@ -11,30 +11,50 @@ from starlette.responses import Response
 
 from live.accounts.sessions import Session
 from live.desk.wiring import Services
+from live.errors import Invalid
 from live.stage.show import Show
+from live.web.speech import stated
 
 T = TypeVar("T")
+_NUL = b"\\u0000"
 
 
 class Json(Response):
-    """A body encoded by msgspec."""
+    """A body encoded by msgspec. `said` is what was encoded."""
 
     media_type = "application/json"
 
     def render(self, content: object) -> bytes:
+        self.said = content
         return msgspec.json.encode(content)
 
 
 async def body(request: Request, kind: type[T]) -> T:
     """The JSON body as `kind`, nothing missing and nothing added. Raises: Invalid with the field; 415, 400."""
+    stated(request, "takes", kind)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415)
+    raw = await request.body()
+    if _NUL in raw:  # PostgreSQL keeps no such character
+        raise Invalid("body", "the character U+0000 is not taken")
     try:
-        return msgspec.json.decode(await request.body(), type=kind)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
         raise  # errors.py names the field
     except msgspec.DecodeError:
         raise HTTPException(400) from None
+
+
+def asked(request: Request, kind: type[T]) -> T:
+    """The query as `kind`. Raises: Invalid with the name."""
+    stated(request, "asks", kind)
+    query = request.query_params
+    for name, value in query.items():
+        if len(query.getlist(name)) > 1:
+            raise Invalid(name, "is given more than once")
+        if "\0" in value:
+            raise Invalid(name, "the character U+0000 is not taken")
+    return msgspec.convert(dict(query), type=kind, strict=False)
 
 
 def services_of(request: Request) -> Services:

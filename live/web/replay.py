@@ -14,6 +14,7 @@ from live.stage.recordings import Recording
 from live.stage.show import Show
 from live.web.reading import Json
 from live.web.security import member_of
+from live.web.speech import speaks
 
 KEPT = "public, max-age=604800, immutable"  # under an address with the index's moment: another index, another address
 ASKED_AGAIN = "private, no-cache"
@@ -68,6 +69,7 @@ async def replay_of(services: Services, show: Show) -> Replay:
     )
 
 
+@speaks(gives=Replay)
 async def replay(request: Request) -> Response:
     """The show again: `Replay`. Raises: NotFound; WrongState while it is not over, but for those who make it."""
     services, show = await _show(request)
@@ -92,10 +94,15 @@ async def recording(request: Request) -> Response:
     return FileResponse(path, headers=headers, media_type=one.type)
 
 
+class KeptAll(msgspec.Struct, frozen=True):
+    recordings: list[Kept]
+
+
+@speaks(gives=KeptAll)
 async def recordings(request: Request) -> Response:
     """For the host's page: {"recordings": [`Kept`]}, the first first."""
     services, show = await _show(request)
-    return Json({"recordings": await kept_of(services, show)})
+    return Json(KeptAll(await kept_of(services, show)))
 
 
 async def kept_of(services: Services, show: Show) -> list[Kept]:

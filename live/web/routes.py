@@ -6,7 +6,21 @@ default: a door that says neither isn't built, and a route that isn't in this ta
 
 from __future__ import annotations
 
-from live.web import api, health, hls, pages, picture, picture_desk, replay, studio, till, whep_events, whip
+from live.web import (
+    api,
+    health,
+    hls,
+    merchant,
+    openapi,
+    pages,
+    picture,
+    picture_desk,
+    replay,
+    studio,
+    till,
+    whep_events,
+    whip,
+)
 from live.web.doors import BODY_MAX, EVENT_MAX, SDP_MAX, Door
 from live.web.doors import door as _door
 
@@ -56,6 +70,15 @@ DOORS: tuple[Door, ...] = (
     _door("GET /api/shows/{slug}/picture/seen", picture_desk.seen, "host", "read", "api"),
     _door("GET /api/shows/{slug}/stats", api.stats, "staff", "read", "api", scope="shows:read"),
     _door("POST /api/stock/adjust", api.stock_adjust, "staff", "csrf", "api", a_minute=600, scope="stock:write"),
+    # the merchant's own system
+    _door("GET /api/openapi.json", openapi.document, "anyone", "read", "api"),
+    _door("GET /api/merchant/orders", merchant.orders, "staff", "read", "api", scope="orders:read"),
+    _door("GET /api/merchant/orders/{order}", merchant.order, "staff", "read", "api", scope="orders:read"),
+    _door("GET /api/merchant/products", merchant.products, "staff", "read", "api", scope="catalogue:read"),
+    _door("GET /api/merchant/stock", merchant.stock, "staff", "read", "api", scope="stock:read"),
+    _door("GET /api/merchant/shows", merchant.shows, "staff", "read", "api", scope="shows:read"),
+    _door("GET /api/shows/{slug}/run", merchant.run, "host", "read", "api", scope="shows:read"),
+    _door("GET /api/shows/{slug}/timeline", merchant.timeline, "host", "read", "api", scope="shows:read"),
     # the payment provider
     _door(
         "POST /api/payments/{provider}/events",

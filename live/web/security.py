@@ -13,6 +13,7 @@ import asyncio
 import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -35,6 +36,7 @@ from live.stage.show import Show
 from live.web import errors
 from live.web.doors import Door
 from live.web.sdp_http import CORS
+from live.web.speech import keep_word
 
 log = structlog.get_logger()
 
@@ -99,7 +101,9 @@ async def _answered(request: Request, door: Door) -> Response:
         # A browser sends cookies with any page's request, but never somebody's token: there is nothing to ask for.
         if door.guard == "csrf" and token_of(request) is None:
             await _meant(request)
-        return await door.endpoint(request)
+        response = await door.endpoint(request)
+        keep_word(door.endpoint, response)
+        return response
 
 
 # ---- for endpoints -----------------------------------------------------------------------------
@@ -141,6 +145,25 @@ async def grants_of(request: HTTPConnection, session: Session) -> list[Grant]:
         kept = await services.staff.grants(session.staff_id)
         request.state.grants = kept
     return kept
+
+
+@dataclass(frozen=True)
+class Reach:
+    """The brands and single shows over which who asks holds the door's role: what its lists may tell of."""
+
+    brands: frozenset[str]
+    shows: frozenset[str]
+
+
+async def reach_of(request: Request) -> Reach:
+    """For doors without a show in their path: everything they answer with lies within this."""
+    session: Session = request.state.session
+    least = request.state.door.least
+    grants = [grant for grant in await grants_of(request, session) if least in implied(grant.role)]
+    return Reach(
+        frozenset(grant.brand_id for grant in grants if grant.brand_id is not None),
+        frozenset(grant.show_id for grant in grants if grant.show_id is not None),
+    )
 
 
 def token_of(request: HTTPConnection) -> ApiToken | None:

@@ -15,12 +15,15 @@ from live.ids import signed
 from live.money import Money
 from live.settings import Settings
 from live.shop import addresses
+from live.shop.addresses import Form
 from live.shop.contact import Address, Contact
+from live.shop.payments.port import PayPage
 from live.shop.payments.sandbox import Outcome, SandboxProvider
-from live.shop.quote import Wishes
+from live.shop.quote import Quote, Wishes
 from live.shop.totals import CODES_LIMIT
 from live.web.reading import Json, body, services_of, session_of, show_of
 from live.web.security import device_cookie, network_of
+from live.web.speech import speaks
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,64}")  # visible ASCII; draft-ietf-httpapi-idempotency-key-header
 WRONG_CODES = 10  # codes nobody knows that one person may try in WINDOW_S; one network ten times as many
@@ -42,6 +45,7 @@ class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     codes: Codes = []
 
 
+@speaks(takes=Ask, gives=Quote, example={"country": "FR", "codes": ["SPRING"]})
 async def quote(request: Request) -> Response:
     """What the bag costs to where it goes: `Quote`."""
     services, show = await show_of(request)
@@ -83,6 +87,17 @@ class Ordered(msgspec.Struct, frozen=True):
     pay_url: str
 
 
+@speaks(
+    takes=Purchase,
+    gives=Ordered,
+    status=201,
+    sends=("Idempotency-Key",),
+    example={
+        "name": "Ada Lovelace",
+        "email": "ada@example.org",
+        "address": {"line1": "1 Rue de la Paix", "city": "Paris", "postcode": "75002", "country": "FR"},
+    },
+)
 async def checkout(request: Request) -> Response:
     """Turn the bag into an order: 201 `Ordered`. The same Idempotency-Key answers with the same order."""
     services, show = await show_of(request)
@@ -125,6 +140,7 @@ async def _payer(request: Request, wanted: Purchase) -> tuple[Contact, str]:
     return kept.contact, kept.method.ref
 
 
+@speaks(gives=PayPage)
 async def pay_page(request: Request) -> Response:
     """What a page needs to let the buyer pay the order that the token opens: `PayPage`."""
     services = services_of(request)
@@ -132,6 +148,7 @@ async def pay_page(request: Request) -> Response:
     return Json(await services.checkout.page(order.id))
 
 
+@speaks(gives=Form)
 async def address_form(request: Request) -> Response:
     """Which fields an address has in a country, row by row: `Form`."""
     country = request.path_params["country"].upper()
@@ -143,15 +160,24 @@ async def address_form(request: Request) -> Response:
 # ---- what a device remembers -------------------------------------------------------------------
 
 
+class Saved(msgspec.Struct, frozen=True):
+    """What this device asked to remember; `method` is the saved method's label."""
+
+    contact: Contact | None
+    method: str | None
+
+
+@speaks(gives=Saved)
 async def saved(request: Request) -> Response:
     """What this device asked to remember: {"contact": Contact or null, "method": its label or null}."""
     services = services_of(request)
     kept = await services.saved.of(session_of(request).device)
     usable = kept is not None and kept.method is not None and kept.provider == services.provider.name
     label = kept.method.label if kept and kept.method and usable else None
-    return Json({"contact": kept.contact if kept else None, "method": label})
+    return Json(Saved(kept.contact if kept else None, label))
 
 
+@speaks()
 async def forget(request: Request) -> Response:
     """Remember nothing of this device any more: 204. Also where the provider can't be told now: without us its saved
     method opens nothing."""
@@ -206,6 +232,7 @@ def _guessers(request: Request) -> list[tuple[str, int]]:
 # ---- the payment providers ---------------------------------------------------------------------
 
 
+@speaks(takes_as="application/json")
 async def provider_event(request: Request) -> Response:
     """A message of the provider. What it says is a hint: the charge is fetched, and the order goes where that is.
 

@@ -1,0 +1,107 @@
+"""What a merchant's own system reads: its orders, products, stock and shows, page by page, and nobody else's."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from house import CONTACT, Web
+
+SCOPES = ("orders:read", "catalogue:read", "stock:read", "shows:read")
+
+
+async def program(web: Web, **place: str) -> httpx.AsyncClient:
+    bound = place or {"brand_id": web.house.show.brand_id}
+    scopes = [scope for scope in SCOPES if "show_id" not in bound or scope in ("orders:read", "shows:read")]
+    secret, _ = await web.services.tokens.make("Warehouse", scopes, by="test", **bound)
+    client = (await web.stranger()).client
+    client.headers["Authorization"] = f"Bearer {secret}"
+    return client
+
+
+async def ordered(web: Web, sku: str = "L1-S") -> str:
+    buyer = await web.viewer()
+    await buyer.send("POST", "/api/shows/aw26/cart", {"sku": sku, "op": "1"})
+    placed = await buyer.send("POST", "/api/shows/aw26/checkout", CONTACT, Idempotency_Key="k")
+    assert placed.status_code == 201, placed.text
+    return placed.json()["order"]
+
+
+async def pages(client: httpx.AsyncClient, path: str, what: str, key: str, **asked: object) -> list[list[str]]:
+    found, after = [], ""
+    for _ in range(20):
+        answer = await client.get(path, params={**asked, "after": after})
+        assert answer.status_code == 200, answer.text
+        found.append([one[key] for one in answer.json()[what]])
+        after = answer.json()["next"]
+        if not after:
+            return found
+    raise AssertionError("no end of pages")
+
+
+async def test_orders_come_page_by_page_each_once(web: Web):
+    await web.house.go_live(1)
+    orders = [await ordered(web) for _ in range(3)]
+    client = await program(web)
+    found = await pages(client, "/api/merchant/orders", "orders", "id", limit=2)
+    assert found == [orders[:2], orders[2:]]
+    assert await pages(client, "/api/merchant/orders", "orders", "id", limit=1) == [*([one] for one in orders), []]
+    one = (await client.get(f"/api/merchant/orders/{orders[0]}")).json()
+    assert (one["email"], one["lines"][0]["sku"], one["show_slug"]) == (CONTACT["email"], "L1-S", "aw26")
+    assert await pages(client, "/api/merchant/orders", "orders", "id", status="paid") == [[]]
+    later = one["created_ms"] + 60_000
+    assert await pages(client, "/api/merchant/orders", "orders", "id", since_ms=later) == [[]]
+    of_the_show = await program(web, show_id=web.house.show.id)
+    assert await pages(of_the_show, "/api/merchant/orders", "orders", "id") == [orders]
+
+
+async def test_products_and_stock_are_the_brands_own(web: Web):
+    client = await program(web)
+    products = (await client.get("/api/merchant/products", params={"limit": 2})).json()
+    assert [one["title"] for one in products["products"]] == ["Coat 1", "Coat 2"]
+    assert products["products"][0]["variants"][0] == {
+        "sku": "L1-S", "size": "S", "colour": "Ink", "gtin": "", "price": {"minor": 12900, "currency": "EUR"},
+    }  # fmt: skip
+    found = await pages(client, "/api/merchant/stock", "stock", "sku", limit=4)
+    assert found == [["L1-M", "L1-S", "L2-M", "L2-S"], ["L3-M", "L3-S"]]
+    some = (await client.get("/api/merchant/stock", params={"skus": "L1-S,HAT,none"})).json()["stock"]
+    assert some == [{"sku": "L1-S", "on_hand": 5, "sold": 0, "left": 5}], "another brand's hat is not told"
+
+
+async def test_shows_their_run_and_their_timeline(web: Web):
+    await web.house.go_live(1)
+    client = await program(web)
+    assert [one["slug"] for one in (await client.get("/api/merchant/shows")).json()["shows"]] == ["aw26"]
+    looks = (await client.get("/api/shows/aw26/run")).json()["looks"]
+    assert [(one["number"], one["state"]) for one in looks] == [(1, "dropped"), (2, "waiting"), (3, "waiting")]
+    moments = (await client.get("/api/shows/aw26/timeline")).json()["moments"]
+    assert [one["kind"] for one in moments] == ["show.opened", "card.dropped"]
+
+
+async def test_another_brands_program_reads_nothing_of_it(web: Web):
+    await web.house.go_live(1)
+    order = await ordered(web)
+    elsewhere = await program(web, brand_id=web.house.other.brand_id)
+    assert await pages(elsewhere, "/api/merchant/orders", "orders", "id") == [[]]
+    assert (await elsewhere.get(f"/api/merchant/orders/{order}")).status_code == 404
+    of_the_other = await program(web, show_id=web.house.other.id)
+    assert (await of_the_other.get(f"/api/merchant/orders/{order}")).status_code == 404
+    assert await pages(elsewhere, "/api/merchant/stock", "stock", "sku") == [["HAT"]]
+    assert [one["slug"] for one in (await elsewhere.get("/api/merchant/shows")).json()["shows"]] == ["ss27"]
+
+
+async def test_staff_read_the_same_with_their_session(web: Web):
+    staff = (await web.signed_in(web.house.staff)).client
+    assert len((await staff.get("/api/merchant/products")).json()["products"]) == 3
+    host = (await web.signed_in(web.house.host)).client
+    assert (await host.get("/api/merchant/products")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=201", "limit=x", "since_ms=-1", "status=lost", "after=x", "after=1", "after=%00", "more=1",
+     "after=99999999999999999999.x"],
+)  # fmt: skip
+async def test_a_query_that_is_not_understood_is_said(web: Web, query: str):
+    client = await program(web)
+    answer = await client.get(f"/api/merchant/orders?{query}")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text
