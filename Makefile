@@ -23,7 +23,7 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help install dev livekit demo serve test check peers bench bench-relay soak fuzz-api packages lock clean
+.PHONY: faults faults-room help install dev livekit demo serve test check peers bench bench-relay soak fuzz-api packages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,11 @@ soak: .venv/dev.stamp ## Two hours of the relay, viewers coming and going; ARGS=
 
 fuzz-api: .venv/dev.stamp ## schemathesis at every door of the API for minutes; ARGS="400" requests a door
 	FRONTROW_FUZZ=$(or $(ARGS),200) $(BIN)/pytest -q tests/web/test_schemathesis.py
+
+faults: faults-room ## Kill and freeze what runs, for long; ends with the first broken law and its seed
+
+faults-room: .venv/dev.stamp
+	FRONTROW_FAULTS_S=600 $(BIN)/pytest -q -s tests/faults/test_room_under_fire.py
 
 packages: ## What the tests need from Debian; installed when root
 	@./scripts/packages

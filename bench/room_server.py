@@ -54,7 +54,7 @@ class OpenDoor:
         return RoomRecord([], [])
 
 
-async def serve(redis_url: str) -> None:
+async def serve(redis_url: str, port: int) -> None:
     # As live.store.redis.connect makes it.
     pool = BlockingConnectionPool.from_url(redis_url, max_connections=64, timeout=5, retry=Retry(NoBackoff(), 0))
     redis: Redis = Redis.from_pool(pool)
@@ -68,10 +68,10 @@ async def serve(redis_url: str) -> None:
         archive=door,
         scene=door,
         now_ms=now_ms,
-        limits=Limits(sockets_per_person=10_000),
+        limits=Limits(sockets_per_person=10_000, busy_share=0),
     )
     app = Starlette(routes=[WebSocketRoute("/ws/{show}", room_endpoint(hub, door))])
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener = socket.create_server(("127.0.0.1", port), backlog=4096)
     config = uvicorn.Config(
         app,
         ws=RoomProtocol,
@@ -95,4 +95,6 @@ async def serve(redis_url: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis", required=True)
-    uvloop.run(serve(parser.parse_args().redis))
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    args = parser.parse_args()
+    uvloop.run(serve(args.redis, args.port))

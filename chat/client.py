@@ -65,8 +65,9 @@ class RoomClient:
         *,
         resume_from: tuple[str, int] | None = None,
         timeout: float = 10,
+        on_envelope: Callable[[dict[str, Any]], None] | None = None,
     ) -> RoomClient:
-        """Connected and welcomed (or resumed); `aclose` it.
+        """Connected and welcomed (or resumed); `aclose` it. `on_envelope` gets each envelope from the first on.
 
         Raises: websockets' InvalidStatus (handshake refused), ConnectionError (closed before the welcome)."""
         headers = {"Cookie": cookie} if cookie else {}
@@ -81,6 +82,7 @@ class RoomClient:
             proxy=None,
         )
         client = cls(ws)
+        client.on_envelope = on_envelope
         epoch, seq = resume_from or (None, None)
         try:
             with suppress(ConnectionClosed):

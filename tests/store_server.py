@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -42,6 +43,10 @@ class StoreServer:
         self._process.wait(timeout=10)
         self._process = None
         self.socket.unlink(missing_ok=True)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def flush(self) -> None:
         with SyncRedis(unix_socket_path=str(self.socket)) as client:

@@ -1,0 +1,137 @@
+"""A talking crowd on two web processes and one store, all of which are killed and frozen under it.
+
+`make faults` runs it for FRONTROW_FAULTS_S seconds; `make test` goes through each fault once. A failure prints the
+seed; FRONTROW_FAULTS_SEED repeats it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+
+from crowd import LINES_KEPT, ROOM, Facts, Page, WebProcess, talk, twice
+from store_server import StoreServer, redis_client
+
+from chat.history import History
+
+FAULTS_S = float(os.environ.get("FRONTROW_FAULTS_S", "0"))
+SEED = int(os.environ.get("FRONTROW_FAULTS_SEED", "0")) or time.time_ns() % 1_000_000
+AUDIENCE, TALKERS = 16, 4
+
+
+async def test_a_crowd_misses_nothing_and_sees_nothing_removed_whatever_dies(own_store_server: StoreServer) -> None:
+    chance, facts = random.Random(SEED), Facts()
+    webs = [WebProcess(own_store_server.url) for _ in range(2)]
+    await asyncio.gather(*(web.start() for web in webs))
+    talkers = [Page(f"talker{n}", webs, facts, random.Random(SEED + n), "moderator") for n in range(TALKERS)]
+    audience = [Page(f"viewer{n}", webs, facts, random.Random(SEED + 100 + n)) for n in range(AUDIENCE)]
+    pages = [*talkers, *audience]
+    try:
+        async with asyncio.TaskGroup() as crowd:
+            lives = [crowd.create_task(page.live()) for page in pages]
+            async with asyncio.TaskGroup() as fire:
+                talking = [fire.create_task(talk(page, facts, page._chance, 0.05)) for page in talkers]
+                await _all_in(pages)
+                await _burn(webs, own_store_server, facts, chance)
+                for task in talking:
+                    task.cancel()
+            await _settle(own_store_server, pages)
+            for task in lives:
+                task.cancel()
+        log = await _log(own_store_server, pages[0])
+        print(f"seed {SEED}: {len(facts.posted)} lines, {facts.resumes} resumes, {facts.resets} resets")
+        assert facts.wrong == [], f"seed {SEED}"
+        assert twice(log) == [], f"seed {SEED}: a line asked for again was posted again"
+        assert facts.resumes >= AUDIENCE // 2, "the premise: they did lose their sockets"
+        assert facts.posted
+        # The law: what each has, by snapshot and events, is what a newcomer would be given.
+        newcomer = Page("newcomer", webs, facts, chance)
+        joined = asyncio.create_task(newcomer.live())
+        await _all_in([newcomer])
+        joined.cancel()
+        await asyncio.gather(joined, return_exceptions=True)
+        for page in pages:
+            assert list(page.lines.items())[-LINES_KEPT:] == list(newcomer.lines.items()), f"seed {SEED}: {page.name}"
+            assert not page.lines.keys() & facts.removed, f"seed {SEED}: {page.name}"
+    finally:
+        for web in webs:
+            await web.kill()
+
+
+async def _burn(webs: list[WebProcess], store: StoreServer, facts: Facts, chance: random.Random) -> None:
+    """Each fault once, or at random for as long as asked. Between two of them the crowd talks on."""
+
+    async def web_killed() -> None:
+        web = chance.choice(webs)
+        await web.kill()
+        await web.start()
+
+    async def web_frozen() -> None:
+        web = chance.choice(webs)
+        web.signal(signal.SIGSTOP)
+        await asyncio.sleep(1.0)
+        web.signal(signal.SIGCONT)
+
+    async def store_killed() -> None:
+        await asyncio.to_thread(lambda: store.stop(kill=True))
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(store.start)
+
+    async def store_frozen() -> None:
+        store.signal(signal.SIGSTOP)
+        await asyncio.sleep(1.0)
+        store.signal(signal.SIGCONT)
+
+    faults: list[Callable[[], Awaitable[None]]] = [web_killed, store_killed, web_frozen, store_frozen, web_killed]
+    ends = time.monotonic() + FAULTS_S
+    for fault in faults:
+        await _talked(facts)
+        await fault()
+    while time.monotonic() < ends:
+        await _talked(facts)
+        await chance.choice(faults)()
+
+
+async def _talked(facts: Facts) -> None:
+    """Until the crowd has said more: what came before is over."""
+    so_far = len(facts.posted)
+    async with asyncio.timeout(60):
+        while len(facts.posted) < so_far + 5:  # noqa: ASYNC110 - counting is all there is
+            await asyncio.sleep(0.02)
+
+
+async def _all_in(pages: list[Page]) -> None:
+    async with asyncio.timeout(30):
+        while any(page.client is None for page in pages):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def _settle(store: StoreServer, pages: list[Page]) -> None:
+    """Until everyone stands where the log stands."""
+    redis = redis_client(store.url)
+    try:
+        history = History(redis)
+        async with asyncio.timeout(60):
+            while True:
+                position = await history.position(ROOM)
+                if all(page.stood == position for page in pages):
+                    return
+                await asyncio.sleep(0.05)
+    finally:
+        await redis.aclose()
+
+
+async def _log(store: StoreServer, page: Page) -> list[dict[str, object]]:
+    from chat.envelope import plain
+
+    redis = redis_client(store.url)
+    try:
+        assert page.stood is not None
+        found = await History(redis).since(ROOM, page.stood[0], 0)
+        return [{"kind": e.kind, "body": plain(e.body)} for e in found or []]
+    finally:
+        await redis.aclose()
