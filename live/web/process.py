@@ -20,6 +20,7 @@ from chat.wire import RoomProtocol
 from live import logs
 from live.settings import Settings
 from live.web.app import create_app
+from live.web.punctual import PunctualHttp
 
 log = structlog.get_logger()
 
@@ -74,7 +75,7 @@ def new_server(settings: Settings, app: Starlette | None = None) -> Server:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=PunctualHttp,
         ws=RoomProtocol,
         ws_max_size=FRAME_MAX,
         ws_per_message_deflate=False,  # costs 2 to 4 times the CPU and 30 KiB a socket; measured, see decision 0003
