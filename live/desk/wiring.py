@@ -22,6 +22,7 @@ from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
 from live.desk.audience import Audience
 from live.desk.control import Desk
+from live.desk.drops import DropDesk
 from live.desk.people import People
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
@@ -32,10 +33,12 @@ from live.media.relays import Relays
 from live.play.service import PlayService
 from live.settings import Settings
 from live.shop.adjust import Adjustments
+from live.shop.caps import Caps
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
 from live.shop.imports import Imports
+from live.shop.line import Lines
 from live.shop.merchant import MerchantReads
 from live.shop.orders import Orders
 from live.shop.payments.choice import provider_of
@@ -45,6 +48,7 @@ from live.shop.quote import Quotes
 from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
 from live.shop.terms import Terms
+from live.shop.work import Proofs
 from live.stage.media import Media
 from live.stage.recordings import Recordings
 from live.stage.runsheets import Runsheets
@@ -100,6 +104,7 @@ class Services:
     archive: SqlArchive
     desk: Desk
     rail: Rail
+    drops: DropDesk
     play: PlayDesk
 
 
@@ -122,7 +127,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         bus = RedisBus(redis, now_ms=clock.now_ms)
         staff = StaffBook(db, clock)
         sessions = Sessions(redis, clock)
-        throttle = Throttle(redis)
+        throttle = Throttle(redis, now_ms=clock.now_ms)
         shows = Shows(db, clock)
         runsheets = Runsheets(db, clock)
         media = Media(redis, clock)
@@ -136,7 +141,19 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         provider = provider_of(settings, db, clock)
         checkout = Checkout(db, gate, carts, quotes, saved, provider, clock, settings)
         orders = Orders(db, settings.key)
-        programmes = Programmes(redis, shows, runsheets, catalogue)
+        caps = Caps(db)
+        programmes = Programmes(redis, shows, runsheets, catalogue, caps)
+        drops = DropDesk(
+            redis=redis,
+            bus=bus,
+            clock=clock,
+            shows=shows,
+            programmes=programmes,
+            gate=gate,
+            waitlist=carts.waitlist,
+            lines=Lines(redis, db, clock),
+            proofs=Proofs(redis, clock, settings.key),
+        )
         relays = Relays(redis, settings.key)
         stack.push_async_callback(relays.close)
         engine = engine_of(settings, relays, clock)
@@ -157,6 +174,8 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             checkout=checkout,
             orders=orders,
             programmes=programmes,
+            caps=caps,
+            drops=drops,
             engine=engine,
             archive=archive,
             sessions=sessions,
@@ -199,5 +218,6 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             archive=archive,
             desk=desk,
             rail=Rail(db, clock, gate, desk),
+            drops=drops,
             play=play,
         )
