@@ -14,10 +14,12 @@ from live.events import Cart, Level
 from live.ids import new_id
 from live.settings import Settings
 from live.shop import invariants
+from live.shop.after_sale import AfterSale
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue, NewVariant
 from live.shop.checkout import Checkout, Placed, Settled
 from live.shop.contact import Address, Contact
+from live.shop.order_list import OrderList
 from live.shop.orders import Orders
 from live.shop.payments.port import Provider
 from live.shop.payments.sandbox import SandboxProvider
@@ -53,6 +55,8 @@ class World:
         self.saved = SavedBuyers(db, settings.key, clock)
         self.checkout = self.till(self.provider)
         self.orders = Orders(db, settings.key)
+        self.order_list = OrderList(db, settings.key)
+        self.after_sale = AfterSale(db, self.provider, clock)
         self.show = ""
         self.brand = ""
 

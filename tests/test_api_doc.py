@@ -13,7 +13,7 @@ from chat.kinds import ServiceSet
 from live.accounts.scopes import WORDS as WORDS_OF_SCOPES
 from live.accounts.scopes import Scope
 from live.shop.contact import Address
-from live.web import api, drops, till
+from live.web import api, orders_api, till
 from live.web.doors import Door
 from live.web.errors import WORDS
 from live.web.routes import DOORS
@@ -27,12 +27,14 @@ BODIES: dict[str, list[type[msgspec.Struct]]] = {
     "POST /api/shows/{slug}/checkout": [till.Purchase, Address],
     "PUT /api/shows/{slug}/publisher-rule": [api.PublisherRule],
     "PUT /api/shows/{slug}/service": [ServiceSet],
-    "POST /api/shows/{slug}/looks/{look}/place": [drops.PlaceWanted],
-    "POST /api/shows/{slug}/looks/{look}/drop": [drops.DropTimes],
-    "PUT /api/shows/{slug}/looks/{look}/terms": [drops.LookTerms],
-    "PUT /api/shows/{slug}/products/{product}/cap": [drops.ProductCap],
     "POST /api/name": [api.Naming],
     "POST /sandbox/pay/{ref}": [till.SandboxChoice],
+    "POST /api/staff/orders/{number}/shipments": [orders_api.Shipping],
+    "POST /api/staff/orders/{number}/shipments/{shipment}/void": [orders_api.Undoing],
+    "POST /api/staff/orders/{number}/returns": [orders_api.Returning],
+    "POST /api/staff/orders/{number}/refunds": [orders_api.Refunding],
+    "POST /api/staff/orders/{number}/cancel": [orders_api.Cancelling],
+    "POST /api/staff/orders/{number}/notes": [orders_api.Noting],
 }
 
 

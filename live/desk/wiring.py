@@ -22,7 +22,7 @@ from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
 from live.desk.audience import Audience
 from live.desk.control import Desk
-from live.desk.drops import DropDesk
+from live.desk.order_desk import OrderDesk
 from live.desk.people import People
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
@@ -33,13 +33,13 @@ from live.media.relays import Relays
 from live.play.service import PlayService
 from live.settings import Settings
 from live.shop.adjust import Adjustments
-from live.shop.caps import Caps
+from live.shop.after_sale import AfterSale
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
 from live.shop.imports import Imports
-from live.shop.line import Lines
 from live.shop.merchant import MerchantReads
+from live.shop.order_list import OrderList
 from live.shop.orders import Orders
 from live.shop.payments.choice import provider_of
 from live.shop.payments.port import Provider
@@ -48,7 +48,6 @@ from live.shop.quote import Quotes
 from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
 from live.shop.terms import Terms
-from live.shop.work import Proofs
 from live.stage.media import Media
 from live.stage.recordings import Recordings
 from live.stage.runsheets import Runsheets
@@ -98,13 +97,14 @@ class Services:
     checkout: Checkout
     orders: Orders
     merchant: MerchantReads
+    order_list: OrderList
     # desk
     audience: Audience
     programmes: Programmes
     archive: SqlArchive
     desk: Desk
     rail: Rail
-    drops: DropDesk
+    order_desk: OrderDesk
     play: PlayDesk
 
 
@@ -127,7 +127,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         bus = RedisBus(redis, now_ms=clock.now_ms)
         staff = StaffBook(db, clock)
         sessions = Sessions(redis, clock)
-        throttle = Throttle(redis, now_ms=clock.now_ms)
+        throttle = Throttle(redis)
         shows = Shows(db, clock)
         runsheets = Runsheets(db, clock)
         media = Media(redis, clock)
@@ -139,28 +139,16 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         quotes = Quotes(db, terms, carts, clock, settings.key)
         saved = SavedBuyers(db, settings.key, clock)
         provider = provider_of(settings, db, clock)
-        stack.push_async_callback(provider.close)
         checkout = Checkout(db, gate, carts, quotes, saved, provider, clock, settings)
         orders = Orders(db, settings.key)
-        caps = Caps(db)
-        programmes = Programmes(redis, shows, runsheets, catalogue, caps)
-        drops = DropDesk(
-            redis=redis,
-            bus=bus,
-            clock=clock,
-            shows=shows,
-            programmes=programmes,
-            gate=gate,
-            waitlist=carts.waitlist,
-            lines=Lines(redis, db, clock),
-            proofs=Proofs(redis, clock, settings.key),
-        )
+        programmes = Programmes(redis, shows, runsheets, catalogue)
         relays = Relays(redis, settings.key)
         stack.push_async_callback(relays.close)
         engine = engine_of(settings, relays, clock)
         stack.push_async_callback(engine.close)
         archive = SqlArchive(db, sessions)
         play = PlayDesk(bus, PlayService(redis, clock))
+        order_list = OrderList(db, settings.key)
         desk = Desk(
             redis=redis,
             bus=bus,
@@ -175,8 +163,6 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             checkout=checkout,
             orders=orders,
             programmes=programmes,
-            caps=caps,
-            drops=drops,
             engine=engine,
             archive=archive,
             sessions=sessions,
@@ -214,11 +200,12 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             checkout=checkout,
             orders=orders,
             merchant=MerchantReads(db),
+            order_list=order_list,
             audience=Audience(redis, relays, media),
             programmes=programmes,
             archive=archive,
             desk=desk,
             rail=Rail(db, clock, gate, desk),
-            drops=drops,
+            order_desk=OrderDesk(AfterSale(db, provider, clock), order_list, checkout, gate, desk),
             play=play,
         )

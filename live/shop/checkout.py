@@ -365,8 +365,8 @@ class Checkout:
         payment = await self._db.read(lambda c: order_rows.payment(c, payment_ref))
         if payment is None:
             return None
-        if payment.order_status in ("paid", "refunded") and payment.payment_status in ("captured", "refunded"):
-            # Final here. Only a refund that the provider made by itself could be news, and the worker looks for none.
+        if payment.sold or (payment.order_status, payment.payment_status) == ("refunded", "refunded"):
+            # Final here: what becomes of a sold order is its own acts' business (after_sale.py).
             return self._where_it_stands(payment)
         charge = await self._provider.fetch(payment.provider_ref or await self._open(payment))
         if charge.status == "authorised":
@@ -415,11 +415,11 @@ class Checkout:
         return placed.payment_ref
 
     async def _follow(self, payment: PaymentRow, charge: Charge) -> Settled:
+        if payment.sold:
+            return self._where_it_stands(payment)
         if charge.status == "captured":
             if payment.order_status == "pending" and payment.payment_status != "refunding":
                 return await self._sell(payment, charge)
-            if payment.order_status == "paid":
-                return self._where_it_stands(payment)
             return await self._refund(payment, charge, "late")
         if charge.status == "refunded":
             return await self._refunded(payment, charge)
@@ -461,7 +461,7 @@ class Checkout:
         """Another process settled the order while we were about to: the claim is its too, or nobody's."""
         now = await self._db.read(lambda c: order_rows.payment(c, payment.payment_id))
         assert now is not None
-        if now.order_status == "paid":
+        if now.sold:
             if epoch is not None:
                 await self._gate.consume(now.show_id, now.id, epoch)
         else:

@@ -3,24 +3,28 @@
 `frontrow doctor` prints them; tests ask after each injected fault.
 
 I1  available + held + sold == on hand, for each SKU of the show
-I2  sold ≤ on hand, and sold is what the paid orders say
+I2  sold ≤ on hand, and sold is what the sold orders say, less what came back to be sold again
 I3  every order has its lines, its payment and its ledger, and its total is what these and its terms come to
-I4  at most one capture an order, never more than it costs; refunds ≤ captures
+I4  at most one capture an order, never more than it costs; refunds ≤ captures, and each refund is in the payment;
+    a sold order's status is what its units and its money say
 I5  one (buyer, idempotency key), one order
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 from sqlalchemy import Connection, func, select
 
+from live.shop.order_sheet import units_in
+from live.shop.order_state import Units, standing
 from live.shop.stock import stock_of
 from live.store import keys
 from live.store.sql import Database
-from live.store.tables import ledger, order_lines, orders, payments
+from live.store.tables import ledger, order_lines, orders, payments, refunds
 
 
 async def check(db: Database, redis: Redis, show_id: str) -> list[str]:
@@ -71,9 +75,9 @@ def _not_pending(connection: Connection, order_ids: list[str]) -> set[str]:
 def _in_sql(connection: Connection, show_id: str) -> list[str]:
     wrong = []
     by_orders = connection.execute(
-        select(order_lines.c.sku, func.sum(order_lines.c.qty))
+        select(order_lines.c.sku, func.sum(order_lines.c.qty - order_lines.c.restocked))
         .join(orders, orders.c.id == order_lines.c.order_id)
-        .where(orders.c.status == "paid")
+        .where(orders.c.paid_ms.is_not(None))
         .group_by(order_lines.c.sku)
     )
     paid = {sku: int(units) for sku, units in by_orders}
@@ -81,7 +85,7 @@ def _in_sql(connection: Connection, show_id: str) -> list[str]:
         if sold > on_hand:
             wrong.append(f"I2 {sku}: {sold} sold of {on_hand} on hand")
         if sold != paid.get(sku, 0):
-            wrong.append(f"I2 {sku}: {sold} sold, but paid orders have {paid.get(sku, 0)}")
+            wrong.append(f"I2 {sku}: {sold} sold, but sold orders have {paid.get(sku, 0)}")
 
     rows = connection.execute(
         select(
@@ -95,6 +99,7 @@ def _in_sql(connection: Connection, show_id: str) -> list[str]:
             orders.c.shipping_minor,
             orders.c.tax_minor,
             orders.c.tax_included,
+            orders.c.paid_ms,
         ).where(orders.c.show_id == show_id)
     ).all()
     lines = _sums(connection, select(order_lines.c.order_id, func.sum(order_lines.c.qty * order_lines.c.unit_minor)))
@@ -104,6 +109,7 @@ def _in_sql(connection: Connection, show_id: str) -> list[str]:
         select(payments.c.order_id, payments.c.status, payments.c.captured_minor, payments.c.refunded_minor)
     ):
         money.setdefault(order, []).append((status, captured, refunded))
+    units, back = _units(connection, show_id), _refunds(connection, show_id)
     for row in rows:
         if lines.get(row.id) != row.goods_minor:
             wrong.append(f"I3 {row.id}: its lines come to {lines.get(row.id)}, not {row.goods_minor}")
@@ -117,14 +123,52 @@ def _in_sql(connection: Connection, show_id: str) -> list[str]:
             wrong.append(f"I4 {row.id}: captured {captures}, costs {row.total_minor}")
         if any(refunded > captured for _, captured, refunded in money.get(row.id, [])):
             wrong.append(f"I4 {row.id}: more refunded than captured")
-        if row.status == "paid" and sum(c - r for _, c, r in money.get(row.id, [])) != row.total_minor:
-            wrong.append(f"I4 {row.id}: is paid, but its payment is not {row.total_minor}")
+        if row.paid_ms is not None:
+            wrong += _after_the_sale(row, captures, money.get(row.id, []), units.get(row.id, []), back.get(row.id, {}))
         if row.status == "refunded" and any(c != r for _, c, r in money.get(row.id, [])):
             wrong.append(f"I4 {row.id}: is refunded, but not its whole payment")
     for (buyer, key), count in Counter((row.buyer, row.idempotency_key) for row in rows).items():
         if count > 1:
             wrong.append(f"I5 {buyer}: {count} orders with key {key}")
     return wrong
+
+
+def _after_the_sale(
+    row: Any, captures: list[int], money: list[tuple[str, int, int]], units: list[Units], back: dict[str, int]
+) -> list[str]:
+    wrong = []
+    captured, refunded = sum(captures), sum(r for _, _, r in money)
+    if captured != row.total_minor:
+        wrong.append(f"I4 {row.id}: is sold for {row.total_minor}, but {captured} was captured")
+    if back.get("done", 0) != refunded:
+        wrong.append(f"I4 {row.id}: its payment says {refunded} refunded, its refunds {back.get('done', 0)}")
+    if back.get("asked", 0) + refunded > captured:
+        wrong.append(f"I4 {row.id}: {back['asked']} more is to be refunded than was captured")
+    if row.status != (read := standing(units, captured=captured, refunded=refunded)):
+        wrong.append(f"I4 {row.id}: is {row.status}, but its units and money say {read}")
+    return wrong
+
+
+def _units(connection: Connection, show_id: str) -> dict[str, list[Units]]:
+    found: dict[str, list[Units]] = {}
+    of = select(order_lines, orders.c.tax_included).join(orders, orders.c.id == order_lines.c.order_id)
+    for line in connection.execute(of.where(orders.c.show_id == show_id)):
+        found.setdefault(line.order_id, []).append(units_in(line))
+    return found
+
+
+def _refunds(connection: Connection, show_id: str) -> dict[str, dict[str, int]]:
+    """Order -> status -> minor units."""
+    found: dict[str, dict[str, int]] = {}
+    of = (
+        select(refunds.c.order_id, refunds.c.status, func.sum(refunds.c.amount_minor))
+        .join(orders, orders.c.id == refunds.c.order_id)
+        .where(orders.c.show_id == show_id)
+        .group_by(refunds.c.order_id, refunds.c.status)
+    )
+    for order, status, amount in connection.execute(of):
+        found.setdefault(order, {})[status] = int(amount)
+    return found
 
 
 def _sums(connection: Connection, query: object) -> dict[str, int]:

@@ -18,7 +18,7 @@ from live.money import Money
 from live.shop import promotions
 from live.shop.cart import KeptLine
 from live.shop.charged import CHARGED
-from live.shop.orders import after
+from live.shop.order_state import after
 from live.shop.outbox import MAIL_PAID, MAIL_REFUNDED
 from live.shop.payments.port import Charge
 from live.shop.stock import Line
@@ -55,10 +55,16 @@ class PaymentRow(NamedTuple):
     provider_ref: str | None
     payment_status: str
     reason: str
+    paid_ms: int | None
     email: str = ""
     method: str = ""
     saver: str = ""
     lines: tuple[Line, ...] = ()
+
+    @property
+    def sold(self) -> bool:
+        """The sale is a fact: whatever became of the order since, its payment was taken and its units were."""
+        return self.paid_ms is not None
 
 
 _INSERT_ORDER = Statement(insert_into(orders))
@@ -80,6 +86,7 @@ _PAYMENT: Select[Any] = select(
     payments.c.provider_ref,
     payments.c.status,
     payments.c.reason,
+    orders.c.paid_ms,
     orders.c.email,
     payments.c.method,
     payments.c.saver,
@@ -255,8 +262,7 @@ def sell(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> N
 
 def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reason: str, now: int) -> bool:
     """From here on nobody sells this order. False: it was sold already."""
-    status = connection.execute(select(orders.c.status).where(orders.c.id == row.id).with_for_update()).scalar_one()
-    if status == "paid":
+    if connection.execute(select(orders.c.paid_ms).where(orders.c.id == row.id).with_for_update()).scalar() is not None:
         return False
     decided = connection.execute(
         update(payments)
@@ -271,8 +277,9 @@ def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reaso
 
 
 def mark_refunded(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> bool:
-    status = connection.execute(select(orders.c.status).where(orders.c.id == row.id).with_for_update()).scalar_one()
-    if status == "refunded":
+    query = select(orders.c.status, orders.c.paid_ms).where(orders.c.id == row.id).with_for_update()
+    status, paid_ms = connection.execute(query).one()
+    if status == "refunded" or paid_ms is not None:  # of a sold order money goes back by refunds.py
         return False
     if status == "pending":
         promotions.release(connection, row.id)  # it was never sold
@@ -318,7 +325,11 @@ def claim_due(connection: Connection, now: int) -> list[tuple[str, int]]:
     due = connection.execute(
         select(orders.c.id, orders.c.created_ms, payments.c.id.label("payment_id"))
         .join(payments, payments.c.order_id == orders.c.id)
-        .where(or_(orders.c.status == "pending", orders.c.status == "cancelled"), orders.c.settle_after_ms <= now)
+        .where(
+            or_(orders.c.status == "pending", orders.c.status == "cancelled"),
+            orders.c.paid_ms.is_(None),
+            orders.c.settle_after_ms <= now,
+        )
         .order_by(orders.c.settle_after_ms)
         .limit(LOOKS_AT_ONCE)
         .with_for_update(skip_locked=True, of=orders)

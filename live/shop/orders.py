@@ -1,41 +1,22 @@
-"""Orders: the status machine (pure), and reading them."""
+"""Orders: what they are called, and reading them as their buyer and the brand's staff see them."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, or_, select
+from sqlalchemy import Connection, Row, case, func, or_, select
 
-from live.errors import NotFound, WrongState
+from live.errors import NotFound
 from live.events import OrderStatus
 from live.ids import signed, unsign
 from live.money import Money
 from live.store.sql import Database
-from live.store.tables import brands, order_lines, orders, payments, shows
-
-Act = Literal["pay", "cancel", "refund"]
-
-# A cancelled order whose payment arrives after all is refunded, never revived: its buyer may have bought anew.
-_MOVES: dict[tuple[str, Act], OrderStatus] = {
-    ("pending", "pay"): "paid",
-    ("pending", "cancel"): "cancelled",
-    ("pending", "refund"): "refunded",
-    ("paid", "refund"): "refunded",
-    ("cancelled", "refund"): "refunded",
-}
+from live.store.tables import brands, order_lines, orders, payments, refunds, shipment_lines, shipments, shows
 
 _READ_OUT = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that sounds or looks like something else
-
-
-def after(status: str, act: Act) -> OrderStatus:
-    """The status an act leads to. Raises WrongState."""
-    try:
-        return _MOVES[status, act]
-    except KeyError:
-        raise WrongState(status, " or ".join(s for s, a in _MOVES if a == act)) from None
 
 
 def new_number() -> str:
@@ -51,7 +32,7 @@ def token_of(secret_key: str, order_id: str) -> str:
 
 
 class OrderLine(msgspec.Struct, frozen=True):
-    """A line as it was sold."""
+    """A line as it was sold, and what became of its units (order_state.Units). `at_ms` is the media time of the tap."""
 
     sku: str
     qty: int
@@ -61,6 +42,31 @@ class OrderLine(msgspec.Struct, frozen=True):
     colour: str
     picture: str
     look: str
+    at_ms: int | None = None
+    shipped: int = 0
+    struck: int = 0
+    returned: int = 0
+
+
+class Shipment(msgspec.Struct, frozen=True):
+    """Units that left together: SKU -> how many. `tracking_url` is https or empty."""
+
+    id: str
+    carrier: str
+    tracking: str
+    tracking_url: str
+    created_ms: int
+    lines: dict[str, int]
+
+
+class Refund(msgspec.Struct, frozen=True):
+    """Money on its way back (`asked`), gone back (`done`), or refused by the provider, which the buyer isn't told."""
+
+    id: str
+    amount: Money
+    status: str
+    created_ms: int
+    done_ms: int | None
 
 
 class Sums(msgspec.Struct, frozen=True):
@@ -101,10 +107,13 @@ class Order(msgspec.Struct, frozen=True):
     payment: str
     payment_ref: str
     reason: str
+    refunded: Money | None = None
+    shipments: list[Shipment] = []
+    refunds: list[Refund] = []
 
 
 class OrderTally(msgspec.Struct, frozen=True):
-    """Orders paid in a show, and their sum."""
+    """Orders sold in a show and not cancelled, and what was paid for them less what went back."""
 
     orders: int
     revenue: Money
@@ -126,25 +135,25 @@ class Orders:
 
     async def by_id(self, order_id: str) -> Order:
         """Raises NotFound."""
-        found = await self._db.read(lambda c: _orders(c, self._key, _QUERY.where(orders.c.id == order_id)))
+        found = await self._db.read(lambda c: read_orders(c, self._key, QUERY.where(orders.c.id == order_id)))
         if not found:
             raise NotFound("order", order_id)
         return found[0]
 
     async def of_buyer(self, show_id: str, buyer: str) -> list[Order]:
         """A person's orders in a show, newest first; 50 at most."""
-        query = _QUERY.where(orders.c.show_id == show_id, orders.c.buyer == buyer)
+        query = QUERY.where(orders.c.show_id == show_id, orders.c.buyer == buyer)
         return await self._db.read(
-            lambda c: _orders(c, self._key, query.order_by(orders.c.created_ms.desc()).limit(50))
+            lambda c: read_orders(c, self._key, query.order_by(orders.c.created_ms.desc()).limit(50))
         )
 
     async def of_show(self, show_id: str, *, before_ms: int | None = None, limit: int = 50) -> list[Order]:
         """A show's orders, newest first, for staff; page on with the last one's `created_ms`."""
-        query = _QUERY.where(orders.c.show_id == show_id)
+        query = QUERY.where(orders.c.show_id == show_id)
         if before_ms is not None:
             query = query.where(orders.c.created_ms < before_ms)
         query = query.order_by(orders.c.created_ms.desc()).limit(min(limit, 200))
-        return await self._db.read(lambda c: _orders(c, self._key, query))
+        return await self._db.read(lambda c: read_orders(c, self._key, query))
 
     async def since(
         self,
@@ -159,7 +168,7 @@ class Orders:
         """Orders of these brands and shows placed from `since_ms` on, the first first; `after` is the last one's
         (created_ms, id) of the page before."""
         placed, order_id = after
-        query = _QUERY.where(
+        query = QUERY.where(
             or_(shows.c.brand_id.in_(brands_of), orders.c.show_id.in_(shows_of)),
             orders.c.created_ms >= max(since_ms, placed),
             or_(orders.c.created_ms > placed, orders.c.id > order_id),
@@ -167,26 +176,34 @@ class Orders:
         if status is not None:
             query = query.where(orders.c.status == status)
         query = query.order_by(orders.c.created_ms, orders.c.id).limit(limit)
-        return await self._db.read(lambda c: _orders(c, self._key, query))
+        return await self._db.read(lambda c: read_orders(c, self._key, query))
 
     async def tally(self, show_id: str) -> OrderTally:
         """Orders paid and revenue of a show. Raises NotFound."""
-        paid = select(func.count(), func.coalesce(func.sum(orders.c.total_minor), 0)).where(
-            orders.c.show_id == show_id, orders.c.status == "paid"
+        sold = (orders.c.show_id == show_id, orders.c.paid_ms.is_not(None))
+        paid = select(
+            func.coalesce(func.sum(case((orders.c.status != "cancelled", 1), else_=0)), 0),
+            func.coalesce(func.sum(orders.c.total_minor), 0),
+        ).where(*sold)
+        back = (
+            select(func.coalesce(func.sum(refunds.c.amount_minor), 0))
+            .join(orders, orders.c.id == refunds.c.order_id)
+            .where(*sold, refunds.c.status == "done")
         )
         currency = select(brands.c.currency).join(shows, shows.c.brand_id == brands.c.id).where(shows.c.id == show_id)
 
         def read(connection: Connection) -> OrderTally:
             count, revenue = connection.execute(paid).one()
+            given_back = connection.execute(back).scalar_one()
             unit = connection.execute(currency).scalar()
             if unit is None:
                 raise NotFound("show", show_id)
-            return OrderTally(count, Money(int(revenue), unit))
+            return OrderTally(int(count), Money(int(revenue) - int(given_back), unit))
 
         return await self._db.read(read)
 
 
-_QUERY = (
+QUERY = (
     select(
         orders,
         shows.c.slug.label("show_slug"),
@@ -195,6 +212,7 @@ _QUERY = (
         payments.c.status.label("payment"),
         payments.c.provider_ref,
         payments.c.reason,
+        payments.c.refunded_minor,
     )
     .join(shows, shows.c.id == orders.c.show_id)
     .join(brands, brands.c.id == shows.c.brand_id)
@@ -202,13 +220,25 @@ _QUERY = (
 )
 
 
-def _orders(connection: Connection, key: str, query: Any) -> list[Order]:
+def read_orders(connection: Connection, key: str, query: Any) -> list[Order]:
+    """The orders of a narrowed QUERY, whole, in its order."""
     rows = connection.execute(query).all()
-    lines: dict[str, list[Row[Any]]] = {}
-    of = select(order_lines).where(order_lines.c.order_id.in_([row.id for row in rows])).order_by(order_lines.c.sku)
-    for line in connection.execute(of):
-        lines.setdefault(line.order_id, []).append(line)
-    return [_order(row, lines.get(row.id, []), key) for row in rows]
+    ids = [row.id for row in rows]
+    sold = [row.id for row in rows if row.paid_ms is not None]  # only these can have been shipped or refunded
+    lines = _grouped(connection, select(order_lines).where(order_lines.c.order_id.in_(ids)).order_by(order_lines.c.sku))
+    sent = select(shipments).where(shipments.c.order_id.in_(sold), shipments.c.voided_ms.is_(None))
+    parcels = _grouped(connection, sent.order_by(shipments.c.id)) if sold else {}
+    back = select(refunds).where(refunds.c.order_id.in_(sold), refunds.c.status != "refused").order_by(refunds.c.id)
+    given_back = _grouped(connection, back) if sold else {}
+    inside: dict[str, dict[str, int]] = {}
+    if parcels:
+        of = shipment_lines.c.shipment_id.in_([parcel.id for some in parcels.values() for parcel in some])
+        for row in connection.execute(select(shipment_lines).where(of).order_by(shipment_lines.c.sku)):
+            inside.setdefault(row.shipment_id, {})[row.sku] = row.qty
+    return [
+        _order(row, lines.get(row.id, []), parcels.get(row.id, []), inside, given_back.get(row.id, []), key)
+        for row in rows
+    ]
 
 
 def _sums(row: Row[Any]) -> Sums:
@@ -225,7 +255,21 @@ def _sums(row: Row[Any]) -> Sums:
     )
 
 
-def _order(row: Row[Any], lines: list[Row[Any]], key: str) -> Order:
+def _grouped(connection: Connection, query: Any) -> dict[str, list[Row[Any]]]:
+    found: dict[str, list[Row[Any]]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.order_id, []).append(row)
+    return found
+
+
+def _order(
+    row: Row[Any],
+    lines: list[Row[Any]],
+    parcels: list[Row[Any]],
+    inside: dict[str, dict[str, int]],
+    given_back: list[Row[Any]],
+    key: str,
+) -> Order:
     return Order(
         id=row.id,
         number=row.number,
@@ -248,6 +292,10 @@ def _order(row: Row[Any], lines: list[Row[Any]], key: str) -> Order:
                 line.colour,
                 line.picture,
                 line.look_id,
+                line.at_ms,
+                line.shipped,
+                line.struck,
+                line.returned,
             )
             for line in lines
         ],
@@ -259,4 +307,13 @@ def _order(row: Row[Any], lines: list[Row[Any]], key: str) -> Order:
         payment=row.payment,
         payment_ref=row.provider_ref or "",
         reason=row.reason,
+        refunded=Money(row.refunded_minor, row.currency),
+        shipments=[
+            Shipment(one.id, one.carrier, one.tracking, one.tracking_url, one.created_ms, inside.get(one.id, {}))
+            for one in parcels
+        ],
+        refunds=[
+            Refund(one.id, Money(one.amount_minor, row.currency), one.status, one.created_ms, one.done_ms)
+            for one in given_back
+        ],
     )

@@ -16,7 +16,18 @@ from live.store.tables import outbox
 LEASE_MS = 60_000
 AT_ONCE = 50
 MAIL_PAID, MAIL_REFUNDED = "mail.order_paid", "mail.order_refunded"
-MAIL_KINDS = (MAIL_PAID, MAIL_REFUNDED)  # the worker's letters to buyers; nobody else's business
+MAIL_SHIPPED, MAIL_UNSHIPPED = "mail.order_shipped", "mail.order_unshipped"
+MAIL_RETURNED, MAIL_CANCELLED, MAIL_REPAID = "mail.order_returned", "mail.order_cancelled", "mail.order_repaid"
+# The worker's letters to buyers; nobody else's business.
+MAIL_KINDS = (
+    MAIL_PAID,
+    MAIL_REFUNDED,
+    MAIL_SHIPPED,
+    MAIL_UNSHIPPED,
+    MAIL_RETURNED,
+    MAIL_CANCELLED,
+    MAIL_REPAID,
+)
 KEPT_MS = 30 * 86_400_000  # what was told stays readable this long
 
 

@@ -15,7 +15,7 @@ from live.events import Cart, LiveSnapshot
 from live.money import Money
 from live.stage.media import NO_PICTURE
 from live.stage.show import Show
-from live.web import words
+from live.web import order_words, words
 from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
 from live.web.templating import page
@@ -86,7 +86,7 @@ async def order(request: Request) -> Response:
     """GET /orders/{token}: whoever has the link may read it. Raises: NotFound."""
     token = request.path_params["token"]
     found = await _services(request).desk.order(token)
-    return page(request, "pages/order.html", house=found.brand, token=token, order=words.order_view(found))
+    return page(request, "pages/order.html", house=found.brand, token=token, order=order_words.buyer_view(found))
 
 
 async def sign_in(request: Request) -> Response:

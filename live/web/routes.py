@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from live.web import (
     api,
-    drops,
     health,
     hls,
     merchant,
     openapi,
+    orders_api,
+    orders_desk,
     pages,
     picture,
     picture_desk,
@@ -38,6 +39,11 @@ DOORS: tuple[Door, ...] = (
     _door("GET /studio/shows/{slug}", studio.show, "host", "read", "page"),
     _door("GET /studio/shows/{slug}/picture", picture_desk.desk, "host", "read", "page"),
     _door("GET /studio/shows/{slug}/room", studio.room, "moderator", "read", "page"),
+    _door("GET /studio/orders", orders_desk.index, "staff", "read", "page"),
+    _door("GET /studio/orders.csv", orders_desk.export, "staff", "read", "page", a_minute=20),
+    _door("GET /studio/orders/{number}", orders_desk.order, "staff", "read", "page"),
+    _door("POST /studio/orders/{number}", orders_desk.act, "staff", "csrf", "page"),
+    _door("GET /studio/packing", orders_desk.packing, "staff", "read", "page"),
     _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page", framed=True),
     _door("POST /sandbox/pay/{ref}", till.sandbox_choose, "viewer", "csrf", "api"),
     # the show and the bag
@@ -46,11 +52,6 @@ DOORS: tuple[Door, ...] = (
     _door("DELETE /api/shows/{slug}/cart/{sku}", api.cart_remove, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/waitlist", api.wait_join, "viewer", "csrf", "api"),
     _door("DELETE /api/shows/{slug}/waitlist/{sku}", api.wait_leave, "viewer", "csrf", "api"),
-    _door("GET /api/shows/{slug}/looks/{look}/place", drops.place_ask, "viewer", "read", "api"),
-    _door("POST /api/shows/{slug}/looks/{look}/place", drops.place_take, "viewer", "csrf", "api"),
-    _door("DELETE /api/shows/{slug}/looks/{look}/place", drops.place_leave, "viewer", "csrf", "api"),
-    _door("GET /api/shows/{slug}/looks/{look}/work", drops.work_ask, "viewer", "read", "api"),
-    _door("GET /api/shows/{slug}/looks/{look}/drawn", drops.drawn, "anyone", "read", "api"),
     _door("POST /api/shows/{slug}/quote", till.quote, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/checkout", till.checkout, "viewer", "csrf", "api", a_minute=30),
     _door("GET /api/address-forms/{country}", till.address_form, "anyone", "read", "api"),
@@ -64,10 +65,7 @@ DOORS: tuple[Door, ...] = (
     # running the show
     _door("POST /api/shows/{slug}/open", api.show_open, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/end", api.show_end, "host", "csrf", "api", scope="shows:run"),
-    _door("POST /api/shows/{slug}/looks/{look}/drop", drops.look_drop, "host", "csrf", "api", scope="shows:run"),
-    _door("POST /api/shows/{slug}/looks/{look}/close", drops.look_close, "host", "csrf", "api", scope="shows:run"),
-    _door("PUT /api/shows/{slug}/looks/{look}/terms", drops.look_rule, "host", "csrf", "api", scope="shows:run"),
-    _door("PUT /api/shows/{slug}/products/{product}/cap", drops.product_cap, "host", "csrf", "api", scope="shows:run"),
+    _door("POST /api/shows/{slug}/looks/{look}/drop", api.look_drop, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/looks/{look}/withdraw", api.look_withdraw, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/next", api.look_next, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),
@@ -88,6 +86,24 @@ DOORS: tuple[Door, ...] = (
     _door("GET /api/merchant/shows", merchant.shows, "staff", "read", "api", scope="shows:read"),
     _door("GET /api/shows/{slug}/run", merchant.run, "host", "read", "api", scope="shows:read"),
     _door("GET /api/shows/{slug}/timeline", merchant.timeline, "host", "read", "api", scope="shows:read"),
+    # orders
+    _door("GET /api/staff/orders", orders_api.index, "staff", "read", "api", scope="orders:read"),
+    _door("GET /api/staff/orders/{number}", orders_api.one, "staff", "read", "api", scope="orders:read"),
+    _door("POST /api/staff/orders/{number}/shipments", orders_api.fulfil, "staff", "csrf", "api", scope="orders:write"),
+    _door(
+        "POST /api/staff/orders/{number}/shipments/{shipment}/void",
+        orders_api.unfulfil,
+        "staff",
+        "csrf",
+        "api",
+        scope="orders:write",
+    ),
+    _door(
+        "POST /api/staff/orders/{number}/returns", orders_api.take_back, "staff", "csrf", "api", scope="orders:write"
+    ),
+    _door("POST /api/staff/orders/{number}/refunds", orders_api.refund, "staff", "csrf", "api", scope="orders:write"),
+    _door("POST /api/staff/orders/{number}/cancel", orders_api.cancel, "staff", "csrf", "api", scope="orders:write"),
+    _door("POST /api/staff/orders/{number}/notes", orders_api.note, "staff", "csrf", "api", scope="orders:write"),
     # the payment provider
     _door(
         "POST /api/payments/{provider}/events",

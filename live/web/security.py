@@ -382,7 +382,7 @@ async def _meant(request: Request) -> None:
 async def _form_token(request: Request) -> str:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         return ""
-    value: Any = (await request.form(max_fields=40)).get("csrf", "")
+    value: Any = (await request.form(max_fields=400)).get("csrf", "")
     return value if isinstance(value, str) else ""
 
 

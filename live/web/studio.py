@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.accounts.roles import roles_in
+from live.accounts.roles import roles_anywhere, roles_in
 from live.desk.wiring import Services
 from live.stage.show import Show
 from live.web import words
@@ -26,7 +26,8 @@ async def index(request: Request) -> Response:
         roles = roles_in(grants, show_id=found.id, brand_id=found.brand_id)
         if "moderator" in roles:
             rows.append({**words.row_view(found, s.clock.now_ms()), "links": _links(found, roles)})
-    return page(request, "studio/shows.html", house=house_of(shows), shows=rows)
+    nav = [("/studio/orders", "Orders")] if "staff" in roles_anywhere(grants) else []
+    return page(request, "studio/shows.html", house=house_of(shows), nav=nav, shows=rows)
 
 
 async def show(request: Request) -> Response:

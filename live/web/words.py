@@ -24,6 +24,11 @@ ORDER_WORDS = {  # status: (title, lede)
     "pending": ("Almost yours.", "We are waiting for your bank. This page will say when it answers."),
     "cancelled": ("Nothing was bought.", "The payment was not made and nothing was taken."),
     "refunded": ("Paid back.", "The whole amount is on its way to your card."),
+    "part_fulfilled": ("On its way, in part.", "A part of it has left us; the rest follows."),
+    "fulfilled": ("On its way.", "It left us for you."),
+    "part_returned": ("Thank you, {name}.", "We have what you sent back."),
+    "returned": ("We have it back.", "All of it has arrived with us."),
+    "part_refunded": ("Thank you, {name}.", "A part of the amount is on its way back to your card."),
 }
 
 

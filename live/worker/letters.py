@@ -10,6 +10,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
@@ -19,6 +20,7 @@ from sqlalchemy import Connection
 
 from live.clock import Clock
 from live.errors import NotFound
+from live.money import Money
 from live.settings import Settings
 from live.shop import outbox
 from live.shop.orders import Order, Orders
@@ -32,6 +34,11 @@ RETRY_AFTER_S = (60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400)  # two days
 _SUBJECTS = {
     outbox.MAIL_PAID: "Order {number}: thank you",
     outbox.MAIL_REFUNDED: "Order {number}: refunded",
+    outbox.MAIL_SHIPPED: "Order {number}: on its way",
+    outbox.MAIL_UNSHIPPED: "Order {number}: not on its way yet",
+    outbox.MAIL_RETURNED: "Order {number}: we have your return",
+    outbox.MAIL_CANCELLED: "Order {number}: cancelled",
+    outbox.MAIL_REPAID: "Order {number}: a refund",
 }
 
 
@@ -102,8 +109,32 @@ class Letters:
         mail["Date"] = formatdate(message.created_ms / 1000)
         mail["Message-ID"] = f"<{message.event_id}@{house}>"
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-        facts = {"order": order, "link": f"{settings.base_url}/orders/{order.token}", "first": order.name.split()[0]}
+        facts = {
+            "order": order,
+            "link": f"{settings.base_url}/orders/{order.token}",
+            "first": order.name.split()[0],
+            **_about(order, msgspec.json.decode(message.body)),
+        }
         name = message.kind.removeprefix("mail.")
         mail.set_content(self._env.get_template(f"{name}.txt").render(facts))
         mail.add_alternative(self._env.get_template(f"{name}.html").render(facts), subtype="html")
         return mail
+
+
+def _about(order: Order, body: dict[str, Any]) -> dict[str, Any]:
+    """What a letter about a part of an order speaks of: `pieces` as (title, size and colour, units), `parcel`, `amount`
+    (None when no money goes back)."""
+    parcel = next((one for one in order.shipments if one.id == body.get("shipment")), None)
+    units: dict[str, int] = parcel.lines if parcel else body.get("lines", {})
+    lines = {line.sku: line for line in order.lines}
+    return {
+        "pieces": [
+            (lines[sku].title, " · ".join(part for part in (lines[sku].size, lines[sku].colour) if part), qty)
+            for sku, qty in units.items()
+            if sku in lines
+        ],
+        "parcel": parcel,
+        "amount": Money(body["refund_minor"], order.total.currency) if body.get("refund_minor") else None,
+        "whole": bool(body.get("whole")),
+        "to_come": any(line.qty > line.shipped + line.struck for line in order.lines),
+    }

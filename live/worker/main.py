@@ -62,10 +62,10 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     letters = Letters(db, parts.orders, postman_of(parts.settings), parts.settings, clock)
     return [
         Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
-        Job("move lines", 0.25, parts.drops.advance),  # of hot drops: draw, let in, tell
         Job("settle payments", 1.0, desk.settle_due),
         Job("turn prices", 1.0, parts.rail.turn_prices),  # of sales that begin or end now
         Job("import feeds", 0.5, lambda: parts.imports.work(parts.rail.changed)),
+        Job("ask for refunds", 5.0, parts.order_desk.after_sale.refunds.ask_due),
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         *_sandbox(parts, client),
         Job("send letters", 2.0, letters.send_due),

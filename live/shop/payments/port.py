@@ -72,8 +72,6 @@ class Provider(Protocol):
 
     name: str
 
-    async def close(self) -> None: ...
-
     async def create(self, request: ChargeRequest) -> Charge: ...
 
     async def capture(self, ref: str) -> Charge:

@@ -228,7 +228,8 @@ export class Checkout {
     if (!pending || !order || order.status === "pending") return;
     const told = !byId("outcome").hidden;
     this.forget();
-    if (order.status === "paid") {
+    if (!["cancelled", "refunded"].includes(order.status)) {
+      // Paid, or further already: a quick house has sent it.
       say(byId("done-number"), pending.number);
       say(byId("done-words"), "Paid, and off the rail. The receipt has an address of its own: keep it.");
       /** @type {HTMLAnchorElement} */ (byId("done-link")).href = `/orders/${encodeURIComponent(pending.token)}`;

@@ -23,6 +23,6 @@
  * @typedef {{viewers: number, lines: Line[], mode: {slow_s: number, links: string}, pinned: Line|null}} Room
  * @typedef {{epoch: string, seq: number, now_ms: number, you: You, room: Room, live: LiveSnapshot}} Welcome
  * @typedef {{seq?: number, kind: string, at?: number, body: any}} Envelope
- * @typedef {{order: string, number: string, status: "pending"|"paid"|"cancelled"|"refunded", token: string, total: Money}} OrderNews
+ * @typedef {{order: string, number: string, status: "pending"|"paid"|"part_fulfilled"|"fulfilled"|"part_returned"|"returned"|"part_refunded"|"refunded"|"cancelled", token: string, total: Money}} OrderNews
  */
 export {};
