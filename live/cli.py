@@ -20,6 +20,7 @@ if sys.version_info < (3, 11):  # noqa: UP036 - said before anything newer is im
 
 from live.commands import audit, catalogue, recordings, shows, staff, stock, token
 from live.commands.backup import backup, restore
+from live.commands.flood import flood
 from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, formation_of, settings_of
 from live.commands.words import FAILED, STARTED_WRONGLY, words
 from live.errors import Error
@@ -49,6 +50,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(recordings.app, name="recordings")
 app.command()(backup)
 app.command()(restore)
+app.command()(flood)
 
 
 def main() -> None:
