@@ -4,16 +4,24 @@ import { byId, clone, field, fill, find, flag, picture, reconcile, ring, say } f
 import * as bag from "../models/bag.js";
 import { choose, coloursOf, left, sizesOf } from "../models/choice.js";
 import { timer } from "../models/clock.js";
+import { buttonWords, terms } from "../models/drop.js";
 import { inLine, money, refused, stock as stockWords } from "../models/words.js";
 
 /**
  * @typedef {import("../models/show.js").State} State
  * @typedef {import("../models/types.js").Card} Card
  * @typedef {{store: import("../models/store.js").Store<State>, clock: import("../models/clock.js").ServerClock,
- *   hold: (sku: string) => Promise<void>, wait: (sku: string, joins: boolean) => Promise<void>, openBag: () => void, openLooks: () => void,
+ *   hold: (sku: string) => Promise<void>, drops: Pick<import("./drops.js").Drops, "stand" | "take" | "leave">, wait: (sku: string, joins: boolean) => Promise<void>, openBag: () => void, openLooks: () => void,
  *   choices: Map<string, import("../models/choice.js").Choice>}} Tools
  */
 
+/** What a press says while there is nothing to press. */
+const HINTS = {
+  soon: "It can be held when the countdown is over.",
+  lobby: "You are in the draw. Keep this page open.",
+  drawing: "The line is being drawn.",
+  closed: "This drop is over.",
+};
 const FEW = 3; // units at which the stock is told in the accent
 
 export class CardView {
@@ -69,6 +77,7 @@ export class CardView {
       this.render();
     });
     find(element, '[data-act="hold"]').addEventListener("click", () => this.press());
+    find(element, '[data-act="leave-line"]').addEventListener("click", () => this.leave());
     find(element, '[data-act="looks"]').addEventListener("click", () => this.tools.openLooks());
   }
 
@@ -91,8 +100,13 @@ export class CardView {
     this.render();
     const { cart, stock } = store.state.live;
     const waits = bag.placeOf(cart, sku) !== null;
+    const card = /** @type {Card} */ (this.card);
+    const { kind } = this.tools.drops.stand(card);
     try {
-      if (waits || left(stock, sku) < 1) {
+      if (kind === "soon" || kind === "closed" || kind === "drawing" || kind === "lobby") this.tell(HINTS[kind]);
+      else if (kind === "join" || (kind === "queue" && !this.spent(sku))) await this.tools.drops.take(card);
+      else if (kind === "line" && !this.spent(sku)) this.tell("You will be told when it is your turn. Keep this page open.");
+      else if (waits || left(stock, sku) < 1) {
         await this.tools.wait(sku, !waits);
         if (!waits) this.tell("When one comes free it is set aside for you, for a minute.");
       } else {
@@ -104,6 +118,20 @@ export class CardView {
       this.busy = false;
       if (this.card) this.render();
     }
+  }
+
+  /** Whether nothing of it is left to stand in line for. @param {string} sku */
+  spent(sku) {
+    const { stock } = this.tools.store.state.live;
+    return sku in stock && left(stock, sku) < 1;
+  }
+
+  async leave() {
+    const card = this.card;
+    if (!card) return;
+    await this.tools.drops.leave(card).then(() => this.tell("You gave up your place."), (refusal) => this.tell(refused(refusal)));
+    // What had the focus is gone.
+    if (this.element && document.activeElement === document.body) find(this.element, '[data-act="hold"]').focus();
   }
 
   /** @param {string} words */
@@ -174,11 +202,21 @@ export class CardView {
     const button = /** @type {HTMLButtonElement} */ (find(element, '[data-act="hold"]'));
     const onAir = live.show.status === "live";
     const none = left(live.stock, sku) < 1;
+    const drop = this.tools.drops.stand(card);
+    // In line for a piece of which none is left: its own waiting list says more.
+    const free = drop.kind === "open" || (none && (drop.kind === "line" || drop.kind === "queue" || drop.kind === "turn"));
+    const asks = onAir && !held && !free;
+    const idle = asks && !(drop.kind === "join" || drop.kind === "queue" || drop.kind === "turn");
+    fill(element, "drop", onAir ? terms(card.drop, now) : "");
+    field(element, "leave").hidden = !(onAir && (drop.kind === "lobby" || drop.kind === "line"));
+    // Not `disabled`: who has the focus on it when it opens is to press it.
+    button.setAttribute("aria-disabled", String(idle));
+    flag(button, "turn", asks && drop.kind === "turn");
     const place = held ? null : bag.placeOf(live.cart, sku);
-    flag(button, "held", Boolean(held || place || (none && onAir)));
+    flag(button, "held", Boolean(held || (!asks && place) || (!asks && none && onAir) || (asks && (drop.kind === "lobby" || drop.kind === "line"))));
     button.disabled = !held && (!onAir || (none && !(sku in live.stock)));
     button.setAttribute("aria-busy", String(this.busy));
-    fill(element, "act-words", held ? (held.state === "held" ? "In your bag ·" : "In your bag") : !onAir ? "The show is over" : place ? inLine(place.ahead) : none ? (sku in live.stock ? "Wait for one" : "One moment") : lapsed ? "Hold again" : "Hold");
+    fill(element, "act-words", held ? (held.state === "held" ? "In your bag ·" : "In your bag") : !onAir ? "The show is over" : asks ? buttonWords(drop) : place ? inLine(place.ahead) : none ? (sku in live.stock ? "Wait for one" : "One moment") : lapsed ? "Hold again" : "Hold");
     const running = held?.state === "held";
     field(element, "timer").hidden = !running;
     field(element, "ring").hidden = !running;

@@ -9,7 +9,8 @@ import { Switches } from "./switches.js";
 import { enter } from "./room.js";
 import { confirmed } from "./confirm.js";
 import { call } from "../http.js";
-import { next, priceOf, sizesLeft, wasOf } from "../models/runsheet.js";
+import { canDrop, next, priceOf, sizesLeft, stateWords, termsWords, wasOf } from "../models/runsheet.js";
+import { phase } from "../models/drop.js";
 import { moment, money, refused } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
@@ -17,6 +18,7 @@ import { moment, money, refused } from "../models/words.js";
 
 const STATS_MS = 3000;
 const UNDO_MS = 8000;
+const WORK_BITS = 18; // a quarter of a million hashes: a second of a phone
 
 const main = byId("main");
 const slug = main.dataset.slug ?? "";
@@ -49,9 +51,34 @@ async function act(kind, body = {}) {
 
 /** @param {LookRow} row */
 async function drop(row) {
-  if (!(await act("card.drop", { look: row.look }))) return;
-  say(byId("announce"), `Look ${row.number} is out`);
-  toast(`Look ${row.number} is out.`, { act: "Undo", onAct: () => void withdraw(row), ms: UNDO_MS });
+  const times = timesOf(row);
+  if (!(await act("card.drop", { look: row.look, ...times }))) return;
+  const words = times.in_s || row.drop.hot ? `Look ${row.number} counts down.` : `Look ${row.number} is out.`;
+  say(byId("announce"), words);
+  toast(words, { act: "Undo", onAct: () => void withdraw(row), ms: UNDO_MS });
+}
+
+/** What its row says of when, whether it is open or shut. @param {LookRow} row */
+function timesOf(row) {
+  const item = byId("runsheet").querySelector(`[data-key="${CSS.escape(row.look)}"]`);
+  if (!item) return { in_s: 0 };
+  const for_s = /** @type {HTMLSelectElement} */ (field(item, "for-s")).value;
+  return { in_s: Number(/** @type {HTMLSelectElement} */ (field(item, "in-s")).value), ...(for_s ? { for_s: Number(for_s) } : {}) };
+}
+
+/** @param {LookRow} row */
+async function closeDrop(row) {
+  if (await act("card.close", { look: row.look })) toast(`Look ${row.number} is closed.`);
+}
+
+/** @param {LookRow} row @param {Element} item */
+async function rule(row, item) {
+  const limit = /** @type {HTMLInputElement} */ (field(item, "limit"));
+  if (!limit.reportValidity()) return;
+  const hot = /** @type {HTMLInputElement} */ (field(item, "hot")).checked;
+  const work = /** @type {HTMLInputElement} */ (field(item, "work")).checked;
+  await act("look.rule", { look: row.look, limit: limit.value ? Number(limit.value) : null, hot, work_bits: work ? WORK_BITS : 0 });
+  runsheet(store.state); // what was refused stands as it was
 }
 
 /** @param {LookRow} row */
@@ -84,6 +111,14 @@ byId("runsheet").addEventListener("click", (event) => {
   const row = (store.state.live.runsheet ?? []).find((one) => one.look === /** @type {HTMLElement|null} */ (button?.closest("[data-key]"))?.dataset.key);
   if (row && button?.dataset.act === "drop") void drop(row);
   if (row && button?.dataset.act === "withdraw") void withdraw(row);
+  if (row && button?.dataset.act === "close") void closeDrop(row);
+});
+byId("runsheet").addEventListener("change", (event) => {
+  const input = /** @type {HTMLElement} */ (event.target);
+  const item = input.closest("[data-key]");
+  const row = (store.state.live.runsheet ?? []).find((one) => one.look === /** @type {HTMLElement|null} */ (item)?.dataset.key);
+  if (row && item && ["limit", "hot", "work"].includes(input.dataset.field ?? "")) void rule(row, item);
+  else runsheet(store.state);
 });
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
@@ -92,9 +127,12 @@ document.addEventListener("keydown", (event) => {
   if (key === "n") void dropNext();
   else if (key === "arrowdown") move(1);
   else if (key === "arrowup") move(-1);
-  else if (key === "d" && focused()?.state !== "dropped") {
+  else if (key === "d") {
     const row = focused();
-    if (row) void drop(row);
+    if (row && canDrop(row, clock.now())) void drop(row);
+  } else if (key === "c" && focused()?.state === "dropped") {
+    const row = focused();
+    if (row && !canDrop(row, clock.now())) void closeDrop(row);
   } else if (key === "u" && focused()?.state === "dropped") {
     const row = focused();
     if (row) void withdraw(row);
@@ -115,7 +153,8 @@ function runsheet(state) {
     item.dataset.testid = `look-${row.number}`;
     flag(item, "next", row.look === coming?.look);
     flag(item, "up", row.look === live.pinned);
-    item.setAttribute("aria-label", `Look ${row.number}, ${piece?.title ?? row.title}, ${row.state}`);
+    const now = phase(row.drop, clock.now());
+    item.setAttribute("aria-label", `Look ${row.number}, ${piece?.title ?? row.title}, ${row.state === "dropped" && now !== "open" ? (now === "soon" ? "counting down" : "closed") : row.state}`);
     fill(item, "number", String(row.number));
     fill(item, "title", row.pieces.map((one) => one.title).join(", ") || row.title);
     if (piece) picture(field(item, "picture"), piece.picture, "");
@@ -127,12 +166,17 @@ function runsheet(state) {
       say(span, `${one.label} · ${one.left}`);
       flag(span, "gone", one.left < 1);
     });
-    fill(item, "state", row.look === live.pinned ? "Up now" : row.state === "dropped" ? "Out" : row.state === "withdrawn" ? "Withdrawn" : row.look === coming?.look ? "Next" : "");
+    fill(item, "state", stateWords(row, { pinned: live.pinned, next: coming?.look, now_ms: clock.now(), waiting: state.queues[row.look]?.waiting }));
+    terms(item, row);
     const dropButton = /** @type {HTMLButtonElement} */ (find(item, '[data-act="drop"]'));
     dropButton.dataset.testid = `drop-${row.number}`;
-    dropButton.hidden = row.state === "dropped";
+    dropButton.hidden = !canDrop(row, clock.now());
     dropButton.disabled = !onAir;
-    say(dropButton, row.state === "withdrawn" ? "Drop again" : "Drop");
+    say(dropButton, row.state === "waiting" ? (timesOf(row).in_s || row.drop.hot ? "Count down" : "Drop") : "Drop again");
+    const closeButton = find(item, '[data-act="close"]');
+    closeButton.dataset.testid = `close-${row.number}`;
+    closeButton.hidden = canDrop(row, clock.now()) || !onAir;
+    closeButton.setAttribute("aria-label", `Close look ${row.number} now`);
     const withdrawButton = find(item, '[data-act="withdraw"]');
     withdrawButton.dataset.testid = `withdraw-${row.number}`;
     withdrawButton.hidden = row.state !== "dropped" || !onAir;
@@ -140,6 +184,20 @@ function runsheet(state) {
   const button = /** @type {HTMLButtonElement} */ (byId("next-look"));
   button.disabled = !onAir || !coming;
   say(button, coming ? `Next look: ${coming.number}` : "All looks are out");
+}
+
+/** A row's terms, but for the field that is being written. @param {HTMLElement} item @param {LookRow} row */
+function terms(item, row) {
+  fill(item, "terms-words", termsWords(row.drop));
+  const [limit, hot, work] = ["limit", "hot", "work"].map((name) => /** @type {HTMLInputElement} */ (field(item, name)));
+  const out = row.state === "dropped" && phase(row.drop, clock.now()) !== "closed";
+  if (document.activeElement !== limit) limit.value = row.drop.limit ? String(row.drop.limit) : "";
+  hot.checked = row.drop.hot;
+  work.checked = row.drop.work_bits > 0;
+  hot.disabled = work.disabled = out; // nobody's place is taken away, nor put before her
+  const count = /** @type {HTMLSelectElement} */ (field(item, "in-s"));
+  /** @type {HTMLOptionElement} */ (count.options[0]).disabled = row.drop.hot;
+  if (row.drop.hot && count.value === "0") count.value = "10";
 }
 
 // ---- on air --------------------------------------------------------------------------------
@@ -151,7 +209,10 @@ confirmed(/** @type {HTMLButtonElement} */ (byId("end-show")), "End it for every
 
 const games = new PollDesk({ send: (kind, body) => wire.send(kind, body), clock });
 games.snapshot(store.state.live.play);
-setInterval(() => games.tick(), 1000);
+setInterval(() => {
+  games.tick();
+  runsheet(store.state); // its countdowns
+}, 1000);
 
 // ---- the picture ---------------------------------------------------------------------------
 

@@ -29,7 +29,9 @@ function take(answer) {
 }
 const hold = async (/** @type {string} */ sku) => take(await wire.send("cart.add", { sku, qty: 1 }));
 const release = async (/** @type {string} */ sku) => take(await wire.send("cart.remove", { sku }));
-const tools = { store, clock, hold, release, sheet, choices: new Map(), openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks"), wait: async () => undefined };
+/** What is over is not counted down to, and nobody stands in line for it. @type {Pick<import("./drops.js").Drops, "stand" | "take" | "leave">} */
+const drops = { stand: () => ({ kind: "open", left_ms: 0, ahead: 0 }), take: async () => undefined, leave: async () => undefined };
+const tools = { drops, store, clock, hold, release, sheet, choices: new Map(), openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks"), wait: async () => undefined };
 const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);

@@ -5,6 +5,7 @@ import { CardView, waiting } from "./card.js";
 import { ChatView } from "./chat.js";
 import { Checkout } from "./checkout.js";
 import { count } from "./countdown.js";
+import { Drops } from "./drops.js";
 import { byId, clone, fill, picture, reconcile, say, toast } from "./dom.js";
 import { GameView } from "./poll.js";
 import { enter } from "./room.js";
@@ -29,10 +30,13 @@ const slug = page.dataset.slug ?? "";
 const { wire, store, clock } = enter(slug, {
   onSnapshot: (welcome) => {
     games.snapshot(welcome.live.play);
+    drops.returned(stood);
+    stood = store.state.live.places;
     setCues(fromSnapshot(welcome.live, lateMs(), cues));
   },
   onEvent: (envelope) => {
     games.event(envelope);
+    stood = store.state.live.places;
     if (envelope.kind === "relay.gone") watched.relayGone(envelope.body.relay);
     setCues(hear(cues, envelope, lateMs(), LONGEST_CUE_MS));
   },
@@ -51,13 +55,21 @@ let cueTimer;
 function take(answer) {
   if (answer?.cart) store.set(applyEvent(store.state, { kind: "cart.changed", body: { cart: answer.cart } }));
 }
-const hold = async (/** @type {string} */ sku) => take(await wire.send("cart.add", { sku, qty: 1 }));
+const hold = async (/** @type {string} */ sku) => {
+  const drop = cues.cards.find((one) => one.pieces.some((piece) => piece.variants.some((variant) => variant.sku === sku)));
+  const work = drop?.drop.work_bits && !drop.drop.hot ? { work: await drops.work(drop) } : {};
+  take(await wire.send("cart.add", { sku, qty: 1, ...work }));
+};
 const release = async (/** @type {string} */ sku) => take(await wire.send("cart.remove", { sku }));
 const wait = async (/** @type {string} */ sku, /** @type {boolean} */ joins) => take(await wire.send(joins ? "wait.join" : "wait.leave", { sku }));
 
+const drops = new Drops({ store, clock, wire, cards: () => cues.cards });
+/** Where she stood at the last news: a store that forgets it tells so with a whole new state. */
+let stood = store.state.live.places;
+
 /** What was chosen on each look, shared by the card over the picture and the one in the sheet. */
 const choices = new Map();
-const tools = { store, clock, hold, release, wait, sheet, choices, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
+const tools = { store, clock, hold, release, wait, drops, sheet, choices, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
 const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);
@@ -153,7 +165,7 @@ function render(state, before) {
   }
   if (live.picture !== was?.picture || live.show !== was?.show) tune(live);
   if (live.picture !== was?.picture || live.show !== was?.show) stage.render(state);
-  if (live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show) cards(live, was ? cues : null);
+  if (live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show || live.places !== was?.places) cards(live, was ? cues : null);
   if (live.cart !== was?.cart || live.show !== was?.show) {
     bag.render();
     if (was) lapsed(live.cart, was.cart);
@@ -226,6 +238,7 @@ setTimeout(lookAgain, LOOK_AGAIN_MS);
 void checkout.resume();
 
 setInterval(() => {
+  drops.tick();
   card.tick();
   inSheet.tick();
   bag.render();

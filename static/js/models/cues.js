@@ -47,11 +47,16 @@ export function fromSnapshot(told, mediaMs, before = null) {
  */
 export function hear(cues, envelope, mediaMs, longestMs) {
   if (envelope.kind === "card.changed") return revised(cues, envelope.body.card);
+  if (envelope.kind === "drop.changed") {
+    const { look, drop } = envelope.body;
+    const known = [...cues.cards, ...cues.waiting.flatMap((one) => one.body.card ?? [])].findLast((/** @type {Card} */ one) => one.look === look);
+    return known ? revised(cues, { ...known, drop }) : cues;
+  }
   return KINDS.has(envelope.kind) ? advance({ ...cues, waiting: [...cues.waiting, envelope] }, mediaMs, longestMs) : cues;
 }
 
 /**
- * A card says something else now: where it is shown and where it still waits. Prices are never late.
+ * A card says something else now: where it is shown and where it still waits. Prices and closings are never late.
  * @param {Cues} cues
  * @param {Card} card
  * @returns {Cues}

@@ -11,7 +11,7 @@
  * @typedef {import("./types.js").OrderNews} OrderNews
  * @typedef {{animations: boolean, hearts: boolean, presence: boolean, every_line: boolean, history: boolean, read_only: boolean}} Service
  * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: {slow_s: number, links: string},
- *   service: Service, terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
+ *   service: Service, queues: Record<string, import("./types.js").Queue>, terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
  */
 
 export const LINES_KEPT = 200;
@@ -32,6 +32,7 @@ export function applySnapshot(before, welcome) {
     lines: welcome.room?.lines ?? [],
     mode: welcome.room?.mode ?? { slow_s: 0, links: "off" },
     service: USUAL,
+    queues: {},
     terms: before?.terms ?? [],
     silences: before?.silences ?? [],
     orders: before?.orders ?? {},
@@ -64,6 +65,12 @@ export function applyEvent(state, envelope) {
       return withLive({ cards: live.cards.map((card) => (card.look === body.card.look ? body.card : card)), stock: newer(live.stock, body.stock) });
     case "card.withdrawn":
       return withLive({ cards: live.cards.filter((card) => card.look !== body.look), pinned: body.pinned });
+    case "drop.changed":
+      return withLive({ cards: live.cards.map((card) => (card.look === body.look ? { ...card, drop: body.drop } : card)) });
+    case "place.changed":
+      return withLive({ places: [...live.places.filter((place) => place.look !== body.place.look), body.place] });
+    case "queue.moved":
+      return { ...state, queues: body.lines };
     case "stock.changed":
       return withLive({ stock: newer(live.stock, body.stock) });
     case "cart.changed":

@@ -5,7 +5,10 @@
  * @typedef {{minor: number, currency: string}} Money
  * @typedef {{sku: string, size: string, colour: string, colour_hex: string, price: Money, was: Money|null}} Variant
  * @typedef {{product: string, title: string, brand: string, blurb: string, picture: string, picture_alt: string, variants: Variant[]}} Piece
- * @typedef {{look: string, number: number, title: string, pieces: Piece[], at: number, dropped_ms: number}} Card
+ * @typedef {{opens_ms: number|null, closes_ms: number|null, limit: number|null, hot: boolean, commitment: string, work_bits: number}} Drop
+ * @typedef {{look: string, number: number, title: string, pieces: Piece[], at: number, dropped_ms: number, drop: Drop}} Card
+ * @typedef {{look: string, state: "none"|"lobby"|"line"|"turn"|"took"|"passed"|"lost", ahead: number, gone: number, until_ms: number}} Place
+ * @typedef {{gone: number, waiting: number}} Queue
  * @typedef {{left: number, rev: number}} Level
  * @typedef {"scheduled"|"live"|"ended"} ShowStatus
  * @typedef {{id: string, slug: string, title: string, tagline: string, brand: string, status: ShowStatus, starts_ms: number|null, opened_ms: number|null, ended_ms: number|null, hold_ttl_s: number, currency: string, poster: string}} ShowFacts
@@ -13,9 +16,9 @@
  * @typedef {{sku: string, qty: number, look: string, piece: string, picture: string, size: string, colour: string, price: Money, state: "held"|"lapsed"|"paying", held_until_ms: number}} CartLine
  * @typedef {{sku: string, ahead: number}} Wait
  * @typedef {{lines: CartLine[], total: Money, rev: number, waits: Wait[]}} Cart
- * @typedef {{look: string, number: number, title: string, state: "waiting"|"dropped"|"withdrawn", pieces: Piece[], at: number|null}} LookRow
+ * @typedef {{look: string, number: number, title: string, state: "waiting"|"dropped"|"withdrawn", pieces: Piece[], at: number|null, drop: Drop}} LookRow
  * @typedef {{viewers: number, held: number, orders: number, revenue: Money}} Tally
- * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null, play: import("./games.js").Game[]}} LiveSnapshot
+ * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null, play: import("./games.js").Game[], places: Place[]}} LiveSnapshot
  * @typedef {{id: string, person: string, name: string, text: string, wall_ms: number, badge: string, at: number|null}} Line
  * @typedef {{until_ms: number, reason: string, kind: "timeout"|"ban"}} Silence
  * @typedef {{person: string, name: string, silence: Silence}} SilencedPerson

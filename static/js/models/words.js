@@ -64,7 +64,11 @@ export function refused(refusal) {
   switch (refusal.code) {
     case "sold_out": return "Someone was faster: this one is sold out.";
     case "still_left": return "One has just come free: hold it.";
-    case "over_limit": return `That is all we can set aside for one person: ${facts.limit}.`;
+    case "over_limit": return overLimit(facts);
+    case "not_open": return "It is not open yet. The countdown runs on its card.";
+    case "closed": return "This drop is over.";
+    case "in_line": return "It is not your turn yet.";
+    case "work_needed": return "Your browser has not proven that it is one. Try again.";
     case "not_live": return "Pieces can be held while the show is on air.";
     case "hold_lapsed": return "A hold ran out. Hold the piece again to go on.";
     case "empty_bag": return "Your bag is empty.";
@@ -86,6 +90,18 @@ export function refused(refusal) {
     case "offline": return "You are offline. It will work again once you are back.";
     case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 32 letters." : "Something in it is not right yet.";
     default: return "That did not work. Try again.";
+  }
+}
+
+/** @param {Record<string, any>} facts */
+function overLimit(facts) {
+  const units = facts.limit === 1 ? "one" : String(facts.limit);
+  switch (facts.cap) {
+    case "drop": return `This drop gives each person ${units} piece${facts.limit === 1 ? "" : "s"}, and you have that.`;
+    case "product": return `Each person can have ${units} of this piece, in whatever size, and you have that.`;
+    case "device": return "Somebody on this device already stands in line.";
+    case "waits": return `One person can wait for ${units} pieces at once.`;
+    default: return `That is all we can set aside for one person: ${facts.limit}.`;
   }
 }
 

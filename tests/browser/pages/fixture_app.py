@@ -36,6 +36,7 @@ def snapshot(request: Request) -> Any:
         bag="bag" in asked,
         picture=asked.get("picture", "live"),
         staff="studio" in asked.get("path", request.url.path),
+        drop=asked.get("drop", ""),
     )
 
 

@@ -9,7 +9,21 @@ from typing import Any
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from live.events import Card, Cart, CartLine, Level, LiveSnapshot, LookRow, Picture, Piece, ShowFacts, Tally, Variant
+from live.events import (
+    Card,
+    Cart,
+    CartLine,
+    Drop,
+    Level,
+    LiveSnapshot,
+    LookRow,
+    Picture,
+    Piece,
+    Place,
+    ShowFacts,
+    Tally,
+    Variant,
+)
 from live.media.seen import LayerSeen, LineSeen, PictureSeen, ShowSeen, together
 from live.money import Money
 
@@ -75,8 +89,24 @@ def piece(number: int) -> Piece:
     return Piece(f"prd_{number}", title, "Maison Aurel", blurb, f"/media/look-{number}.jpg", title, variants)
 
 
-def card(number: int) -> Card:
-    return Card(f"look_{number}", number, LOOKS[number - 1][0], [piece(number)], number * 30_000, NOW_MS + number)
+# How the pinned card's drop stands, by name: its terms, and where the buyer stands.
+DROPS: dict[str, tuple[Drop, Place | None]] = {
+    "": (Drop(), None),
+    "soon": (Drop(opens_ms=NOW_MS + 9_000, limit=2), None),
+    "join": (Drop(opens_ms=NOW_MS + 38_000, limit=1, hot=True, commitment="c"), None),
+    "lobby": (Drop(opens_ms=NOW_MS + 38_000, limit=1, hot=True, commitment="c"), Place("look_3", "lobby")),
+    "line": (Drop(opens_ms=NOW_MS - 1, limit=1, hot=True, commitment="c"), Place("look_3", "line", 1_284)),
+    "turn": (
+        Drop(opens_ms=NOW_MS - 1, limit=1, hot=True, commitment="c"),
+        Place("look_3", "turn", until_ms=NOW_MS + 52_000),
+    ),
+    "closing": (Drop(closes_ms=NOW_MS + 80_000, limit=2), None),
+    "closed": (Drop(closes_ms=NOW_MS - 1), None),
+}
+
+
+def card(number: int, drop: Drop = DROPS[""][0]) -> Card:
+    return Card(f"look_{number}", number, LOOKS[number - 1][0], [piece(number)], number * 30_000, NOW_MS + number, drop)
 
 
 def stock() -> dict[str, Level]:
@@ -105,7 +135,10 @@ def bag_line(number: int, state: str, left_ms: int) -> CartLine:
     )
 
 
-def live(status: str = "live", *, bag: bool = False, picture: str = "live", staff: bool = False) -> LiveSnapshot:
+def live(
+    status: str = "live", *, bag: bool = False, picture: str = "live", staff: bool = False, drop: str = ""
+) -> LiveSnapshot:
+    terms, place = DROPS[drop]
     out = range(1, 4) if status != "scheduled" else range(0)
     lines = [bag_line(1, "held", 264_000), bag_line(2, "lapsed", 0), bag_line(4, "held", 48_000)] if bag else []
     total = Money(sum(line.price.minor for line in lines if line.state == "held"), "EUR")
@@ -117,18 +150,20 @@ def live(status: str = "live", *, bag: bool = False, picture: str = "live", staf
             "withdrawn" if n == 2 else "dropped" if n < 4 else "waiting",
             [piece(n)],
             None,
+            terms if n == 3 else Drop(limit=2, hot=True) if n == 4 else Drop(),
         )
         for n in range(1, 9)
     ]
     return LiveSnapshot(
         show=facts(status),
         picture=Picture(picture, 183_240, NOW_MS),  # type: ignore[arg-type]
-        cards=[card(n) for n in out],
+        cards=[card(n, terms if n == 3 else DROPS[""][0]) for n in out],
         pinned="look_3" if status == "live" else None,
         stock=stock(),
         cart=Cart(lines, total, 1),
         runsheet=rows if staff else None,
         tally=Tally(1204, 17, 38, Money(2_946_000, "EUR")) if staff else None,
+        places=[place] if place else [],
     )
 
 

@@ -89,6 +89,10 @@ async def key(page: Page) -> None:
     await page.locator(".source summary").click()
 
 
+async def terms(page: Page) -> None:
+    await page.locator("[data-testid=look-4] summary").click()
+
+
 async def secure(page: Page) -> None:
     await page.locator("#choose").evaluate("e => { e.hidden = true; document.getElementById('secure').hidden = false }")
 
@@ -100,6 +104,15 @@ PAGES: dict[str, tuple[str, Act]] = {
     "show-held": ("/shows/winter?shape=tall", hold),
     "show-name": ("/shows/winter?shape=tall", name),
     "show-silenced": ("/shows/winter?silenced=1", nothing),
+    **{
+        f"show-{how}": (f"/shows/winter?shape=tall&drop={how}", nothing)
+        for how in ("soon", "join", "lobby", "line", "turn")
+    },
+    **{
+        f"show-{how}": (f"/shows/winter?shape=tall&drop={how}", nothing)
+        for how in ("soon", "join", "lobby", "line", "turn", "closing", "closed")
+    },
+    "host-terms": ("/studio/shows/winter?drop=join", terms),
     "show-slate": ("/shows/winter?picture=slate", nothing),
     "show-figures": ("/shows/winter", figures),
     "show-figures-tall": ("/shows/winter?shape=tall", figures),

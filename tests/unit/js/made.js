@@ -12,7 +12,7 @@ export function piece(product, variants) {
 }
 
 export function card(number, { dropped_ms = NOW_MS + number, skus = [`L${number}-S`, `L${number}-M`] } = {}) {
-  return { look: `look_${number}`, number, title: `Look ${number}`, at: number * 1000, dropped_ms, pieces: [piece(`prd_${number}`, skus.map((sku) => variant(sku)))] };
+  return { look: `look_${number}`, number, title: `Look ${number}`, at: number * 1000, dropped_ms, drop: { opens_ms: null, closes_ms: null, limit: null, hot: false, commitment: "", work_bits: 0 }, pieces: [piece(`prd_${number}`, skus.map((sku) => variant(sku)))] };
 }
 
 export function line(id, { wall_ms = NOW_MS, person = "per_2" } = {}) {
@@ -32,7 +32,7 @@ export function show(status = "live") {
 }
 
 export function live(more = {}) {
-  return { show: show(), picture: { state: "live", media_ms: 0, wall_ms: NOW_MS }, cards: [], pinned: null, stock: {}, cart: cart(), runsheet: null, tally: null, play: [], ...more };
+  return { show: show(), picture: { state: "live", media_ms: 0, wall_ms: NOW_MS }, cards: [], pinned: null, stock: {}, cart: cart(), runsheet: null, tally: null, play: [], places: [], ...more };
 }
 
 export function welcome(more = {}, room = {}) {
