@@ -302,7 +302,8 @@ class Hub:
             for seat in room.by_person.get(words[0], ()):
                 seat.member = msgspec.structs.replace(seat.member, name=msgspec.json.decode(body))
         elif what == "b":
-            for seat in room.by_person.get(words[0], ()):
+            # Who keeps the room has her own badge.
+            for seat in [seat for seat in room.by_person.get(words[0], ()) if not seat.member.badge]:
                 seat.member = msgspec.structs.replace(seat.member, badge=msgspec.json.decode(body))
         elif what in ("t", "s"):
             self._mending.rules_are_stale(room)

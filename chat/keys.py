@@ -15,7 +15,7 @@ c:{room}:own:<person>      list    1 day from a line      talk       what a shad
 c:{room}:pinned            string  until taken down       talk       the pinned line
 c:{room}:questions         hash    until rebuilt          questions  id -> question
 c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence, n:<network> ->
-                                                                     until, since; `loaded`
+                                                                     until, since, person; `loaded`
 c:{room}:terms             hash    until rebuilt          moderation term -> kind; "" marks it as loaded
 c:{room}:mode              hash    until rebuilt          moderation the fields of Mode
 c:{room}:cases             hash    until decided          moderation id -> case, as it came up

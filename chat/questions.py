@@ -63,10 +63,10 @@ class Questions:
                 return {"question": question}
         raise NotFound("question", wanted.question)
 
-    async def drop_of(self, room: str, person: str) -> None:
+    async def drop_of(self, room: str, person: str, *, also_answered: bool = False) -> None:
         """Whoever was banned asks nothing."""
         for stored, question in await self._all(room):
-            if question.person == person and question.state != "answered":
+            if question.person == person and (also_answered or question.state != "answered"):
                 gone = msgspec.structs.replace(question, state="dismissed")
                 if await self._write(room, stored, gone):
                     await self._office.archive.question(room, gone)

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         description="CPU share of a web process above which it gives up decoration (hearts, presence, …); 0: never.",
     )
 
+    # the room
+    room_days: int = Field(
+        365,
+        ge=0,
+        description="Days that talk, questions, notes and ended bans are kept; 0 keeps them for ever.",
+    )
+
     # the shop
     hold_ttl_s: int = Field(300, ge=10, le=3600, description="Seconds a held piece stays set aside; a show may differ.")
     max_per_buyer: int = Field(4, ge=1, description="Units of one SKU that one buyer may hold or own in a show.")

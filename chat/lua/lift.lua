@@ -4,12 +4,12 @@
 -- Returns the silence's "until_ms record" | false when there was none
 local found = redis.call('HGET', KEYS[1], 'p:' .. ARGV[1])
 if not found then return false end
-local network = cjson.decode(string.match(found, ' (.*)$')).network
-redis.call('HDEL', KEYS[1], 'p:' .. ARGV[1], 'n:' .. (network or ''))
+redis.call('HDEL', KEYS[1], 'p:' .. ARGV[1])
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
-  if string.sub(all[i], 1, 2) == 'd:' and cjson.decode(string.match(all[i + 1], ' (.*)$')).person == ARGV[1] then
-    redis.call('HDEL', KEYS[1], all[i])
-  end
+  local what, person = string.sub(all[i], 1, 2), nil
+  if what == 'd:' then person = cjson.decode(string.match(all[i + 1], ' (.*)$')).person end
+  if what == 'n:' then person = string.match(all[i + 1], '^%d+ %d+ (.*)$') end
+  if person == ARGV[1] then redis.call('HDEL', KEYS[1], all[i]) end
 end
 return found

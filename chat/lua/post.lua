@@ -42,7 +42,7 @@ if ARGV[10] ~= '1' then
   end
   if mode[3] == '1' and not bought then return {'blocked', 'buyers', 0} end
   local age_ms = tonumber(mode[4] or '0') * 1000
-  if since + age_ms > now then return {'blocked', 'age', since + age_ms} end
+  if age_ms > 0 and since + age_ms > now then return {'blocked', 'age', since + age_ms} end
   if mode[5] == '1' and ARGV[28] ~= '1' then return {'blocked', 'emote', 0} end
   if ARGV[25] ~= '' then
     if links == 'off' or links == '0' or (links == 'listed' and ARGV[25] ~= 'listed')
@@ -54,7 +54,7 @@ if ARGV[10] ~= '1' then
   if mode[6] == '1' and why == '' then why = 'hold' end
   -- Who comes from a banned person's network only since the ban may be she again: neighbours of before are not.
   if found[3] and ARGV[29] ~= '' and why == '' then
-    local until_ms, from_ms = string.match(found[3], '^(%d+) (%d+)$')
+    local until_ms, from_ms = string.match(found[3], '^(%d+) (%d+) ')
     if tonumber(until_ms) > now and since >= tonumber(from_ms) then why = 'evasion' end
   end
   if why ~= '' and fate == 'posted' then fate = 'held' end

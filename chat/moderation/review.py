@@ -152,9 +152,8 @@ class Review:
         await self._tell_closed(intent, case, wanted.verdict, reason_text(wanted.reason))
         work = self._follow(intent, case, wanted.verdict, answer[1].decode())
         before = case.line.text if case.line else case.text
-        await self._office.book(
-            intent, case.id, work, reason=reason_text(wanted.reason), before=before, after=wanted.verdict
-        )
+        reason, after = reason_text(wanted.reason), f"{wanted.verdict} {case.id}"
+        await self._office.book(intent, case.person, work, reason=reason, before=before, after=after)
         return done
 
     async def drop_of(self, intent: Intent, person: str) -> None:

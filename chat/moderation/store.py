@@ -122,7 +122,7 @@ def _fields(record: SilenceRecord) -> dict[str, bytes]:
     if record.device:
         fields[f"d:{record.device}"] = stored
     if record.network and record.network_until_ms:
-        fields[f"n:{record.network}"] = b"%d %d" % (record.network_until_ms, record.wall_ms)
+        fields[f"n:{record.network}"] = b"%d %d %b" % (record.network_until_ms, record.wall_ms, record.person.encode())
     return fields
 
 

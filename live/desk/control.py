@@ -130,6 +130,14 @@ class Desk:
             return None
         return media_at(picture, self._clock.now_ms())
 
+    async def has_bought(self, show_id: str, person: str) -> bool:
+        """Whether she ever paid for something of the show's brand. Fails open, without the badge: the room goes on when
+        SQL is away."""
+        try:
+            return await self._orders.has_bought(show_id, person)
+        except Error:
+            return False
+
     async def snapshot(self, room: str, member: Member) -> LiveSnapshot:
         """live's part of `welcome`, as `member` may see it. Raises: NotFound, StoreDown."""
         programme = await self._programmes.of(room)
@@ -402,6 +410,8 @@ class Desk:
             changed = OrderChanged(settled.order_id, settled.number, settled.status, settled.token, settled.total)
             await self._bus.tell(settled.show_id, settled.cart, "order.changed", changed)
             await self._tell_cart(settled.show_id, settled.cart)
+            if settled.status == "paid":
+                await self._bus.badged(settled.show_id, settled.cart, "buyer")
         except (RedisError, OSError, Error) as error:
             log.warning("order.untold", order=settled.order_id, error=type(error).__name__)
 

@@ -24,6 +24,7 @@ from live.desk.audience import Audience
 from live.desk.control import Desk
 from live.desk.order_desk import OrderDesk
 from live.desk.people import People
+from live.desk.person_data import PersonData
 from live.desk.play import PlayDesk
 from live.desk.programme import Programmes
 from live.desk.rail import Rail
@@ -102,6 +103,7 @@ class Services:
     audience: Audience
     programmes: Programmes
     archive: SqlArchive
+    person_data: PersonData
     desk: Desk
     rail: Rail
     order_desk: OrderDesk
@@ -204,6 +206,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             audience=Audience(redis, relays, media),
             programmes=programmes,
             archive=archive,
+            person_data=PersonData(db, redis, bus, archive, clock),
             desk=desk,
             rail=Rail(db, clock, gate, desk),
             order_desk=OrderDesk(AfterSale(db, provider, clock), order_list, checkout, gate, desk),

@@ -178,6 +178,15 @@ class Orders:
         query = query.order_by(orders.c.created_ms, orders.c.id).limit(limit)
         return await self._db.read(lambda c: read_orders(c, self._key, query))
 
+    async def has_bought(self, show_id: str, person: str) -> bool:
+        """Whether the person has a paid order of the show's brand."""
+        brand = select(shows.c.brand_id).where(shows.c.id == show_id).scalar_subquery()
+        theirs = select(shows.c.id).where(shows.c.brand_id == brand)
+        query = select(orders.c.id).where(
+            orders.c.buyer == person, orders.c.paid_ms.is_not(None), orders.c.show_id.in_(theirs)
+        )
+        return await self._db.read(lambda c: c.execute(query.limit(1)).first() is not None)
+
     async def tally(self, show_id: str) -> OrderTally:
         """Orders paid and revenue of a show. Raises NotFound."""
         sold = (orders.c.show_id == show_id, orders.c.paid_ms.is_not(None))

@@ -50,6 +50,10 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "store_down": (503, "Back in a moment", "A part of the shop isn't answering. Nothing was charged or lost."),
     # the room's own
     "blocked": (422, "Not here", "A word or a link in it isn't allowed here."),
+    "slow_mode": (429, "Slowly", "The room takes one line at a time. Wait a little."),
+    "unknown_kind": (422, "Not understood", "There is no such intent."),
+    "claimed": (409, "Somebody is on it", "Another moderator has taken this."),
+    "decided": (409, "Decided already", "Another moderator was faster."),
     "silenced": (403, "Not now", "A moderator asked you to stay silent for a while."),
     # what HTTP itself finds wrong
     "bad_request": (400, "Not understood", "The request can't be read."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.websockets import WebSocket
 
 from chat.errors import NotAdmitted
@@ -40,7 +41,10 @@ class Gate:
             show = await self._services.shows.by_slug(room_name)
         except NotFound:
             raise NotAdmitted(4404, "no such show") from None
-        return show.id, await member_of(ws, show, session)
+        member = await member_of(ws, show, session)
+        if not member.badge and await self._services.desk.has_bought(show.id, member.person):
+            member = msgspec.structs.replace(member, badge="buyer")
+        return show.id, member
 
     async def _not_too_often(self, ws: WebSocket, session_id: str) -> None:
         """Fails open: see Throttle."""

@@ -122,6 +122,7 @@ async def member_of(request: HTTPConnection, show: Show, session: Session | None
         session=session.id,
         badge=badge(roles),
         network=network_of(request, services.settings.key),
+        since_ms=session.opened_ms,
     )
 
 

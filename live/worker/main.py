@@ -12,6 +12,7 @@ import httpx
 import structlog
 from redis.exceptions import RedisError
 
+from live.desk.person_data import retire
 from live.desk.wiring import Services, services
 from live.errors import Error
 from live.settings import Settings
@@ -78,6 +79,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("retire recordings", 600.0, reels.retire),
         Job("reconcile recordings", 600.0, reels.reconcile),
         Job("forget old imports", 3600.0, parts.imports.prune),
+        Job("retire talk", 3600.0, lambda: retire_talk(parts)),
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
         Job("forget buyers", 3600.0, parts.saved.prune),  # who has not bought for a year
     ]
@@ -98,6 +100,15 @@ async def reconcile(parts: Services) -> None:
         if moved:
             log.warning("stock.reconciled", show=show_id, skus=sorted(moved))
             await parts.desk.stock_rebuilt(show_id)
+
+
+async def retire_talk(parts: Services) -> None:
+    """Forget what the room no longer has to know."""
+    now, days = parts.clock.now_ms(), parts.settings.room_days
+    before_ms = now - days * 86_400_000 if days else 0
+    gone = await parts.db.write(lambda sql: retire(sql, before_ms, now))
+    if gone:
+        log.info("talk.retired", rows=gone)
 
 
 async def work(jobs: list[Job], stop: asyncio.Event) -> None:

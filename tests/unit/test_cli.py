@@ -47,7 +47,7 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 
 COMMANDS = ["serve", "web", "relay", "tail", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
             "staff remove", "staff link", "brand add", "show add", "show look", "show list",
-            "token add", "token list", "token revoke"]  # fmt: skip
+            "token add", "token list", "token revoke", "person export", "person erase"]  # fmt: skip
 
 
 def test_every_command_has_help() -> None:

@@ -150,6 +150,7 @@ def _path(web: Web, door: Door) -> str:
         "shipment": "none",
         "ref": "none",
         "session": "a.b",
+        "person": "per_none",
         "stream": "none",
         "country": "DE",
         "provider": "sandbox",

@@ -43,9 +43,12 @@ class House:
         self.state: dict[str, Any] = {"card": None}
         self.before_snapshot: Callable[[], Awaitable[None]] | None = None
 
-    def person(self, name: str, *roles: str, device: str = "", network: str = "", badge: str = "") -> str:
+    def person(
+        self, name: str, *roles: str, device: str = "", network: str = "", badge: str = "", since_ms: int = 0
+    ) -> str:
         """A cookie for `name`."""
-        member = Member(f"per_{name}", name, frozenset(roles), device or f"dev_{name}", f"ses_{name}", badge, network)
+        person, device = f"per_{name}".replace(" ", "_"), device or f"dev_{name}"
+        member = Member(person, name, frozenset(roles), device, f"ses_{name}", badge, network, since_ms)
         self.members[name] = member
         return f"frontrow={name}"
 

@@ -1,0 +1,198 @@
+"""A person's data: all of it in one answer, or gone.
+
+A person is an id that a browser's session carries; nothing here asks for a name. What she said, her questions, notes on
+her, and what identifies her in bans (device, network) can be erased; orders and their payments are kept, because
+accounts must be (ten years in most of Europe), and so is *that* a moderator acted, without the words
+(docs/decisions/0136-an-act-outlives-its-words.md). Erasing a person lifts her bans: nothing is left to know her by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
+
+from chat import keys as chat_keys
+from chat.bus import RedisBus
+from chat.moderation.office import Office
+from chat.moderation.store import Decisions
+from chat.ports import Act
+from chat.questions import Questions
+from live.clock import Clock
+from live.desk import audit_log
+from live.desk.archive import SqlArchive
+from live.errors import NotFound
+from live.store import keys
+from live.store.sql import Database
+from live.store.tables import audit, chat_lines, orders, outbox, person_notes, questions, shows, silences
+
+ORDERS_KEPT = "Orders and payments are kept as long as tax and accounting law asks, then go with the accounts."
+BACKUPS_KEPT = "Backups made before hold the data until they are deleted; restore none without erasing again."
+ROOM_NOTICES = ("line.held", "line.removed", "line.reported", "person.banned", "person.timed_out")
+
+Rows = list[dict[str, Any]]
+
+
+class Export(msgspec.Struct, frozen=True):
+    """What is kept of a person, as rows of the tables."""
+
+    person: str
+    lines: Rows
+    questions: Rows
+    silences: Rows
+    notes: Rows
+    acts: Rows
+    orders: Rows
+
+    @property
+    def is_empty(self) -> bool:
+        return not any((self.lines, self.questions, self.silences, self.notes, self.acts, self.orders))
+
+
+class Erased(msgspec.Struct, frozen=True):
+    """How many of each went, how many orders stay, and why."""
+
+    person: str
+    lines: int
+    questions: int
+    silences: int
+    notes: int
+    acts: int
+    orders_kept: int
+    kept: tuple[str, ...] = (ORDERS_KEPT, BACKUPS_KEPT)
+
+
+class PersonData:
+    """`brands` narrows both to the shows of those; None: everywhere."""
+
+    def __init__(self, db: Database, redis: Redis, bus: RedisBus, archive: SqlArchive, clock: Clock) -> None:
+        self._db = db
+        self._redis = redis
+        self._bus = bus
+        self._clock = clock
+        self._office = Office(bus, Decisions(bus, archive, clock.now_ms), archive, clock.now_ms)
+        self._archive = archive
+
+    async def export(self, person: str, *, brands: Collection[str] | None = None) -> Export:
+        def read(sql: Connection) -> Export:
+            rooms = _rooms(brands)
+            return Export(
+                person=person,
+                lines=_rows(sql, chat_lines, chat_lines.c.person == person, rooms),
+                questions=_rows(sql, questions, questions.c.person == person, rooms),
+                silences=_rows(sql, silences, silences.c.person == person, rooms),
+                notes=_rows(sql, person_notes, person_notes.c.person == person, rooms),
+                acts=_rows(sql, audit, audit.c.target == person, rooms, but=("salt", "seal", "previous", "hash")),
+                orders=_rows(sql, orders, orders.c.buyer == person, rooms, room=orders.c.show_id),
+            )
+
+        return await self._db.read(read)
+
+    async def erase(self, person: str, *, by: str, brands: Collection[str] | None = None) -> Erased:
+        """Redis first, so that nobody sees it while SQL is written. Doing it twice is doing it once.
+
+        Raises: NotFound; StoreDown (ask again: what is gone is gone)."""
+        if (await self.export(person, brands=brands)).is_empty:
+            raise NotFound("person", person)
+        for room in await self._rooms_of(person, brands):
+            await self._out_of_the_room(room, person)
+        if brands is None:
+            await self._sign_out(person)
+        now = self._clock.now_ms()
+        return await self._db.write(lambda sql: _erase(sql, person, by, brands, now))
+
+    async def _rooms_of(self, person: str, brands: Collection[str] | None) -> list[str]:
+        def read(sql: Connection) -> list[str]:
+            found: set[str] = set()
+            for table in (chat_lines, questions, silences, person_notes):
+                query = select(table.c.room).where(table.c.person == person, _of(table.c.room, _rooms(brands)))
+                found |= set(sql.execute(query.distinct()).scalars())
+            return sorted(found)
+
+        return await self._db.read(read)
+
+    async def _out_of_the_room(self, room: str, person: str) -> None:
+        office, redis = self._office, self._redis
+        gone = await office.take_out(room, "*", person, "author")
+        await self._archive.lines_removed(room, gone, "erased", self._clock.now_ms())
+        await Questions(office, lambda room: None).drop_of(room, person, also_answered=True)
+        await office.decisions.lift(room, person)
+        for case, stored in (await redis.hgetall(chat_keys.cases(room))).items():
+            if msgspec.json.decode(stored)["person"] == person:
+                await redis.hdel(chat_keys.cases(room), case)
+        await redis.hdel(chat_keys.who(room), person)
+        await redis.hdel(chat_keys.crew(room), person)
+        for key in (chat_keys.own, chat_keys.said, chat_keys.pace, chat_keys.lines_by):
+            await redis.delete(key(room, person))
+
+    async def _sign_out(self, person: str) -> None:
+        """Her sessions end: the nickname goes with them."""
+        await self._bus.revoke(person=person)
+        async for key in self._redis.scan_iter(match=keys.session("*"), count=1000):
+            if await self._redis.hget(key, "person") == person.encode():
+                await self._redis.delete(key)
+
+
+def retire(sql: Connection, before_ms: int, now_ms: int) -> int:
+    """What is older than the room's memory goes: lines, questions, notes, silences that are over, acts' words; and
+    networks whose time is up. Answers how many rows."""
+    gone = 0
+    for table in (chat_lines, questions, person_notes):
+        gone += sql.execute(delete(table).where(table.c.wall_ms < before_ms)).rowcount
+    is_over = or_(silences.c.until_ms < before_ms, silences.c.lifted_ms < before_ms)
+    gone += sql.execute(delete(silences).where(is_over)).rowcount
+    gone += audit_log.erase(sql, audit.c.wall_ms < before_ms, now_ms)
+    unseen = update(silences).where(silences.c.network != "", silences.c.network_until_ms < now_ms)
+    sql.execute(unseen.values(network="", network_until_ms=0))
+    return gone
+
+
+def _erase(sql: Connection, person: str, by: str, brands: Collection[str] | None, now: int) -> Erased:
+    rooms = _rooms(brands)
+    hers = (chat_lines.c.person == person, _of(chat_lines.c.room, rooms))
+    line_ids = list(sql.execute(select(chat_lines.c.id).where(*hers)).scalars())
+    rooms_written = set(sql.execute(select(audit.c.room).where(audit.c.target == person).distinct()).scalars())
+    rooms_written |= set(sql.execute(select(chat_lines.c.room).where(*hers).distinct()).scalars())
+    # A row stays for each line, without words or author: one that is still on its way here must not come back.
+    blank = {"person": "", "name": "", "text": "", "removed_ms": now, "removed_by": "erased"}
+    lines = sql.execute(update(chat_lines).where(*hers).values(**blank)).rowcount
+    counts: dict[str, int] = {}
+    for name, table in (("questions", questions), ("silences", silences), ("notes", person_notes)):
+        which = (table.c.person == person, _of(table.c.room, rooms))
+        counts[name] = sql.execute(delete(table).where(*which)).rowcount
+    acts = audit_log.erase(sql, (audit.c.target == person) & _of(audit.c.room, rooms), now)
+    for start in range(0, len(line_ids), 500):
+        acts += audit_log.erase(sql, audit.c.target.in_(line_ids[start : start + 500]), now)
+    about = outbox.c.body.contains(f'"person":"{person}"', autoescape=True)
+    sql.execute(delete(outbox).where(outbox.c.kind.in_(ROOM_NOTICES), about))
+    kept = select(func.count()).select_from(orders).where(orders.c.buyer == person, _of(orders.c.show_id, rooms))
+    orders_kept = int(sql.execute(kept).scalar_one())
+    for room in sorted(rooms_written):
+        audit_log.append(sql, Act(room, by, "person.erase", person, "", "", "", now))
+    return Erased(person, int(lines), counts["questions"], counts["silences"], counts["notes"], acts, orders_kept)
+
+
+def _rooms(brands: Collection[str] | None) -> Any:
+    return None if brands is None else select(shows.c.id).where(shows.c.brand_id.in_(list(brands)))
+
+
+def _of(room: Any, rooms: Any) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = room.is_not(None) if rooms is None else room.in_(rooms)
+    return found
+
+
+def _rows(
+    sql: Connection,
+    table: Table,
+    which: ColumnElement[bool],
+    rooms: Any,
+    *,
+    room: Any = None,
+    but: tuple[str, ...] = (),
+) -> Rows:
+    query = select(*(column for column in table.c if column.name not in but))
+    query = query.where(which, _of(table.c.room if room is None else room, rooms))
+    return [dict(row) for row in sql.execute(query).mappings()]
