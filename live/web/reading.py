@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -16,6 +17,7 @@ from live.stage.show import Show
 from live.web.speech import stated
 
 T = TypeVar("T")
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
 _NUL = b"\\u0000"
 
 
@@ -49,12 +51,24 @@ def asked(request: Request, kind: type[T]) -> T:
     """The query as `kind`. Raises: Invalid with the name."""
     stated(request, "asks", kind)
     query = request.query_params
+    numbers = _numbers(kind)
     for name, value in query.items():
         if len(query.getlist(name)) > 1:
             raise Invalid(name, "is given more than once")
         if "\0" in value:
             raise Invalid(name, "the character U+0000 is not taken")
+        if name in numbers and not _DIGITS.fullmatch(value):  # msgspec would read 1e2 as 100
+            raise Invalid(name, "must be a whole number")
     return msgspec.convert(dict(query), type=kind, strict=False)
+
+
+def _numbers(kind: type) -> frozenset[str]:
+    """The fields of `kind` that are whole numbers, with bounds or None beside or not."""
+
+    def is_int(of: Any) -> bool:
+        return of is int or any(is_int(part) for part in get_args(of))
+
+    return frozenset(field.encode_name for field in msgspec.structs.fields(kind) if is_int(field.type))
 
 
 def services_of(request: Request) -> Services:

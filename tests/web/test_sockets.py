@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chat.client import RoomClient
-from live.desk import intents
+from live.desk import pace
 from live.web import gate
 
 
@@ -125,7 +125,7 @@ async def test_a_hold_lowers_everyones_stock_and_fills_every_tab_of_the_buyer(si
 
 
 async def test_who_takes_and_gives_back_without_end_is_told_to_wait_on_every_tab(site, monkeypatch):
-    monkeypatch.setattr(intents, "CART_ACTS", 3)
+    monkeypatch.setattr(pace, "BURST", 3)
     await site.house.go_live(1)
     viewer, neighbour = await site.viewer(), await site.viewer()
     async with site.room(viewer) as one, site.room(viewer) as tab, site.room(neighbour) as other:
@@ -231,4 +231,4 @@ async def test_a_host_flips_a_switch_by_the_api_and_open_pages_obey(site):
         assert (read["chosen"]["animations"], read["now"]["animations"]) == ("off", False)
         assert (await host.send("PUT", "/api/shows/aw26/service", {"checkout": "off"})).status_code == 422
     assert (await viewer.send("PUT", "/api/shows/aw26/service", {"animations": "on"})).status_code == 403
-    assert await site.services.archive.acts(site.house.show.id) == 1, "who flipped it is on record"
+    assert await site.services.archive.acts(site.house.show.id) == (1, 0), "who flipped it is on record"
