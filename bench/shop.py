@@ -145,9 +145,10 @@ async def bare_script(world: World, seconds: float) -> Figure:
 def _packed_hold(world: World, show: str, sha: str, n: int) -> bytes:
     cart, now = f"per_{n}", world.clock.now_ms()
     where = [keys.gate(show), keys.holds(show), keys.held(show), keys.lapsed(show), keys.cart(show, cart)]
-    where += [keys.op(show, cart, "hold", "COAT-38", "1"), keys.owned(show)]
-    args = (now, cart, "COAT-38", 1, now + 300_000, 4, "{}", 600, 604_800)
-    return bytes(hiredis.pack_command(("EVALSHA", sha, 7, *where, *args)))  # type: ignore[arg-type]
+    where += [keys.op(show, cart, "hold", "COAT-38", "1"), keys.owned(show), keys.queue(show, "COAT-38")]
+    where += [keys.stage(show)]
+    args = (now, cart, "COAT-38", 1, now + 300_000, 4, "{}", 600, 604_800, 0, 0, "*", 0)
+    return bytes(hiredis.pack_command(("EVALSHA", sha, 9, *where, *args)))  # type: ignore[arg-type]
 
 
 async def gate_holds(world: World, seconds: float) -> Figure:

@@ -102,6 +102,16 @@ class History:
         found: Any = await self._redis.hget(keys.head(room), "viewers")
         return int(found or 0)
 
+    async def present(self, room: str, people: list[str]) -> set[str]:
+        """Those of `people` who have a socket in the room, on any process. One that died is taken off by the next beat
+        of another, 8 s later at most."""
+        processes: Any = await self._redis.zrange(keys.here(room), 0, -1)
+        here: set[str] = set()
+        for process in processes if people else ():
+            flags: Any = await self._redis.smismember(keys.here_on(room, process.decode()), people)
+            here.update(person for person, flag in zip(people, flags, strict=True) if flag)
+        return here
+
     async def since(self, room: str, epoch: str, seq: int) -> list[Envelope] | None:
         """Events after `seq`, or None when the epoch is over or the log no longer reaches back: start afresh."""
         found = await self.since_bytes(room, epoch, seq)

@@ -7,10 +7,14 @@ Error                       carries
 ├── BadToken
 ├── Invalid                 field, why
 ├── WrongState              state, need
-│   └── NotLive             retry_after_s
+│   ├── NotLive             retry_after_s
+│   ├── NotOpen             look, opens_ms
+│   ├── Closed              look, closes_ms
+│   └── InLine              look, place
 ├── Conflict                why
 ├── SoldOut                 sku, left
-├── OverLimit               sku, limit
+├── OverLimit               sku, limit, cap
+├── WorkNeeded              look, why
 ├── HoldLapsed              skus
 ├── PriceChanged            sku, was, now
 ├── TotalChanged            was, now (minor units)
@@ -86,6 +90,34 @@ class NotLive(WrongState):
         super().__init__(state=state, need="live", retry_after_s=retry_after_s)
 
 
+class NotOpen(WrongState):
+    """The drop is still counted down to."""
+
+    code = "not_open"
+
+    def __init__(self, look: str, opens_ms: int) -> None:
+        super().__init__(state="armed", need="open", look=look, opens_ms=opens_ms)
+        self.opens_ms = opens_ms
+
+
+class Closed(WrongState):
+    """The drop is over."""
+
+    code = "closed"
+
+    def __init__(self, look: str, closes_ms: int) -> None:
+        super().__init__(state="closed", need="open", look=look, closes_ms=closes_ms)
+
+
+class InLine(WrongState):
+    """A hot drop: it isn't her turn."""
+
+    code = "in_line"
+
+    def __init__(self, look: str) -> None:
+        super().__init__(state="in_line", need="turn", look=look)
+
+
 class Conflict(Error):
     code = "conflict"
 
@@ -114,9 +146,19 @@ class StillLeft(Error):
 class OverLimit(Error):
     code = "over_limit"
 
-    def __init__(self, sku: str, limit: int) -> None:
-        super().__init__(sku=sku, limit=limit)
+    def __init__(self, sku: str, limit: int, cap: str = "piece") -> None:
+        super().__init__(sku=sku, limit=limit, cap=cap)
         self.limit = limit
+        self.cap = cap  # piece (one SKU), product, drop, waits (queues one may be in) or device (one place each)
+
+
+class WorkNeeded(Error):
+    """The drop asks for a proof of work: `why` is missing, wrong, stale or used."""
+
+    code = "work_needed"
+
+    def __init__(self, look: str, why: str) -> None:
+        super().__init__(look=look, why=why)
 
 
 class HoldLapsed(Error):

@@ -55,8 +55,22 @@ class Piece(msgspec.Struct, frozen=True):
     variants: list[Variant]
 
 
+class Drop(msgspec.Struct, frozen=True):
+    """On what terms a look's pieces can be held: from `opens_ms` to `closes_ms` (server time, or None), at most `limit`
+    units of them a buyer. `hot`: buyers stand in a line, drawn at the opening by the seed whose SHA-256 (hex) is
+    `commitment`. `work_bits`: a proof of work is asked for (0: none)."""
+
+    opens_ms: int | None = None
+    closes_ms: int | None = None
+    limit: int | None = None
+    hot: bool = False
+    commitment: str = ""
+    work_bits: int = 0
+
+
 class Card(msgspec.Struct, frozen=True):
-    """A look that was dropped: one piece or several. `at` is the media time in ms, `dropped_ms` server time."""
+    """A look that was dropped: one piece or several. `at` is the media time in ms, `dropped_ms` server time. Its pieces
+    can be held while `drop` says so."""
 
     look: str
     number: int
@@ -64,6 +78,7 @@ class Card(msgspec.Struct, frozen=True):
     pieces: list[Piece]
     at: int
     dropped_ms: int
+    drop: Drop = Drop()
 
 
 class Level(msgspec.Struct, frozen=True):
@@ -140,6 +155,31 @@ class LookRow(msgspec.Struct, frozen=True):
     state: Literal["waiting", "dropped", "withdrawn"]
     pieces: list[Piece]
     at: int | None
+    drop: Drop = Drop()
+
+
+PlaceState = Literal["none", "lobby", "line", "turn", "took", "passed", "lost"]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where somebody stands for a hot drop. lobby: she is in the draw; line: at most `ahead` people are before her,
+    less those who left since (`gone` now, and as `queue.moved` says later); turn: she may hold a piece until `until_ms`
+    (server time); took: she did, and may take more until then; passed: her turn ended unused; lost: she was away when
+    it came; none: she has no place."""
+
+    look: str
+    state: PlaceState
+    ahead: int = 0
+    gone: int = 0
+    until_ms: int = 0
+
+
+class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A proof of work: SHA-256 of `challenge`, a colon and `answer` in decimal begins with as many zero bits as were
+    asked for (`work.ask`)."""
+
+    challenge: str
+    answer: int
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -220,7 +260,8 @@ Game = Poll | Quiz | Draw | Rain
 
 class LiveSnapshot(msgspec.Struct, frozen=True):
     """live's part of `welcome` and `reset`. `pinned` is the look whose card is up, or None. `runsheet` and `tally`
-    are for staff, else None. `play` holds the games that are open or were closed within two minutes."""
+    are for staff, else None. `play` holds the games that are open or were closed within two minutes, `places` where the
+    reader stands for hot drops."""
 
     show: ShowFacts
     picture: Picture
@@ -231,6 +272,7 @@ class LiveSnapshot(msgspec.Struct, frozen=True):
     runsheet: list[LookRow] | None = None
     tally: Tally | None = None
     play: list[Game] = []
+    places: list[Place] = []
 
 
 # ---- events: past tense ------------------------------------------------------------------------
@@ -273,6 +315,41 @@ class CardWithdrawn(msgspec.Struct, frozen=True):
 
     look: str
     pinned: str | None
+
+
+class DropChanged(msgspec.Struct, frozen=True):
+    """A look that is out has other terms: it was closed, or its caps changed."""
+
+    look: str
+    drop: Drop
+
+
+class DropDrawn(msgspec.Struct, frozen=True):
+    """The line of a hot drop was drawn among `people`, and can be checked: `seed` (hex) is what `commitment` was
+    published for, `entries_digest` that of the people, whom `GET /api/shows/{slug}/looks/{look}/drawn` lists."""
+
+    look: str
+    commitment: str
+    seed: str
+    entries_digest: str
+    people: int
+
+
+class Queue(msgspec.Struct, frozen=True):
+    """`gone`: how many left the line at its head so far; `waiting`: how many stand in it."""
+
+    gone: int
+    waiting: int
+
+
+class QueueMoved(msgspec.Struct, frozen=True):
+    """Volatile, at most once a second: the lines of hot drops, by look."""
+
+    lines: dict[str, Queue]
+
+
+class PlaceChanged(msgspec.Struct, frozen=True):
+    place: Place
 
 
 class StockChanged(msgspec.Struct, frozen=True):
@@ -372,6 +449,8 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "card.dropped": CardDropped,
     "card.changed": CardChanged,
     "card.withdrawn": CardWithdrawn,
+    "drop.changed": DropChanged,
+    "drop.drawn": DropDrawn,
     "stock.changed": StockChanged,
     "poll.opened": PollOpened,
     "poll.closed": PollClosed,
@@ -387,10 +466,12 @@ VOLATILE: dict[str, type[msgspec.Struct]] = {
     "relay.gone": RelayGone,
     "poll.counted": PollCounted,
     "quiz.counted": QuizCounted,
+    "queue.moved": QueueMoved,
 }
 
 PRIVATE: dict[str, type[msgspec.Struct]] = {
     "cart.changed": CartChanged,
+    "place.changed": PlaceChanged,
     "order.changed": OrderChanged,
     "runsheet.changed": RunsheetChanged,
     "tally.changed": TallyChanged,
@@ -403,11 +484,13 @@ PRIVATE: dict[str, type[msgspec.Struct]] = {
 
 
 class CartAdd(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hold `qty` more of `sku`. Answer: {"cart": Cart}. Refused: sold_out, over_limit, not_live, invalid,
-    throttled (carries retry_after_s)."""
+    """Hold `qty` more of `sku`. `work` where the drop asks for it and no line is stood in. Answer: {"cart": Cart}.
+    Refused: sold_out, over_limit (`cap`: piece, product or drop), not_live, not_open (carries opens_ms), closed,
+    in_line, work_needed, invalid, throttled (carries retry_after_s)."""
 
     sku: str
     qty: int = 1
+    work: Work | None = None
 
 
 class CartRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -419,13 +502,57 @@ class CartRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WaitIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Wait for a piece that is sold out, or no longer. What comes back is offered to the first in the queue, as a hold
     of a minute. Answer: {"cart": Cart}. Refused: still_left (hold it), over_limit (queues one person may be in),
-    not_live, not_found, throttled (carries retry_after_s)."""
+    not_live, not_open, closed, not_found, throttled (carries retry_after_s)."""
 
     sku: str
 
 
 class LookIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which look. Answer: {"look": id}. Refused: not_found, wrong_state."""
+
+    look: str
+
+
+class DropIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Put a look's card out. It counts down for `in_s` seconds (to 3,600) before its pieces can be held, and they can
+    be for `for_s` seconds (5 to 86,400), or until it is closed. A hot drop counts down for 10 s at least. One that was
+    closed may be dropped again. Answer: {"look": id}. Refused: not_found, not_live, wrong_state, invalid."""
+
+    look: str
+    in_s: int = 0
+    for_s: int | None = None
+
+
+class LookRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The terms of a look's drop: `limit` units of its pieces a buyer (null: no cap), whether it is `hot`, and how many
+    bits of work it asks for (0 to 22; 0: none). Hot and work can't change while it is out. Answer: {"look": id}.
+    Refused: not_found, wrong_state, invalid."""
+
+    look: str
+    limit: int | None = None
+    hot: bool = False
+    work_bits: int = 0
+
+
+class PlaceTake(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Into a hot drop's lobby while it counts down, or at the end of its line. One place a person and a device; who has
+    one keeps it. Answer: {"place": Place}. Refused: not_found, not_live, closed, wrong_state (not hot), over_limit (cap
+    device: another person of this device stands there), work_needed, overloaded (the line is full), throttled."""
+
+    look: str
+    work: Work | None = None
+
+
+class PlaceIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`place.ask`: where do I stand; `place.leave`: give the place up. Answer: {"place": Place}. Refused: not_found,
+    throttled."""
+
+    look: str
+
+
+class WorkAsk(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A challenge for one hold or one place of this look, good for ten minutes and for once. Answer: {"challenge",
+    "bits", "until_ms"}. Refused: not_found, throttled."""
 
     look: str
 
@@ -534,7 +661,13 @@ INTENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "cart.remove": (CartRemove, "viewer"),
     "wait.join": (WaitIntent, "viewer"),
     "wait.leave": (WaitIntent, "viewer"),
-    "card.drop": (LookIntent, "host"),
+    "place.take": (PlaceTake, "viewer"),
+    "place.leave": (PlaceIntent, "viewer"),
+    "place.ask": (PlaceIntent, "viewer"),
+    "work.ask": (WorkAsk, "viewer"),
+    "card.drop": (DropIntent, "host"),
+    "card.close": (LookIntent, "host"),
+    "look.rule": (LookRule, "host"),
     "card.withdraw": (LookIntent, "host"),
     "look.next": (Nothing, "host"),
     "show.open": (Nothing, "host"),

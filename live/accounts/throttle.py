@@ -1,14 +1,18 @@
-"""Counts tries in a window, so that guessing and flooding get slow. Fails open: see `hit`."""
+"""Counts tries, so that guessing and flooding get slow: in a window (`hit`), or steadily (`pace`). Both fail open."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from live.errors import StoreDown
 from live.store import keys
+from live.store.redis import load_script
 
 log = structlog.get_logger()
 
@@ -16,10 +20,25 @@ REDIS_ANSWERS_WITHIN_S = 1
 
 
 class Throttle:
-    """Fixed windows in Redis, shared by every process."""
+    """Counts in Redis, shared by every process. `now_ms` is the clock of `pace`."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, *, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
         self._redis = redis
+        self._now_ms = now_ms
+        self._gcra = load_script(redis, "gcra")
+
+    async def pace(self, what: str, who: str, *, burst: int, every_ms: int) -> int:
+        """Count one act of `who`: 0 when it is let through, else the ms to wait. `burst` acts may come at once; after
+        that one each `every_ms`, with no window whose edge would let through twice as much (GCRA).
+
+        Fails open, as `hit` does.
+        """
+        try:
+            async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
+                return int(await self._gcra([keys.pace(what, who)], [self._now_ms(), every_ms, burst]))
+        except (StoreDown, OSError) as error:
+            log.warning("throttle.open", what=what, error=type(error).__name__)
+            return 0
 
     async def hit(self, what: str, who: str, *, limit: int, window_s: int) -> int:
         """Count one try of `who`; 0 while at most `limit` fell into the window, else the seconds until it ends.

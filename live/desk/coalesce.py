@@ -11,7 +11,7 @@ from live.events import PRIVATE
 
 def coalesce(item: Item) -> str | None:
     """For a slow reader: events with the same name here replace one another, because each says all of its thing."""
-    if item.kind in PRIVATE and item.kind != "order.changed":
+    if item.kind in PRIVATE and item.kind not in ("order.changed", "place.changed"):
         return item.kind
     if item.kind == "stock.changed":
         # Only of the very same SKUs: another set would lose those that it doesn't name.

@@ -26,6 +26,7 @@ from chat.ports import Member
 from live.accounts.sessions import Sessions
 from live.clock import Clock
 from live.desk.archive import SqlArchive
+from live.desk.drops import DropDesk
 from live.desk.play import PlayDesk
 from live.desk.programme import Programme, Programmes
 from live.errors import Error, HoldLapsed, NotFound, Overloaded, PriceChanged, TotalChanged, WrongState
@@ -36,12 +37,14 @@ from live.events import (
     CardWithdrawn,
     Cart,
     CartChanged,
+    DropChanged,
     Level,
     LiveSnapshot,
     OrderChanged,
     Picture,
     PictureChanged,
     PictureState,
+    PlaceChanged,
     RunsheetChanged,
     ShowEnded,
     ShowFacts,
@@ -49,12 +52,15 @@ from live.events import (
     StockChanged,
     Tally,
     TallyChanged,
+    Work,
 )
 from live.media.port import Channel, MediaEngine
 from live.shop.adjust import Adjusted, Adjustments
+from live.shop.caps import Caps
 from live.shop.cart import Carts
 from live.shop.checkout import Checkout, Placed, Settled
 from live.shop.contact import Contact
+from live.shop.drop_terms import Stale
 from live.shop.orders import Order, Orders
 from live.shop.quote import NO_WISHES, Quote, Quotes, Wishes
 from live.shop.stock import StockGate
@@ -69,6 +75,8 @@ log = structlog.get_logger()
 TALLY_EVERY_MS = 1_000
 LOOK_AFTER_MS = 2_000  # from placing: before that the provider's own event is expected
 LOOK_EVERY_MS = 1_000  # a buyer's page asks as often as it likes
+STALE_TRIES = 5  # a host changes the stage now and then; a look at it takes a millisecond
+UNTOLD_MS = 1_000  # who was not told of her bag for so long is told by another
 TURN_S = 5  # longest an act of the stage takes: one transaction and a few scripts
 
 
@@ -94,6 +102,8 @@ class Desk:
         checkout: Checkout,
         orders: Orders,
         programmes: Programmes,
+        caps: Caps,
+        drops: DropDesk,
         engine: MediaEngine,
         archive: SqlArchive,
         sessions: Sessions,
@@ -112,6 +122,8 @@ class Desk:
         self._checkout = checkout
         self._orders = orders
         self._programmes = programmes
+        self._caps = caps
+        self._drops = drops
         self._engine = engine
         self._archive = archive
         self._sessions = sessions
@@ -143,11 +155,12 @@ class Desk:
         programme = await self._programmes.of(room)
         is_host = member.may("host")
         skus = programme.every_sku() if is_host else programme.skus()
-        picture, stock, cart, play, tally = await asyncio.gather(
+        picture, stock, cart, play, places, tally = await asyncio.gather(
             self._media.picture(room),
             self._gate.levels(room, skus),
             self._carts.view(room, member.person),
             self._play.snapshot(room, member),
+            self._drops.places(programme, member.person),
             self.tally(room) if is_host else _nothing(),
         )
         return LiveSnapshot(
@@ -160,13 +173,17 @@ class Desk:
             runsheet=programme.rows if is_host else None,
             tally=tally,
             play=play,
+            places=places,
         )
 
     async def private(self, room: str, member: Member) -> list[tuple[str, object]]:
         """What a page that resumed is told again, because it is private and was not kept in the log."""
         told: list[tuple[str, object]] = [("cart.changed", CartChanged(await self._carts.view(room, member.person)))]
+        programme = await self._programmes.of(room)
+        for place in await self._drops.places(programme, member.person):
+            told.append(("place.changed", PlaceChanged(place)))
         if member.may("host"):
-            told.append(("runsheet.changed", RunsheetChanged((await self._programmes.of(room)).rows)))
+            told.append(("runsheet.changed", RunsheetChanged(programme.rows)))
             told.append(("tally.changed", TallyChanged(await self.tally(room))))
         return told
 
@@ -195,12 +212,12 @@ class Desk:
             log.warning("engine.not_told", show=show_id)
         return show.facts
 
-    async def drop(self, show_id: str, look_id: str, actor: str) -> str:
-        """Put a look's card out at this moment of the picture. Of two hosts at once, one does and the other hears
-        WrongState. Raises: NotFound, NotLive, WrongState."""
+    async def drop(self, show_id: str, look_id: str, actor: str, *, times: runsheet.Times = runsheet.AT_ONCE) -> str:
+        """Put a look's card out at this moment of the picture; its pieces can be held at the `times` said. Of two hosts
+        at once, one does and the other hears WrongState. Raises: NotFound, NotLive, Invalid, WrongState."""
         async with self._in_turn(show_id):
             at_ms = await self._media_now(show_id)
-            _, look = await self._runsheets.drop(show_id, look_id, at_ms=at_ms, actor=actor)
+            _, look = await self._runsheets.drop(show_id, look_id, at_ms=at_ms, actor=actor, times=times)
             await self._programmes.changed(show_id)
             programme = await self._programmes.of(show_id)
             stock = await self._gate.levels(show_id, programme.skus(look_id))
@@ -218,6 +235,34 @@ class Desk:
             await self._bus.publish(show_id, "card.withdrawn", CardWithdrawn(look_id, after.pinned), at=at_ms)
         await self._tell_hosts(show_id, await self._programmes.of(show_id))
         return look_id
+
+    async def close_drop(self, show_id: str, look_id: str, actor: str) -> str:
+        """End a drop now: its card stays, and nothing more of it can be held. Raises: NotFound, NotLive, WrongState."""
+        async with self._in_turn(show_id):
+            at_ms = await self._media_now(show_id)
+            _, look = await self._runsheets.close(show_id, look_id, at_ms=at_ms, actor=actor)
+            await self._terms_changed(show_id, look)
+        await self._tell_hosts(show_id, await self._programmes.of(show_id))
+        return look_id
+
+    async def rule_look(self, show_id: str, look_id: str, *, limit: int | None, hot: bool, work_bits: int) -> str:
+        """Other terms for a look's drop. Raises: NotFound, Invalid, WrongState (hot and work stay while it is out)."""
+        async with self._in_turn(show_id):
+            _, look = await self._runsheets.rule(show_id, look_id, limit=limit, hot=hot, work_bits=work_bits)
+            await self._terms_changed(show_id, look)
+        await self._tell_hosts(show_id, await self._programmes.of(show_id))
+        return look_id
+
+    async def cap_product(self, product_id: str, units: int | None) -> None:
+        """At most so many units of a product, all its variants together, a buyer. Raises: NotFound, Invalid."""
+        for show_id in await self._caps.set(product_id, units):
+            await self._programmes.changed(show_id)
+
+    async def _terms_changed(self, show_id: str, look: runsheet.Look) -> None:
+        """From the version's change on no hold passes by the old terms."""
+        await self._programmes.changed(show_id)
+        if look.state == "dropped":
+            await self._bus.publish(show_id, "drop.changed", DropChanged(look.id, look.drop))
 
     async def next_look(self, show_id: str, actor: str) -> str:
         """Drop the first look that still waits, and answer which. Raises: NotFound when none does, NotLive."""
@@ -244,25 +289,38 @@ class Desk:
 
     # ---- the bag -------------------------------------------------------------------------------
 
-    async def add_to_cart(self, show_id: str, person: str, sku: str, qty: int, *, op: str) -> Cart:
-        """Hold `qty` more of a piece whose card is out. The same `op` again is the same hold.
+    async def add_to_cart(
+        self, show_id: str, person: str, sku: str, qty: int, *, op: str, work: Work | None = None
+    ) -> Cart:
+        """Hold `qty` more of a piece whose drop is open. The same `op` again is the same hold.
 
-        Raises: NotFound, NotLive, WrongState (its card was withdrawn), SoldOut, OverLimit, Invalid, StoreDown.
+        Raises: NotFound, NotLive, WrongState (its card was withdrawn), NotOpen, Closed, InLine, WorkNeeded, SoldOut,
+        OverLimit, Invalid, StoreDown.
         """
-        programme, picture = await asyncio.gather(self._programmes.of(show_id), self._media.picture(show_id))
-        cart, moved = await self._carts.add(
-            show_id,
-            person,
-            sku,
-            qty,
-            op=op,
-            look=programme.buyable(sku),
-            at_ms=media_at(picture, self._clock.now_ms()),
-            ttl_s=programme.show.hold_ttl_s,
-            limit=programme.show.max_per_buyer,
-        )
-        await self._cart_moved(show_id, person, cart, moved)
-        return cart
+        for _ in range(STALE_TRIES):
+            programme, picture = await asyncio.gather(self._programmes.of(show_id), self._media.picture(show_id))
+            now_ms = self._clock.now_ms()
+            look = programme.buyable(sku, now_ms)
+            if look.work_bits and not look.hot:  # of a hot one the work was done for the place
+                await self._drops.worked(show_id, look, person, work, op=op)
+            try:
+                cart, moved = await self._carts.add(
+                    show_id,
+                    person,
+                    sku,
+                    qty,
+                    op=op,
+                    look=look.id,
+                    at_ms=media_at(picture, now_ms),
+                    ttl_s=programme.show.hold_ttl_s,
+                    limit=programme.show.max_per_buyer,
+                    terms=programme.terms(look, sku),
+                )
+            except Stale:
+                continue
+            await self._cart_moved(show_id, person, cart, moved)
+            return cart
+        raise Overloaded()
 
     async def remove_from_cart(self, show_id: str, person: str, sku: str, *, op: str) -> Cart:
         """Give a line back to stock; possible whatever became of the show. Raises: Invalid, StoreDown."""
@@ -273,12 +331,19 @@ class Desk:
     async def wait(self, show_id: str, person: str, sku: str) -> Cart:
         """Wait for a piece whose card is out and which is sold out; her place is kept when she asks again.
 
-        Raises: NotFound, NotLive, WrongState (its card was withdrawn), StillLeft, OverLimit, Invalid, StoreDown.
+        Raises: NotFound, NotLive, WrongState (its card was withdrawn), NotOpen, Closed, StillLeft, OverLimit, Invalid,
+        StoreDown.
         """
-        (await self._programmes.of(show_id)).buyable(sku)
-        cart = await self._carts.wait(show_id, person, sku)
-        await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
-        return cart
+        for _ in range(STALE_TRIES):
+            programme = await self._programmes.of(show_id)
+            look = programme.buyable(sku, self._clock.now_ms())
+            try:
+                cart = await self._carts.wait(show_id, person, sku, terms=programme.terms(look, sku))
+            except Stale:
+                continue
+            await self._bus.tell(show_id, person, "cart.changed", CartChanged(cart))
+            return cart
+        raise Overloaded()
 
     async def unwait(self, show_id: str, person: str, sku: str) -> Cart:
         """Wait no longer; possible whatever became of the show. Raises: Invalid, StoreDown."""
@@ -289,24 +354,28 @@ class Desk:
     async def _offered(self, show_id: str, came_back: dict[str, Level]) -> dict[str, Level]:
         """Units that came back go to those who wait, before anyone is told of them: the levels that are left to tell.
 
-        Nothing is offered of a look that was withdrawn, nor after the show: nobody could be there to take it.
+        Nothing is offered of a look that was withdrawn or closed, nor after the show: nobody could be there to take it.
         """
         levels = dict(came_back)
         programme: Programme | None = None
         for sku in await self._carts.waitlist.waited_for(show_id, [s for s, level in levels.items() if level.left > 0]):
             programme = programme or await self._programmes.of(show_id)
             try:
-                look = programme.buyable(sku)
-            except (NotFound, WrongState):
-                continue
-            at_ms, limit = await self._media_now(show_id), programme.show.max_per_buyer
-            while levels[sku].left > 0:
-                made = await self._carts.offer(show_id, sku, look=look, at_ms=at_ms, limit=limit)
-                if made is None:
-                    break
-                person, level = made
-                levels[sku] = level or levels[sku]
-                await self._tell_cart(show_id, person)  # also who was passed over: she waits no longer
+                look = programme.buyable(sku, self._clock.now_ms())
+                at_ms, limit, terms = (
+                    await self._media_now(show_id),
+                    programme.show.max_per_buyer,
+                    programme.terms(look, sku),
+                )
+                while levels[sku].left > 0:
+                    made = await self._carts.offer(show_id, sku, look=look.id, at_ms=at_ms, limit=limit, terms=terms)
+                    if made is None:
+                        break
+                    person, level = made
+                    levels[sku] = level or levels[sku]
+                    await self._tell_owner(show_id, person)  # also who was passed over: she waits no longer
+            except (NotFound, WrongState, Stale):
+                continue  # the worker's next round reads the stage anew
         return levels
 
     async def offer_due(self, show_id: str) -> int:
@@ -429,8 +498,11 @@ class Desk:
                     levels[hold.sku] = hold.level
             await self._stock_moved(show_id, await self._offered(show_id, levels))
             for cart in dict.fromkeys(hold.cart for hold in lapsed):
-                await self._tell_cart(show_id, cart)
+                await self._tell_owner(show_id, cart)
             await self.offer_due(show_id)
+            # Whose teller died between the act and the telling.
+            for cart, _ in await self._gate.untold(show_id, before_ms=self._clock.now_ms() - UNTOLD_MS):
+                await self._tell_owner(show_id, cart)
             count += len(lapsed)
         return count
 
@@ -513,6 +585,12 @@ class Desk:
     async def _tell_cart(self, show_id: str, person: str) -> None:
         await self._bus.tell(show_id, person, "cart.changed", CartChanged(await self._carts.view(show_id, person)))
 
+    async def _tell_owner(self, show_id: str, person: str) -> None:
+        """As `_tell_cart`, of what the shop itself did: a lapse, an offer. Only who was told is struck off the list."""
+        up_to_ms = self._clock.now_ms()
+        await self._tell_cart(show_id, person)
+        await self._gate.told(show_id, person, up_to_ms)
+
     async def _tell_hosts(self, show_id: str, programme: Programme) -> None:
         await self._bus.tell_role(show_id, "host", "runsheet.changed", RunsheetChanged(programme.rows))
 
@@ -541,7 +619,8 @@ def _card_as_dropped(programme: Programme, look: runsheet.Look) -> Card:
     """The card of this very drop: the programme may have moved on by now (another host withdrew it)."""
     assert look.at_ms is not None, "the drop was committed with its media time"
     assert look.dropped_ms is not None, "and its server time"
-    return Card(look.id, look.number, look.title, programme.pieces.get(look.id, []), look.at_ms, look.dropped_ms)
+    pieces = programme.pieces.get(look.id, [])
+    return Card(look.id, look.number, look.title, pieces, look.at_ms, look.dropped_ms, look.drop)
 
 
 async def _nothing() -> None:

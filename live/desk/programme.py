@@ -15,10 +15,13 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from live.errors import NotFound, NotLive, WrongState
+from live.errors import Closed, NotFound, NotLive, NotOpen, WrongState
 from live.events import Card, LookRow, Piece, ShowFacts, ShowStatus
+from live.shop.caps import Caps
 from live.shop.catalogue import Catalogue
-from live.stage.runsheet import Runsheet
+from live.shop.drop_terms import Cap, DropTerms
+from live.shop.line import name_of
+from live.stage.runsheet import Look, Runsheet
 from live.stage.runsheets import Runsheets
 from live.stage.show import Show
 from live.stage.shows import Shows
@@ -30,12 +33,15 @@ REDIS_ANSWERS_WITHIN_S = 2
 
 
 class Programme(msgspec.Struct, frozen=True):
-    """One view of a show. `sold_in` maps each SKU to its looks, in order."""
+    """One view of a show, as of the stage's `version`. `sold_in` maps each SKU to its looks, in order; `product_caps`
+    products to the units one buyer may have."""
 
     show: Show
     runsheet: Runsheet
     pieces: dict[str, list[Piece]]
     sold_in: dict[str, tuple[str, ...]]
+    product_caps: dict[str, int] = {}
+    version: str = ""
 
     @property
     def status(self) -> ShowStatus:
@@ -66,13 +72,14 @@ class Programme(msgspec.Struct, frozen=True):
             pieces=self.pieces.get(look.id, []),
             at=look.at_ms,
             dropped_ms=look.dropped_ms,
+            drop=look.drop,
         )
 
     @property
     def rows(self) -> list[LookRow]:
         """The run of show, for the host."""
         return [
-            LookRow(look.id, look.number, look.title, look.state, self.pieces.get(look.id, []), look.at_ms)
+            LookRow(look.id, look.number, look.title, look.state, self.pieces.get(look.id, []), look.at_ms, look.drop)
             for look in self.runsheet.looks
         ]
 
@@ -94,11 +101,11 @@ class Programme(msgspec.Struct, frozen=True):
         """SKUs of the whole run, waiting looks as well: what staff may see the stock of."""
         return list(self.sold_in)
 
-    def buyable(self, sku: str) -> str:
-        """The look through which `sku` can be held now: the one dropped last.
+    def buyable(self, sku: str, now_ms: int) -> Look:
+        """The look through which `sku` can be held now: of those that are open, the one dropped last.
 
         Raises: NotFound while none of its looks was dropped (what is to come is nobody's business), NotLive when the
-        show isn't on air, WrongState when its card was withdrawn.
+        show isn't on air, NotOpen, Closed, WrongState when its card was withdrawn.
         """
         states = {look.id: look.state for look in self.runsheet.looks}
         looks = [look for look in self.sold_in.get(sku, ()) if states.get(look) != "waiting"]
@@ -106,20 +113,55 @@ class Programme(msgspec.Struct, frozen=True):
             raise NotFound("sku", sku)
         if self.status != "live":
             raise NotLive(self.status)
-        for look in reversed(self.runsheet.out):
-            if look.id in looks:
-                return look.id
+        out = [look for look in reversed(self.runsheet.out) if look.id in looks]
+        for look in out:
+            if look.is_open(now_ms):
+                return look
+        for look in out:  # none is: the newest that is still to come, else the newest that is over
+            if look.opens_ms is not None and not look.is_closed(now_ms):
+                raise NotOpen(look.id, look.opens_ms)
+        for look in out:
+            raise Closed(look.id, look.closes_ms or now_ms)
         raise WrongState("withdrawn", "dropped")
+
+    def terms(self, look: Look, sku: str = "") -> DropTerms:
+        """On what terms `sku` of a look can be held."""
+        caps = [] if look.limit is None else [Cap("drop", look.limit, tuple(self.skus(look.id)))]
+        for piece in self.pieces.get(look.id, []):
+            units = self.product_caps.get(piece.product)
+            skus = tuple(variant.sku for variant in piece.variants)
+            if units is not None and sku in skus:
+                caps.append(Cap("product", units, skus))
+        return DropTerms(
+            look.id,
+            self.version,
+            look.opens_ms or 0,
+            look.closes_ms or 0,
+            name_of(look.id, look.commitment) if look.hot else "",
+            tuple(caps),
+        )
+
+    def hot(self, look_id: str) -> Look:
+        """A look that is out and hot. Raises: NotFound (its card isn't out), NotLive, WrongState (it is not hot)."""
+        look = next((one for one in self.runsheet.out if one.id == look_id), None)
+        if look is None:
+            raise NotFound("look", look_id)
+        if self.status != "live":
+            raise NotLive(self.status)
+        if not look.hot:
+            raise WrongState("open_to_all", "hot")
+        return look
 
 
 class Programmes:
     """The programmes of the shows this process serves."""
 
-    def __init__(self, redis: Redis, shows: Shows, runsheets: Runsheets, catalogue: Catalogue) -> None:
+    def __init__(self, redis: Redis, shows: Shows, runsheets: Runsheets, catalogue: Catalogue, caps: Caps) -> None:
         self._redis = redis
         self._shows = shows
         self._runsheets = runsheets
         self._catalogue = catalogue
+        self._caps = caps
         self._kept: dict[str, tuple[bytes, float, Programme]] = {}
         self._loading: dict[str, asyncio.Lock] = {}
 
@@ -140,7 +182,7 @@ class Programmes:
             if (programme := self._current(show_id, version)) is not None:
                 return programme
             loaded_ms = _monotonic_ms()
-            programme = await self._load(show_id)
+            programme = await self._load(show_id, version.decode())
             self._kept[show_id] = (version, loaded_ms, programme)
             return programme
 
@@ -158,10 +200,11 @@ class Programmes:
             return None
         return kept[2]
 
-    async def _load(self, show_id: str) -> Programme:
+    async def _load(self, show_id: str, version: str) -> Programme:
         show = await self._shows.by_id(show_id)
         runsheet = await self._runsheets.of(show_id)
         pieces = await self._catalogue.pieces_of_looks(show_id)
+        caps = await self._caps.of_show(show_id)
         sold_in: dict[str, tuple[str, ...]] = {}
         for look in runsheet.looks:
             for piece in pieces.get(look.id, []):
@@ -171,7 +214,7 @@ class Programmes:
         # show that isn't.
         if runsheet.status != show.status:
             show = await self._shows.by_id(show_id)
-        return Programme(show, runsheet, pieces, sold_in)
+        return Programme(show, runsheet, pieces, sold_in, caps, version)
 
 
 def _monotonic_ms() -> float:

@@ -22,6 +22,7 @@ from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
 from live.desk.audience import Audience
 from live.desk.control import Desk
+from live.desk.drops import DropDesk
 from live.desk.order_desk import OrderDesk
 from live.desk.people import People
 from live.desk.person_data import PersonData
@@ -35,10 +36,12 @@ from live.play.service import PlayService
 from live.settings import Settings
 from live.shop.adjust import Adjustments
 from live.shop.after_sale import AfterSale
+from live.shop.caps import Caps
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
 from live.shop.imports import Imports
+from live.shop.line import Lines
 from live.shop.merchant import MerchantReads
 from live.shop.order_list import OrderList
 from live.shop.orders import Orders
@@ -49,6 +52,7 @@ from live.shop.quote import Quotes
 from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
 from live.shop.terms import Terms
+from live.shop.work import Proofs
 from live.stage.media import Media
 from live.stage.recordings import Recordings
 from live.stage.runsheets import Runsheets
@@ -107,6 +111,7 @@ class Services:
     desk: Desk
     rail: Rail
     order_desk: OrderDesk
+    drops: DropDesk
     play: PlayDesk
 
 
@@ -129,7 +134,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         bus = RedisBus(redis, now_ms=clock.now_ms)
         staff = StaffBook(db, clock)
         sessions = Sessions(redis, clock)
-        throttle = Throttle(redis)
+        throttle = Throttle(redis, now_ms=clock.now_ms)
         shows = Shows(db, clock)
         runsheets = Runsheets(db, clock)
         media = Media(redis, clock)
@@ -143,7 +148,19 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         provider = provider_of(settings, db, clock)
         checkout = Checkout(db, gate, carts, quotes, saved, provider, clock, settings)
         orders = Orders(db, settings.key)
-        programmes = Programmes(redis, shows, runsheets, catalogue)
+        caps = Caps(db)
+        programmes = Programmes(redis, shows, runsheets, catalogue, caps)
+        drops = DropDesk(
+            redis=redis,
+            bus=bus,
+            clock=clock,
+            shows=shows,
+            programmes=programmes,
+            gate=gate,
+            waitlist=carts.waitlist,
+            lines=Lines(redis, db, clock),
+            proofs=Proofs(redis, clock, settings.key),
+        )
         relays = Relays(redis, settings.key)
         stack.push_async_callback(relays.close)
         engine = engine_of(settings, relays, clock)
@@ -165,6 +182,8 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             checkout=checkout,
             orders=orders,
             programmes=programmes,
+            caps=caps,
+            drops=drops,
             engine=engine,
             archive=archive,
             sessions=sessions,
@@ -210,5 +229,6 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             desk=desk,
             rail=Rail(db, clock, gate, desk),
             order_desk=OrderDesk(AfterSale(db, provider, clock), order_list, checkout, gate, desk),
+            drops=drops,
             play=play,
         )

@@ -11,6 +11,7 @@ from live.events import Cart, CartLine, CartLineState, Level, Wait
 from live.money import Money
 from live.shop import pricing
 from live.shop.catalogue import Catalogue
+from live.shop.drop_terms import ANY_DROP_TERMS, DropTerms
 from live.shop.stock import CART_TTL_S, StockGate
 from live.shop.waitlist import Waitlist
 from live.store import keys
@@ -79,11 +80,12 @@ class Carts:
         at_ms: int | None,
         ttl_s: int,
         limit: int,
+        terms: DropTerms = ANY_DROP_TERMS,
     ) -> tuple[Cart, dict[str, Level]]:
         """Hold `qty` more of `sku` and put it in the bag: both or neither. The levels are those that moved.
 
-        Whoever calls has checked that the look is out and the show live.
-        Raises: SoldOut, OverLimit, NotFound, Invalid.
+        Whoever calls has read that the look is out and the show live; `terms` say when that was.
+        Raises: SoldOut, OverLimit, NotFound, Invalid, NotOpen, Closed, InLine, Stale.
         """
         if not 1 <= qty <= limit:
             raise Invalid("qty", f"must be 1 to {limit}")
@@ -92,7 +94,9 @@ class Carts:
         if not 1 <= len(sku) <= SKU_LIMIT:
             raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
         line = await self._line(sku, look, at_ms)
-        held = await self._gate.hold(show_id, sku, qty, cart=cart, ttl_s=ttl_s, limit=limit, op=op, line=line)
+        held = await self._gate.hold(
+            show_id, sku, qty, cart=cart, ttl_s=ttl_s, limit=limit, op=op, line=line, terms=terms
+        )
         return await self.view(show_id, cart), {sku: held.level}
 
     async def remove(self, show_id: str, cart: str, sku: str, *, op: str) -> tuple[Cart, dict[str, Level]]:
@@ -105,11 +109,13 @@ class Carts:
         level = await self._gate.release(show_id, sku, cart=cart, op=op)
         return await self.view(show_id, cart), {sku: level} if level is not None else {}
 
-    async def wait(self, show_id: str, cart: str, sku: str) -> Cart:
-        """Wait for a piece that is sold out. Raises: StillLeft, OverLimit, NotFound, Invalid."""
+    async def wait(self, show_id: str, cart: str, sku: str, *, terms: DropTerms = ANY_DROP_TERMS) -> Cart:
+        """Wait for a piece that is sold out.
+
+        Raises: StillLeft, OverLimit, NotFound, Invalid, NotOpen, Closed, Stale."""
         if not 1 <= len(sku) <= SKU_LIMIT:
             raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
-        await self.waitlist.join(show_id, cart, sku)
+        await self.waitlist.join(show_id, cart, sku, terms=terms)
         return await self.view(show_id, cart)
 
     async def unwait(self, show_id: str, cart: str, sku: str) -> Cart:
@@ -120,13 +126,15 @@ class Carts:
         return await self.view(show_id, cart)
 
     async def offer(
-        self, show_id: str, sku: str, *, look: str, at_ms: int | None, limit: int
+        self, show_id: str, sku: str, *, look: str, at_ms: int | None, limit: int, terms: DropTerms = ANY_DROP_TERMS
     ) -> tuple[str, Level | None] | None:
         """Give one unit that came back to the first who waits: her bag's id, and the level or None where she has all
-        she may and was passed over. None when nobody waits or there is no unit. Raises StoreDown."""
+        she may and was passed over. None when nobody waits or there is no unit.
+
+        Raises: StoreDown, NotOpen, Closed, Stale."""
         line = await self._line(sku, look, at_ms)
         while (cart := await self.waitlist.first(show_id, sku)) is not None:
-            made = await self.waitlist.offer(show_id, cart, sku, line=line, limit=limit)
+            made = await self.waitlist.offer(show_id, cart, sku, line=line, limit=limit, terms=terms)
             if made.outcome in ("offered", "skipped"):
                 return cart, made.level
             if made.outcome == "none":

@@ -2,6 +2,7 @@
 
 Every step that checks and writes is one Lua script (store/lua), so it holds across processes. A gate that is gone
 (a store that lost everything) is made again from SQL by whoever notices, with a new epoch and nothing held.
+It is one file, above 400 lines, because the gate is one thing: what may be held, and every script that touches it.
 Fails closed: without Redis nothing is held. Source: docs/decisions/0003-a-hold-is-a-promise.md
 """
 
@@ -19,6 +20,7 @@ from live.clock import Clock
 from live.errors import NotFound, OverLimit, SoldOut, StoreDown
 from live.events import Level
 from live.ids import new_id
+from live.shop.drop_terms import ANY_DROP_TERMS, DropTerms, heed
 from live.store import keys
 from live.store.redis import load_script
 from live.store.sql import Database
@@ -82,6 +84,7 @@ class StockGate:
         self._unclaim = load_script(redis, "unclaim")
         self._disown = load_script(redis, "disown")
         self._open = load_script(redis, "open_gate")
+        self._told = load_script(redis, "told")
         self._facts = load_script(redis, "gate_facts")
         self._reconcile = load_script(redis, "reconcile")
 
@@ -184,7 +187,17 @@ class StockGate:
     # ---- holding -------------------------------------------------------------------------------
 
     async def hold(
-        self, show_id: str, sku: str, qty: int, *, cart: str, ttl_s: int, limit: int, op: str, line: bytes = b""
+        self,
+        show_id: str,
+        sku: str,
+        qty: int,
+        *,
+        cart: str,
+        ttl_s: int,
+        limit: int,
+        op: str,
+        line: bytes = b"",
+        terms: DropTerms = ANY_DROP_TERMS,
     ) -> Hold:
         """Set `qty` more units aside for `cart`; they return to stock `ttl_s` seconds later.
 
@@ -194,9 +207,11 @@ class StockGate:
 
         While others wait for it, what comes back is theirs (waitlist.py).
 
-        Raises: SoldOut (`.left`, units), OverLimit (`.limit`, units a buyer may hold or own), NotFound.
+        Raises: SoldOut (`.left`, units), OverLimit (`.limit`, units a buyer may hold or own; `.cap` of what), NotFound,
+        NotOpen, Closed, InLine; Stale when the stage is not at `terms.version` any more.
         """
         now = self._clock.now_ms()
+        line_keys = keys.line(show_id, terms.line)[-2:] if terms.line else []
         reply = await self._with_gate(
             show_id,
             lambda: self._hold(
@@ -209,15 +224,22 @@ class StockGate:
                     keys.op(show_id, cart, "hold", sku, op),
                     keys.owned(show_id),
                     keys.queue(show_id, sku),
+                    keys.stage(show_id),
+                    *line_keys,
                 ],
-                [now, cart, sku, qty, now + ttl_s * 1000, limit, line, OP_TTL_S, CART_TTL_S],
+                [
+                    *(now, cart, sku, qty, now + ttl_s * 1000, limit, line, OP_TTL_S, CART_TTL_S),
+                    *terms.times,
+                    *terms.flat_caps,
+                ],
             ),
         )
         what, *numbers = reply.split()
+        heed(terms, [what, *numbers])
         if what == b"SOLD_OUT":
             raise SoldOut(sku, int(numbers[0]))
         if what == b"OVER_LIMIT":
-            raise OverLimit(sku, int(numbers[0]))
+            raise OverLimit(sku, int(numbers[0]), numbers[1].decode())
         if what == b"UNKNOWN":
             raise NotFound("sku", sku)
         units, until_ms, left, rev = map(int, numbers)
@@ -242,11 +264,18 @@ class StockGate:
         return Level(int(left), int(rev)) if int(units) else None
 
     async def lapse(self, show_id: str, now_ms: int | None = None) -> list[Lapsed]:
-        """Return expired holds to stock; each hold that lapsed since the last call is reported once."""
+        """Return expired holds to stock; each hold that lapsed since the last call is reported once, and its owner
+        noted as to be told (`untold`)."""
         reply = await self._with_gate(
             show_id,
             lambda: self._lapse(
-                [keys.gate(show_id), keys.holds(show_id), keys.held(show_id), keys.lapsed(show_id)],
+                [
+                    keys.gate(show_id),
+                    keys.holds(show_id),
+                    keys.held(show_id),
+                    keys.lapsed(show_id),
+                    keys.untold(show_id),
+                ],
                 [self._clock.now_ms() if now_ms is None else now_ms, LAPSE_AT_ONCE],
             ),
         )
@@ -255,6 +284,21 @@ class StockGate:
             qty, cart, sku = entry.decode().split("|", 2)
             lapsed.append(Lapsed(cart, sku, int(qty), Level(int(left), int(rev))))
         return lapsed
+
+    async def untold(self, show_id: str, *, before_ms: int) -> list[tuple[str, int]]:
+        """Carts (and since when) whose owners should have been told of a lapse or an offer before `before_ms`: who was
+        to tell them died, or is slow. Raises StoreDown."""
+        try:
+            found: Any = await self._redis.zrange(
+                keys.untold(show_id), "-inf", before_ms, byscore=True, offset=0, num=LAPSE_AT_ONCE, withscores=True
+            )
+        except (RedisError, OSError) as why:
+            raise StoreDown("redis") from why
+        return [(cart.decode(), int(since_ms)) for cart, since_ms in found]
+
+    async def told(self, show_id: str, cart: str, up_to_ms: int) -> None:
+        """Her pages were told what was so at `up_to_ms`."""
+        await self._told([keys.untold(show_id)], [cart, up_to_ms])
 
     # ---- paying --------------------------------------------------------------------------------
 

@@ -16,7 +16,9 @@ from redis.exceptions import RedisError
 from live.clock import Clock
 from live.errors import NotFound, OverLimit, StillLeft, StoreDown
 from live.events import Level
-from live.shop.stock import CART_TTL_S
+from live.ids import new_id
+from live.shop.drop_terms import ANY_DROP_TERMS, DropTerms, heed
+from live.shop.stock import CART_TTL_S, OP_TTL_S
 from live.store import keys
 from live.store.redis import load_script
 
@@ -41,16 +43,25 @@ class Waitlist:
         self._unwait = load_script(redis, "unwait")
         self._offer = load_script(redis, "offer")
 
-    async def join(self, show_id: str, cart: str, sku: str) -> None:
-        """To the end of the queue; who waits already keeps her place. Raises: StillLeft, OverLimit, NotFound."""
+    async def join(self, show_id: str, cart: str, sku: str, *, terms: DropTerms = ANY_DROP_TERMS) -> None:
+        """To the end of the queue; who waits already keeps her place.
+
+        Raises: StillLeft, OverLimit, NotFound, NotOpen, Closed, Stale."""
         answer = await self._wait(
-            [keys.gate(show_id), keys.cart(show_id, cart), keys.queue(show_id, sku), keys.queues(show_id)],
-            [self._clock.now_ms(), cart, sku, MOST_WAITS, CART_TTL_S],
+            [
+                keys.gate(show_id),
+                keys.cart(show_id, cart),
+                keys.queue(show_id, sku),
+                keys.queues(show_id),
+                keys.stage(show_id),
+            ],
+            [self._clock.now_ms(), cart, sku, MOST_WAITS, CART_TTL_S, *terms.times],
         )
+        heed(terms, answer.split())
         if answer == b"FREE":
             raise StillLeft(sku)
         if answer == b"OVER_LIMIT":
-            raise OverLimit(sku, MOST_WAITS)
+            raise OverLimit(sku, MOST_WAITS, "waits")
         if answer == b"UNKNOWN":
             raise NotFound("sku", sku)
         if answer == b"NOGATE":
@@ -83,8 +94,13 @@ class Waitlist:
         found = await self._read(self._redis.zrange(keys.queue(show_id, sku), 0, 0))
         return found[0].decode() if found else None
 
-    async def offer(self, show_id: str, cart: str, sku: str, *, line: bytes, limit: int) -> Offer:
-        """Set one unit aside for `cart`, if it is the first in the queue and there is one. Raises StoreDown."""
+    async def offer(
+        self, show_id: str, cart: str, sku: str, *, line: bytes, limit: int, terms: DropTerms = ANY_DROP_TERMS
+    ) -> Offer:
+        """Set one unit aside for `cart`, if it is the first in the queue and there is one. Each call is one operation:
+        asked again after a lost answer it may set aside another. She stays among the untold until `StockGate.told`.
+
+        Raises: StoreDown, NotOpen, Closed, Stale."""
         now = self._clock.now_ms()
         answer = await self._offer(
             [
@@ -96,10 +112,19 @@ class Waitlist:
                 keys.queue(show_id, sku),
                 keys.queues(show_id),
                 keys.lapsed(show_id),
+                keys.stage(show_id),
+                keys.op(show_id, cart, "offer", sku, new_id("op")),
+                keys.untold(show_id),
             ],
-            [now, cart, sku, now + OFFER_TTL_S * 1000, limit, line, CART_TTL_S],
+            [
+                *(now, cart, sku, now + OFFER_TTL_S * 1000, limit, line, CART_TTL_S),
+                *terms.times,
+                OP_TTL_S,
+                *terms.flat_caps,
+            ],
         )
         what, *numbers = answer.split()
+        heed(terms, [what, *numbers])
         if what == b"OK":
             return Offer("offered", Level(int(numbers[0]), int(numbers[1])))
         if what == b"SKIPPED":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, insert, select, update
@@ -10,7 +11,7 @@ from live.clock import Clock
 from live.errors import NotFound, WrongState
 from live.ids import new_id
 from live.stage import runsheet, timeline
-from live.stage.runsheet import Look, Runsheet
+from live.stage.runsheet import AT_ONCE, Look, Runsheet, Times
 from live.store.sql import Database
 from live.store.tables import look_products, shows
 from live.store.tables import looks as look_rows
@@ -40,15 +41,19 @@ class Runsheets:
 
         return await self._db.write(write)
 
-    async def drop(self, show_id: str, look_id: str, *, at_ms: int, actor: str) -> tuple[Runsheet, Look]:
-        """Put the look's card out. Raises: NotFound, NotLive, WrongState when it is out already."""
+    async def drop(
+        self, show_id: str, look_id: str, *, at_ms: int, actor: str, times: Times = AT_ONCE
+    ) -> tuple[Runsheet, Look]:
+        """Put the look's card out. Raises: NotFound, NotLive, Invalid, WrongState when it is out already."""
         now_ms = self._clock.now_ms()
+        seed = secrets.token_hex(32)
 
         def write(sql: Connection) -> tuple[Runsheet, Look]:
             before = load(sql, show_id, lock=True)
-            after, look = runsheet.drop(before, look_id, at_ms=at_ms, now_ms=now_ms)
+            after, look = runsheet.drop(before, look_id, at_ms=at_ms, now_ms=now_ms, times=times, seed=seed)
             _keep(sql, look, was=before.look(look_id).state)
             body = {"look": look.id, "number": look.number, "dropped_ms": look.dropped_ms}
+            body |= {"opens_ms": look.opens_ms, "closes_ms": look.closes_ms, "commitment": look.commitment}
             timeline.write(sql, show_id, "card.dropped", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
             return after, look
 
@@ -68,6 +73,34 @@ class Runsheets:
 
         return await self._db.write(write)
 
+    async def close(self, show_id: str, look_id: str, *, at_ms: int, actor: str) -> tuple[Runsheet, Look]:
+        """End the look's drop now. Raises: NotFound, NotLive, WrongState when it isn't open or armed."""
+        now_ms = self._clock.now_ms()
+
+        def write(sql: Connection) -> tuple[Runsheet, Look]:
+            before = load(sql, show_id, lock=True)
+            after, look = runsheet.close(before, look_id, now_ms=now_ms)
+            _keep(sql, look, was="dropped")
+            body = {"look": look.id, "number": look.number, "closes_ms": look.closes_ms}
+            timeline.write(sql, show_id, "drop.closed", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
+            return after, look
+
+        return await self._db.write(write)
+
+    async def rule(
+        self, show_id: str, look_id: str, *, limit: int | None, hot: bool, work_bits: int
+    ) -> tuple[Runsheet, Look]:
+        """Other terms for a look. Raises: NotFound, Invalid, WrongState."""
+        now_ms = self._clock.now_ms()
+
+        def write(sql: Connection) -> tuple[Runsheet, Look]:
+            before = load(sql, show_id, lock=True)
+            after, look = runsheet.rule(before, look_id, now_ms=now_ms, limit=limit, hot=hot, work_bits=work_bits)
+            _keep(sql, look, was=look.state)
+            return after, look
+
+        return await self._db.write(write)
+
 
 def load(sql: Connection, show_id: str, *, lock: bool = False) -> Runsheet:
     """The run of show, in the caller's transaction; `lock` keeps the show from changing. Raises: NotFound."""
@@ -81,7 +114,23 @@ def load(sql: Connection, show_id: str, *, lock: bool = False) -> Runsheet:
     return Runsheet(
         show_id,
         status,
-        tuple(Look(row.id, row.number, row.title, row.state, row.at_ms, row.dropped_ms) for row in rows),
+        tuple(
+            Look(
+                row.id,
+                row.number,
+                row.title,
+                row.state,
+                row.at_ms,
+                row.dropped_ms,
+                opens_ms=row.opens_ms,
+                closes_ms=row.closes_ms,
+                limit=row.max_per_buyer,
+                hot=bool(row.hot),
+                work_bits=row.work_bits,
+                seed=row.seed,
+            )
+            for row in rows
+        ),
     )
 
 
@@ -89,7 +138,17 @@ def _keep(sql: Connection, look: Look, *, was: str) -> None:
     done = sql.execute(
         update(look_rows)
         .where(look_rows.c.id == look.id, look_rows.c.state == was)
-        .values(state=look.state, at_ms=look.at_ms, dropped_ms=look.dropped_ms)
+        .values(
+            state=look.state,
+            at_ms=look.at_ms,
+            dropped_ms=look.dropped_ms,
+            opens_ms=look.opens_ms,
+            closes_ms=look.closes_ms,
+            max_per_buyer=look.limit,
+            hot=int(look.hot),
+            work_bits=look.work_bits,
+            seed=look.seed,
+        )
     )
     if done.rowcount != 1:
         raise WrongState("changed", was)

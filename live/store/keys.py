@@ -12,6 +12,9 @@ s:{show}:lapsed            list    last 10,000         shop.stock       lapsed h
 s:{show}:queue:<sku>       zset    7 days from change  shop.waitlist    carts that wait for a SKU, by ticket
 s:{show}:queues            hash    7 days from change  shop.waitlist    SKUs that somebody waits for; `#`: last ticket
 s:{show}:cart:<cart>       hash    7 days from change  shop.cart        lines, `rev`, `paying`
+s:{show}:untold           zset    until told          shop.stock       carts whose owners are to be told, by ms
+s:{show}:line:<drop>:<..>  6 keys  2 days from change  shop.line        a hot drop's line (fields: lua/line.lua)
+s:{show}:work:<digest>     string  15 minutes          shop.work        the operation that used this proof of work
 s:{show}:op:<cart>:<what>  string  10 minutes          shop.stock       first answer of an operation (act|sku|op)
 s:{show}:stage             string  7 days from change  desk             version of the show's programme: counts changes
 s:{show}:sold:<order>      string  10 minutes          shop.stock       mark: this order's claim was consumed
@@ -30,6 +33,7 @@ session:<digest>           hash    30 days from use    accounts         person, 
 staff-sessions:<staff>     set     30 days from use    accounts         digests of the sessions of one signed in
 signin:<digest>            hash    as issued           accounts         one-click link: staff id or guest
 throttle:<what>:<who>      string  the window          accounts, web    count of tries in the window
+pace:<what>:<who>          string  till whole again    accounts         a steady limit's state (gcra.lua)
 whep-events:<stream>       string  60 s from reading   desk.audience    a player's event stream (JSON)
 lock:<name>                string  as taken            store            one process at a time
 """
@@ -71,6 +75,22 @@ def queue(show: str, sku: str) -> str:
 
 def queues(show: str) -> str:
     return f"s:{{{show}}}:queues"
+
+
+def untold(show: str) -> str:
+    return f"s:{{{show}}}:untold"
+
+
+LINE_PARTS = ("state", "lobby", "who", "line", "turns", "took")
+
+
+def line(show: str, drop: str) -> list[str]:
+    """The keys of a hot drop's line, in the order of `LINE_PARTS`. `drop` names one arming of a look."""
+    return [f"s:{{{show}}}:line:{drop}:{part}" for part in LINE_PARTS]
+
+
+def work(show: str, challenge_digest: str) -> str:
+    return f"s:{{{show}}}:work:{challenge_digest}"
 
 
 def op(show: str, cart_id: str, act: str, sku: str, op_id: str) -> str:
@@ -141,6 +161,10 @@ def event_stream(name: str) -> str:
 
 def throttle(what: str, who: str) -> str:
     return f"throttle:{what}:{who}"
+
+
+def pace(what: str, who: str) -> str:
+    return f"pace:{what}:{who}"
 
 
 def lock(name: str) -> str:

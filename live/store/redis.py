@@ -90,8 +90,11 @@ async def _cluster(address: str) -> Redis:
 
 @cache
 def source(name: str) -> str:
-    """The text of `lua/<name>.lua` behind what all of them share (`lua/shared.lua`)."""
-    return (LUA / "shared.lua").read_text() + (LUA / f"{name}.lua").read_text()
+    """The text of `lua/<name>.lua` behind what all of them share (`lua/shared.lua`; a line's, `lua/line.lua` too).
+
+    A script runs what it shares anew each time: what only a line needs is kept from the others."""
+    shared = ["shared.lua", *(["line.lua"] if name.startswith("line_") else [])]
+    return "".join((LUA / file).read_text() for file in [*shared, f"{name}.lua"])
 
 
 class Script:

@@ -14,12 +14,12 @@ from chat.service import Service, Setting
 from chat.switchboard import Switchboard
 from live.accounts.roles import roles_in
 from live.errors import NotFound
-from live.events import Cart, LiveSnapshot, ShowFacts, Tally, WaitIntent
+from live.events import Cart, LiveSnapshot, ShowFacts, Tally, WaitIntent, Work
 from live.ids import new_id
 from live.media.port import Channel
 from live.shop.orders import Order
 from live.stage.show import SecondPublisher
-from live.web.reading import Json, body, services_of, session_of, show_of
+from live.web.reading import Json, body, paced, services_of, session_of, show_of
 from live.web.security import actor_of, grants_of, member_of
 from live.web.speech import speaks
 
@@ -39,6 +39,7 @@ class CartAddition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sku: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     op: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     qty: Annotated[int, msgspec.Meta(ge=1, le=20)] = 1
+    work: Work | None = None
 
 
 class Bag(msgspec.Struct, frozen=True):
@@ -50,7 +51,9 @@ async def cart_add(request: Request) -> Response:
     """Hold a piece: {"cart": Cart}."""
     services, show = await show_of(request)
     wanted = await body(request, CartAddition)
-    cart = await services.desk.add_to_cart(show.id, session_of(request).person, wanted.sku, wanted.qty, op=wanted.op)
+    await paced(request)
+    person = session_of(request).person
+    cart = await services.desk.add_to_cart(show.id, person, wanted.sku, wanted.qty, op=wanted.op, work=wanted.work)
     return Json(Bag(cart))
 
 
@@ -59,6 +62,7 @@ async def cart_remove(request: Request) -> Response:
     """Give a line back: {"cart": Cart}. Removing what isn't there changes nothing, so no `op` is asked for."""
     services, show = await show_of(request)
     sku = request.path_params["sku"]
+    await paced(request)
     cart = await services.desk.remove_from_cart(show.id, session_of(request).person, sku, op=new_id("op"))
     return Json(Bag(cart))
 
@@ -68,6 +72,7 @@ async def wait_join(request: Request) -> Response:
     """Wait for a piece that is sold out: {"cart": Cart}."""
     services, show = await show_of(request)
     wanted = await body(request, WaitIntent)
+    await paced(request)
     return Json(Bag(await services.desk.wait(show.id, session_of(request).person, wanted.sku)))
 
 
@@ -76,6 +81,7 @@ async def wait_leave(request: Request) -> Response:
     """Wait no longer: {"cart": Cart}. Who doesn't wait is no error."""
     services, show = await show_of(request)
     sku = request.path_params["sku"]
+    await paced(request)
     return Json(Bag(await services.desk.unwait(show.id, session_of(request).person, sku)))
 
 
@@ -129,19 +135,11 @@ async def show_end(request: Request) -> Response:
 
 
 @speaks(gives=LookNow)
-async def look_drop(request: Request) -> Response:
-    """Put a look's card out: {"look": id}."""
-    services, show = await show_of(request)
-    return Json(LookNow(await services.desk.drop(show.id, request.path_params["look"], session_of(request).person)))
-
-
-@speaks(gives=LookNow)
 async def look_withdraw(request: Request) -> Response:
     """Take a look's card back: {"look": id}."""
     services, show = await show_of(request)
-    return Json(
-        {"look": await services.desk.withdraw(show.id, request.path_params["look"], session_of(request).person)}
-    )
+    look, person = request.path_params["look"], session_of(request).person
+    return Json(LookNow(await services.desk.withdraw(show.id, look, person)))
 
 
 @speaks(gives=LookNow)

@@ -86,7 +86,7 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
         )
         app.state.tails = Tails(s.redis, settings.key)
         stack.push_async_callback(app.state.tails.close)
-        attend(hub, s.desk, s.play, s.throttle)
+        attend(hub, s.desk, s.drops, s.play, s.throttle)
         app.state.services, app.state.hub = s, hub
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
         app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))

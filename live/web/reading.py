@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from live.accounts.sessions import Session
+from live.desk.pace import pace
 from live.desk.wiring import Services
 from live.errors import Invalid
 from live.stage.show import Show
@@ -86,3 +87,9 @@ async def show_of(request: Request) -> tuple[Services, Show]:
 def session_of(request: Request) -> Session:
     session: Session = request.state.session
     return session
+
+
+async def paced(request: Request) -> None:
+    """Count one act on a bag or a place, as the socket does. Raises: Throttled."""
+    session = session_of(request)
+    await pace(services_of(request).throttle, session.person, session.device)

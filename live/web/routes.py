@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from live.web import (
     api,
+    drops,
     health,
     hls,
     merchant,
@@ -53,6 +54,11 @@ DOORS: tuple[Door, ...] = (
     _door("DELETE /api/shows/{slug}/cart/{sku}", api.cart_remove, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/waitlist", api.wait_join, "viewer", "csrf", "api"),
     _door("DELETE /api/shows/{slug}/waitlist/{sku}", api.wait_leave, "viewer", "csrf", "api"),
+    _door("GET /api/shows/{slug}/looks/{look}/place", drops.place_ask, "viewer", "read", "api"),
+    _door("POST /api/shows/{slug}/looks/{look}/place", drops.place_take, "viewer", "csrf", "api"),
+    _door("DELETE /api/shows/{slug}/looks/{look}/place", drops.place_leave, "viewer", "csrf", "api"),
+    _door("GET /api/shows/{slug}/looks/{look}/work", drops.work_ask, "viewer", "read", "api"),
+    _door("GET /api/shows/{slug}/looks/{look}/drawn", drops.drawn, "anyone", "read", "api"),
     _door("POST /api/shows/{slug}/quote", till.quote, "viewer", "csrf", "api"),
     _door("POST /api/shows/{slug}/checkout", till.checkout, "viewer", "csrf", "api", a_minute=30),
     _door("GET /api/address-forms/{country}", till.address_form, "anyone", "read", "api"),
@@ -66,7 +72,10 @@ DOORS: tuple[Door, ...] = (
     # running the show
     _door("POST /api/shows/{slug}/open", api.show_open, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/end", api.show_end, "host", "csrf", "api", scope="shows:run"),
-    _door("POST /api/shows/{slug}/looks/{look}/drop", api.look_drop, "host", "csrf", "api", scope="shows:run"),
+    _door("POST /api/shows/{slug}/looks/{look}/drop", drops.look_drop, "host", "csrf", "api", scope="shows:run"),
+    _door("POST /api/shows/{slug}/looks/{look}/close", drops.look_close, "host", "csrf", "api", scope="shows:run"),
+    _door("PUT /api/shows/{slug}/looks/{look}/terms", drops.look_rule, "host", "csrf", "api", scope="shows:run"),
+    _door("PUT /api/shows/{slug}/products/{product}/cap", drops.product_cap, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/looks/{look}/withdraw", api.look_withdraw, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/next", api.look_next, "host", "csrf", "api", scope="shows:run"),
     _door("POST /api/shows/{slug}/publish-key", api.publish_key, "host", "csrf", "api", a_minute=10),

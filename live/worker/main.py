@@ -63,6 +63,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     letters = Letters(db, parts.orders, postman_of(parts.settings), parts.settings, clock)
     return [
         Job("lapse holds", 0.5, desk.lapse),  # invariant I6: no hold lives a second past its time
+        Job("move lines", 0.25, parts.drops.advance),  # of hot drops: draw, let in, tell
         Job("settle payments", 1.0, desk.settle_due),
         Job("turn prices", 1.0, parts.rail.turn_prices),  # of sales that begin or end now
         Job("import feeds", 0.5, lambda: parts.imports.work(parts.rail.changed)),

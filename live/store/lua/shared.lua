@@ -55,3 +55,31 @@ local function cart_changed(cart, now, cart_ttl_s)
   redis.call('EXPIRE', cart, cart_ttl_s)
 end
 
+
+-- Whether what the caller read of the stage still holds, and whether the drop is open: nil, or the answer to give.
+-- `version` is the stage's as it was read; '*' asks for no look at it.
+local function refusal(stage, version, now, opens, closes)
+  if version ~= '*' and (redis.call('GET', stage) or '') ~= version then return 'STALE' end
+  if tonumber(opens) > tonumber(now) then return 'NOT_OPEN ' .. opens end
+  if tonumber(closes) > 0 and tonumber(closes) <= tonumber(now) then return 'CLOSED ' .. closes end
+end
+
+-- Units that a cart holds or owns of a SKU. A hold past its time that no purge reached yet does not count.
+local function taken_by(holds, held, owned, member, now)
+  local units = tonumber(redis.call('HGET', held, member) or '0')
+  if units > 0 and tonumber(redis.call('ZSCORE', holds, member) or '0') <= tonumber(now) then units = 0 end
+  return units + tonumber(redis.call('HGET', owned, member) or '0')
+end
+
+-- The first cap that `more` units would break: its answer, or nil. Caps are in ARGV from `at` on: how many there are,
+-- then for each its name, its units, its number of SKUs and these.
+local function over_cap(holds, held, owned, who, more, now, at)
+  local i = at + 1
+  for _ = 1, tonumber(ARGV[at]) do
+    local name, most, skus = ARGV[i], tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+    local has = more
+    for j = i + 3, i + 2 + skus do has = has + taken_by(holds, held, owned, who .. '|' .. ARGV[j], now) end
+    if has > most then return 'OVER_LIMIT ' .. whole(most) .. ' ' .. name end
+    i = i + 3 + skus
+  end
+end
