@@ -146,6 +146,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         quotes = Quotes(db, terms, carts, clock, settings.key)
         saved = SavedBuyers(db, settings.key, clock)
         provider = provider_of(settings, db, clock)
+        stack.push_async_callback(provider.close)
         checkout = Checkout(db, gate, carts, quotes, saved, provider, clock, settings)
         orders = Orders(db, settings.key)
         caps = Caps(db)

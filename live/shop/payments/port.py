@@ -72,6 +72,8 @@ class Provider(Protocol):
 
     name: str
 
+    async def close(self) -> None: ...
+
     async def create(self, request: ChargeRequest) -> Charge: ...
 
     async def capture(self, ref: str) -> Charge:

@@ -108,6 +108,9 @@ class SandboxProvider:
         self._key = sign(settings.key, "sandbox", "events").encode()
         self._troubles = settings.troubles
 
+    async def close(self) -> None:
+        """It holds nothing of its own."""
+
     # ---- the port ------------------------------------------------------------------------------
 
     async def create(self, request: ChargeRequest) -> Charge:
