@@ -161,7 +161,7 @@ class StockGate:
             if b"epoch" in facts:
                 names = skus if skus is not None else [f[2:].decode() for f in facts if f.startswith(b"n:")]
                 return {
-                    sku: Level(int(facts.get(b"n:" + sku.encode(), 0)), int(facts.get(b"r:" + sku.encode(), 0)))
+                    sku: Level(max(0, int(facts.get(b"n:" + sku.encode(), 0))), int(facts.get(b"r:" + sku.encode(), 0)))
                     for sku in names
                 }
             await self._rebuild_lost(show_id)

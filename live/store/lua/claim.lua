@@ -20,7 +20,7 @@ for i = 5, #ARGV, 2 do
     if units > 0 then put_back(gate, ARGV[i], units) end
   end
   local units = tonumber(redis.call('HGET', held, member) or '0')
-  local left = left_of(gate, ARGV[i])
+  local left = math.max(0, left_of(gate, ARGV[i])) -- who holds may pay, though staff took units away: SQL says who is first
   if units + left < tonumber(ARGV[i + 1]) then return {'SHORT', ARGV[i], whole(left)} end
 end
 

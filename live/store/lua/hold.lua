@@ -44,7 +44,7 @@ elseif ARGV[13] ~= '0' then
 end
 if answer then -- a cap says no
 elseif left < more then
-  answer = 'SOLD_OUT ' .. whole(left)
+  answer = 'SOLD_OUT ' .. shown(left)
 elseif redis.call('EXISTS', queue) == 1 and redis.call('ZRANK', queue, who) ~= 0 then
   answer = 'SOLD_OUT 0'
 else

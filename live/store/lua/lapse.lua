@@ -12,7 +12,7 @@ for _, entry in ipairs(redis.call('LPOP', lapsed, ARGV[2]) or {}) do
   local cart, sku = string.match(entry, '^[^|]*|([^|]*)|(.*)$')
   redis.call('ZADD', untold, ARGV[1], cart)
   table.insert(answer, entry)
-  table.insert(answer, whole(left_of(gate, sku)))
+  table.insert(answer, shown(left_of(gate, sku)))
   table.insert(answer, redis.call('HGET', gate, 'r:' .. sku) or '0')
 end
 return answer

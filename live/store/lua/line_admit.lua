@@ -21,7 +21,7 @@ end
 redis.call('ZREMRANGEBYSCORE', took, '-inf', now)
 local skus = tonumber(ARGV[5])
 local free = -redis.call('ZCARD', turns)
-for i = 6, 5 + skus do free = free + left_of(gate, ARGV[i]) end
+for i = 6, 5 + skus do free = free + math.max(0, left_of(gate, ARGV[i])) end
 local gone = 0
 for i = 6 + skus, #ARGV, 2 do
   local who = ARGV[i]

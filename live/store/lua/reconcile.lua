@@ -27,7 +27,7 @@ redis.call('HSET', gate, 'held', whole(all_held))
 local answer = {'OK'}
 for i = 4, 3 + 2 * skus, 2 do
   local sku = ARGV[i]
-  local left = math.max(0, tonumber(ARGV[i + 1]) - (taken[sku] or 0))
+  local left = tonumber(ARGV[i + 1]) - (taken[sku] or 0)
   if redis.call('HGET', gate, 'n:' .. sku) ~= whole(left) then
     local now_left, rev = set_left(gate, sku, left)
     table.insert(answer, sku)

@@ -13,6 +13,6 @@ if redis.call('EXISTS', gate) == 0 then return 'NOGATE' end
 local units = drop_hold(gate, holds, held, ARGV[2] .. '|' .. sku)
 if units > 0 then put_back(gate, sku, units) end
 if redis.call('HDEL', cart, 'l:' .. sku, 'q:' .. sku, 'b:' .. sku) > 0 then cart_changed(cart, ARGV[1], ARGV[5]) end
-local answer = 'OK ' .. whole(units) .. ' ' .. whole(left_of(gate, sku)) .. ' ' .. (redis.call('HGET', gate, 'r:' .. sku) or '0')
+local answer = 'OK ' .. whole(units) .. ' ' .. shown(left_of(gate, sku)) .. ' ' .. (redis.call('HGET', gate, 'r:' .. sku) or '0')
 redis.call('SET', op, answer, 'EX', ARGV[4])
 return answer

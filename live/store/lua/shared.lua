@@ -1,6 +1,6 @@
 -- What the stock scripts share; live/store/redis.py puts it before each of them.
 --
--- gate    hash  n:<sku> units left · r:<sku> rev of its last change · rev · epoch · held · consumed
+-- gate    hash  n:<sku> units left, below 0 when staff took away what is held · r:<sku> rev of its last change · rev · epoch · held · consumed
 -- holds   zset  <cart>|<sku> by expiry ms            held  hash  <cart>|<sku> -> units
 -- claims  hash  <order> -> {cart, lines}             owned hash  <cart>|<sku> -> units bought
 -- lapsed  list  <units>|<cart>|<sku>, waiting for the worker to tell their owners
@@ -13,13 +13,16 @@ local LAPSED_KEPT = 10000
 
 local function whole(number) return string.format('%.0f', number) end
 
+-- A level as people see it.
+local function shown(left) return whole(math.max(0, left)) end
+
 local function left_of(gate, sku) return tonumber(redis.call('HGET', gate, 'n:' .. sku) or '0') end
 
--- Sets a level: returns left and rev as text.
+-- Sets a level: returns left, as people see it, and rev.
 local function set_left(gate, sku, left)
   local rev = whole(redis.call('HINCRBY', gate, 'rev', 1))
   redis.call('HSET', gate, 'n:' .. sku, whole(left), 'r:' .. sku, rev)
-  return whole(left), rev
+  return shown(left), rev
 end
 
 local function put_back(gate, sku, units) return set_left(gate, sku, left_of(gate, sku) + units) end

@@ -606,3 +606,25 @@ async def _lapse_all(world: World) -> None:
     assert isinstance(world.clock, SetClock)
     world.clock.advance(TTL_S * 1000 + PAYING_MS + 1)
     await world.gate.lapse(world.show)
+
+
+async def test_units_that_staff_took_away_while_they_were_held_come_back_to_nobody(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 2})
+    await world.add("per_ada", "COAT-38")
+    await world.add("per_bea", "COAT-38")
+    one_less = text("update variants set on_hand = 1 where sku = 'COAT-38'")
+    await world.db.write(lambda c: c.execute(one_less).rowcount)
+    await world.gate.reconcile(world.show)
+    assert await world.left("COAT-38") == 0
+    assert await world.wrong() == []
+    await world.carts.remove(world.show, "per_bea", "COAT-38", op="1")
+    assert await world.left("COAT-38") == 0, "what she gave back is what staff took"
+    with pytest.raises(SoldOut) as sold_out:
+        await world.add("per_cleo", "COAT-38")
+    assert sold_out.value.facts["left"] == 0
+    placed = await world.place("per_ada")
+    await world.provider.choose(placed.payment_ref, "success")
+    settled = await world.checkout.settle(placed.payment_id)
+    assert settled is not None
+    assert settled.status == "paid", "who holds the one that there is pays for it"
+    assert await world.wrong() == []
