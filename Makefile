@@ -23,7 +23,7 @@ ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: faults faults-room help install dev livekit demo serve test check peers bench bench-relay soak fuzz-api packages lock clean
+.PHONY: faults faults-shop faults-room help install dev livekit demo serve test check peers bench bench-relay soak fuzz-api packages lock clean
 
 help: ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +72,12 @@ soak: .venv/dev.stamp ## Two hours of the relay, viewers coming and going; ARGS=
 fuzz-api: .venv/dev.stamp ## schemathesis at every door of the API for minutes; ARGS="400" requests a door
 	FRONTROW_FUZZ=$(or $(ARGS),200) $(BIN)/pytest -q tests/web/test_schemathesis.py
 
-faults: faults-room ## Kill and freeze what runs, for long; ends with the first broken law and its seed
+faults: faults-shop faults-room ## Kill and freeze what runs, for long; ends with the first broken law and its seed
+
+# A thousand schedules, two hundred ways, a hundred thousand checkouts: see docs/benchmarks.md for how long it takes.
+faults-shop: .venv/dev.stamp
+	SCHEDULES=500 WAYS=100 $(BIN)/pytest -q -s tests/faults/test_any_order.py
+	CHECKOUTS=100000 BUYS=20000 $(BIN)/pytest -q -s tests/faults/test_rush.py
 
 faults-room: .venv/dev.stamp
 	FRONTROW_FAULTS_S=600 $(BIN)/pytest -q -s tests/faults/test_room_under_fire.py

@@ -12,6 +12,7 @@ import httpx
 import structlog
 from redis.exceptions import RedisError
 
+from live.clock import Clock
 from live.desk.person_data import retire
 from live.desk.wiring import Services, services
 from live.errors import Error
@@ -39,14 +40,14 @@ class Job:
     run: Callable[[], Awaitable[object]]
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: Settings, *, clock: Clock | None = None) -> None:
     """Work until SIGTERM or SIGINT, then finish what is under way."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with services(settings) as parts, httpx.AsyncClient(timeout=POST_TIMEOUT_S) as client:
+        async with services(settings, clock=clock) as parts, httpx.AsyncClient(timeout=POST_TIMEOUT_S) as client:
             log.info("worker.started")
             await work(jobs(parts, client), stop)
     finally:

@@ -48,13 +48,15 @@ class Buyer:
     cookie: str
     csrf: str
     person: str
+    slug: str = SLUG
+    at: str = ""  # the address asked, where it is not the page's own: another process
     _reader: asyncio.StreamReader | None = None
     _writer: asyncio.StreamWriter | None = None
 
     @classmethod
-    async def arrive(cls, parts: Services, origin: str) -> Buyer:
-        token, session = await parts.sessions.open()
-        return cls(origin, token, session.csrf, session.person)
+    async def arrive(cls, parts: Services, origin: str, *, person: str = "", slug: str = SLUG) -> Buyer:
+        token, session = await parts.sessions.open(person=person)
+        return cls(origin, token, session.csrf, session.person, slug)
 
     async def leave(self) -> None:
         if self._writer is not None:
@@ -64,24 +66,26 @@ class Buyer:
         self._reader = self._writer = None
 
     async def post(self, path: str, body: object, **headers: str) -> tuple[int, dict[str, Any]]:
-        sent = json.dumps(body).encode()
+        return await self.send("POST", path, json.dumps(body).encode(), {"content-type": "application/json"} | headers)
+
+    async def send(self, method: str, path: str, sent: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
         host = urlsplit(self.origin).netloc
         head = {"host": host, "origin": self.origin, "x-csrf": self.csrf, "cookie": f"frontrow={self.cookie}"}
-        head |= {"content-type": "application/json", "content-length": str(len(sent))} | headers
+        head |= {"content-length": str(len(sent))} | headers
         lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
         if self._reader is None or self._writer is None:
-            name, _, port = host.partition(":")
+            name, _, port = urlsplit(self.at or self.origin).netloc.partition(":")
             self._reader, self._writer = await asyncio.open_connection(name, int(port))
-        self._writer.write(f"POST {path} HTTP/1.1\r\n{lines}\r\n".encode() + sent)
+        self._writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + sent)
         top = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
-        length = next(int(line.partition(":")[2]) for line in top if line.startswith("content-length:"))
+        length = next((int(line.partition(":")[2]) for line in top if line.startswith("content-length:")), 0)
         return int(top[0].split()[1]), json.loads(await self._reader.readexactly(length) or b"{}")
 
     async def hold(self, sku: str) -> tuple[int, dict[str, Any]]:
-        return await self.post(f"/api/shows/{SLUG}/cart", {"sku": sku, "qty": 1, "op": new_id("op")})
+        return await self.post(f"/api/shows/{self.slug}/cart", {"sku": sku, "qty": 1, "op": new_id("op")})
 
     async def place(self, key: str) -> tuple[int, dict[str, Any]]:
-        return await self.post(f"/api/shows/{SLUG}/checkout", CONTACT, **{"idempotency-key": key})
+        return await self.post(f"/api/shows/{self.slug}/checkout", CONTACT, **{"idempotency-key": key})
 
     async def pay(self, pay_url: str, outcome: str) -> tuple[int, dict[str, Any]]:
         return await self.post(urlsplit(pay_url).path, {"outcome": outcome})
