@@ -18,7 +18,7 @@ import typer
 if sys.version_info < (3, 11):  # noqa: UP036 - said before anything newer is imported
     sys.exit("Frontrow needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".")
 
-from live.commands import audit, catalogue, person, recordings, shows, staff, stock, token
+from live.commands import audit, catalogue, person, recordings, shows, staff, stock, token, webhook
 from live.commands.backup import backup, restore
 from live.commands.flood import flood
 from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, formation_of, settings_of
@@ -48,6 +48,7 @@ app.add_typer(stock.app, name="stock")
 app.add_typer(audit.app, name="audit")
 app.add_typer(person.app, name="person")
 app.add_typer(token.app, name="token")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(recordings.app, name="recordings")
 app.command()(backup)
 app.command()(restore)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 from functools import cached_property
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from live.ids import new_secret
@@ -97,6 +98,11 @@ class Settings(BaseSettings):
     )
     stripe_api_base: str = Field("", description="Another address for Stripe's API, for tests.")
 
+    # merchants' own systems
+    webhook_networks: str = Field(
+        "", description="Private networks that webhooks may reach, by comma: `10.2.0.0/16`. Over http:// too."
+    )
+
     # letters to buyers
     smtp_url: str = Field("", description="`smtps://user:password@host`. Unset: letters are files in `data/mail`.")
     mail_from: str = Field("", description="Sender of letters. Default: orders@ the public address's host.")
@@ -130,6 +136,13 @@ class Settings(BaseSettings):
             if find_spec("livekit") is None:
                 raise ValueError("it needs the package livekit-api; `make livekit` installs it")
         return self
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks_are_networks(cls, text: str) -> str:
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            ip_network(part)  # a ValueError says what is wrong with it
+        return text
 
     @property
     def base_url(self) -> str:

@@ -52,6 +52,8 @@ from live.shop.quote import Quotes
 from live.shop.saved import SavedBuyers
 from live.shop.stock import StockGate
 from live.shop.terms import Terms
+from live.shop.webhooks.endpoints import Endpoints
+from live.shop.webhooks.way_out import networks_of
 from live.shop.work import Proofs
 from live.stage.media import Media
 from live.stage.recordings import Recordings
@@ -103,6 +105,7 @@ class Services:
     orders: Orders
     merchant: MerchantReads
     order_list: OrderList
+    endpoints: Endpoints
     # desk
     audience: Audience
     programmes: Programmes
@@ -223,6 +226,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             orders=orders,
             merchant=MerchantReads(db),
             order_list=order_list,
+            endpoints=Endpoints(db, clock, networks_of(settings.webhook_networks)),
             audience=Audience(redis, relays, media),
             programmes=programmes,
             archive=archive,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
 from live.errors import Conflict, NotFound
 from live.ids import digest
+from live.shop.webhooks.stock import note_told
 from live.store.sql import Database
 from live.store.tables import look_products, looks, outbox, products, variants
+from live.store.telling import tell
 
 
 class Adjusted(msgspec.Struct, frozen=True):
@@ -62,8 +64,8 @@ class Adjustments:
                     raise Conflict("below_sold", sku=sku, on_hand=row.on_hand, sold=row.sold)
                 connection.execute(update(variants).where(variants.c.sku == sku).values(on_hand=on_hand))
                 body = {"brand": row.brand_id, "sku": sku, "change": change, "on_hand": on_hand, "sold": row.sold}
-                told = {"event_id": event_id, "kind": "stock.changed", "body": _json(body | {"by": by})}
-                connection.execute(insert(outbox).values(**told, created_ms=now, due_ms=now, attempts=0))
+                tell(connection, "stock.changed", body | {"by": by}, now, event_id=event_id)
+                note_told(connection, sku, on_hand, row.sold)
             return Adjusted(sku, on_hand, row.sold, _shows_of(connection, sku))
 
         try:
@@ -81,7 +83,3 @@ def _shows_of(connection: Connection, sku: str) -> list[str]:
         .where(variants.c.sku == sku)
     )
     return list(connection.execute(query).scalars())
-
-
-def _json(body: object) -> str:
-    return msgspec.json.encode(body).decode()

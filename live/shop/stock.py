@@ -12,12 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, func, or_, select
 
 from live.clock import Clock
-from live.errors import NotFound, OverLimit, SoldOut, StoreDown
+from live.errors import NotFound, OverLimit, Overloaded, SoldOut, StoreDown
 from live.events import Level
 from live.ids import new_id
 from live.shop.drop_terms import ANY_DROP_TERMS, DropTerms, heed
@@ -25,6 +26,9 @@ from live.store import keys
 from live.store.redis import load_script
 from live.store.sql import Database
 from live.store.tables import look_products, looks, order_lines, orders, shows, variants
+from live.store.telling import tell
+
+log = structlog.get_logger()
 
 OP_TTL_S = 600
 CART_TTL_S = 7 * 86_400
@@ -283,6 +287,8 @@ class StockGate:
         for entry, left, rev in zip(reply[::3], reply[1::3], reply[2::3], strict=True):
             qty, cart, sku = entry.decode().split("|", 2)
             lapsed.append(Lapsed(cart, sku, int(qty), Level(int(left), int(rev))))
+        if lapsed:
+            await self._tell_lapsed(show_id, lapsed)
         return lapsed
 
     async def untold(self, show_id: str, *, before_ms: int) -> list[tuple[str, int]]:
@@ -299,6 +305,14 @@ class StockGate:
     async def told(self, show_id: str, cart: str, up_to_ms: int) -> None:
         """Her pages were told what was so at `up_to_ms`."""
         await self._told([keys.untold(show_id)], [cart, up_to_ms])
+
+    async def _tell_lapsed(self, show_id: str, lapsed: Sequence[Lapsed]) -> None:
+        """To merchants' systems. Fails open: the units are back whether or not SQL could be told of it."""
+        now = self._clock.now_ms()
+        try:
+            await self._db.write(lambda c: _write_lapsed(c, show_id, lapsed, now))
+        except (StoreDown, Overloaded) as why:
+            log.warning("lapse.untold", show=show_id, holds=len(lapsed), error=type(why).__name__)
 
     # ---- paying --------------------------------------------------------------------------------
 
@@ -390,6 +404,11 @@ class StockGate:
                 return reply
             await self._rebuild_lost(show_id)
         raise StoreDown("redis")
+
+
+def _write_lapsed(connection: Connection, show_id: str, lapsed: Sequence[Lapsed], now: int) -> None:
+    for one in lapsed:
+        tell(connection, "hold.lapsed", {"show": show_id, "sku": one.sku, "qty": one.qty}, now)
 
 
 def _levels(flat: Sequence[bytes]) -> dict[str, Level]:

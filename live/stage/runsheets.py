@@ -15,6 +15,7 @@ from live.stage.runsheet import AT_ONCE, Look, Runsheet, Times
 from live.store.sql import Database
 from live.store.tables import look_products, shows
 from live.store.tables import looks as look_rows
+from live.store.telling import tell
 
 
 class Runsheets:
@@ -55,6 +56,7 @@ class Runsheets:
             body = {"look": look.id, "number": look.number, "dropped_ms": look.dropped_ms}
             body |= {"opens_ms": look.opens_ms, "closes_ms": look.closes_ms, "commitment": look.commitment}
             timeline.write(sql, show_id, "card.dropped", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
+            tell(sql, "drop.opened", _told(show_id, look, at_ms), now_ms)
             return after, look
 
         return await self._db.write(write)
@@ -69,6 +71,7 @@ class Runsheets:
             _keep(sql, look, was=before.look(look_id).state)
             body = {"look": look.id, "number": look.number}
             timeline.write(sql, show_id, "card.withdrawn", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
+            tell(sql, "drop.withdrawn", _told(show_id, look, at_ms), now_ms)
             return after, look
 
         return await self._db.write(write)
@@ -132,6 +135,11 @@ def load(sql: Connection, show_id: str, *, lock: bool = False) -> Runsheet:
             for row in rows
         ),
     )
+
+
+def _told(show_id: str, look: Look, at_ms: int) -> dict[str, object]:
+    """A drop, as merchants' systems hear of it (shop/webhooks/kinds.py)."""
+    return {"show": show_id, "look": look.id, "number": look.number, "title": look.title, "at_ms": at_ms}
 
 
 def _keep(sql: Connection, look: Look, *, was: str) -> None:

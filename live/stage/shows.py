@@ -16,6 +16,7 @@ from live.stage import timeline
 from live.stage.show import Act, Ended, Opened, SecondPublisher, Show
 from live.store.sql import Database
 from live.store.tables import brands, shows
+from live.store.telling import tell
 
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")  # part of addresses, of WHIP's too
 
@@ -116,6 +117,7 @@ class Shows:
             )
             for event in happened:
                 timeline.write(sql, show_id, event.kind, at_ms=at_ms, wall_ms=now_ms, actor=actor, body={})
+                tell(sql, event.kind, {"show": show_id, "slug": before.slug}, now_ms)
             return after, happened
 
         return await self._db.write(write)

@@ -485,8 +485,13 @@ webhook_endpoints = Table(  # merchants' own systems
     Column("brand_id", Text, ForeignKey("brands.id"), nullable=False, index=True),
     Column("url", Text, nullable=False),
     Column("secret", Text, nullable=False),  # whsec_…, as Standard Webhooks has it
-    Column("disabled_ms", BigInteger),  # it answered 410
+    Column("disabled_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
+    Column("kinds", Text, nullable=False, default="", server_default=""),  # by blanks; none: all of them
+    Column("disabled_why", Text, nullable=False, default="", server_default=""),  # gone (410) | failing | hand
+    Column("old_secret", Text),  # signs too until then, while a receiver changes to the new one
+    Column("old_secret_until_ms", BigInteger),
+    Column("last_taken_ms", BigInteger),  # to the minute
 )
 
 webhook_deliveries = Table(  # one event to one endpoint: the log that staff see
@@ -498,7 +503,21 @@ webhook_deliveries = Table(  # one event to one endpoint: the log that staff see
     Column("due_ms", BigInteger, nullable=False),
     Column("done_ms", BigInteger),
     Column("answer", Text, nullable=False, default=""),  # the last status, or why there was none
-    Index("ix_webhook_deliveries_done_ms_due_ms", "done_ms", "due_ms"),
+    Column("outcome", Text, nullable=False, default="waiting", server_default="waiting"),  # waiting | taken | failed
+    Column("status", Integer, nullable=False, default=0, server_default="0"),  # HTTP's; 0: no answer
+    Column("reply", Text, nullable=False, default="", server_default=""),  # how the answer's body began
+    Column("tried_ms", BigInteger),
+    Column("took_ms", Integer, nullable=False, default=0, server_default="0"),
+    Index("ix_webhook_deliveries_endpoint_id_done_ms_due_ms", "endpoint_id", "done_ms", "due_ms"),
+    Index("ix_webhook_deliveries_endpoint_id_outbox_id", "endpoint_id", "outbox_id"),
+)
+
+stock_told = Table(  # what merchants were last told of a SKU, so that each change is told and none twice
+    "stock_told",
+    metadata,
+    Column("sku", Text, ForeignKey("variants.sku", ondelete="CASCADE"), primary_key=True),
+    Column("on_hand", Integer, nullable=False),
+    Column("sold", Integer, nullable=False),
 )
 
 sandbox_charges = Table(  # the sandbox provider's own books; nothing of ours reads them but through its port

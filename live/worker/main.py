@@ -20,7 +20,9 @@ from live.settings import Settings
 from live.shop import outbox
 from live.shop.payments.sandbox import SandboxProvider
 from live.shop.payments.sandbox_post import post_due
-from live.shop.webhooks import Webhooks
+from live.shop.webhooks.postbox import Postbox
+from live.shop.webhooks.stock import tell_stock
+from live.shop.webhooks.way_out import WayOut, networks_of
 from live.worker.letters import Letters
 from live.worker.postman import postman_of
 from live.worker.recordings import Reels
@@ -47,19 +49,22 @@ async def run(settings: Settings, *, clock: Clock | None = None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with services(settings, clock=clock) as parts, httpx.AsyncClient(timeout=POST_TIMEOUT_S) as client:
+        async with (
+            services(settings, clock=clock) as parts,
+            httpx.AsyncClient(timeout=POST_TIMEOUT_S) as client,
+            WayOut(networks_of(settings.webhook_networks)) as out,
+        ):
             log.info("worker.started")
-            await work(jobs(parts, client), stop)
+            await work(jobs(parts, client, Postbox(parts.db, out, parts.clock, stop=stop)), stop)
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
     log.info("worker.stopped")
 
 
-def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
+def jobs(parts: Services, client: httpx.AsyncClient, webhooks: Postbox) -> list[Job]:
     """Every job of the worker, with its pace."""
     db, clock, desk = parts.db, parts.clock, parts.desk
-    webhooks = Webhooks(db, client, clock)
     reels = Reels(db, clock, parts.settings)
     letters = Letters(db, parts.orders, postman_of(parts.settings), parts.settings, clock)
     return [
@@ -72,6 +77,7 @@ def jobs(parts: Services, client: httpx.AsyncClient) -> list[Job]:
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         *_sandbox(parts, client),
         Job("send letters", 2.0, letters.send_due),
+        Job("tell stock", 3.0, lambda: tell_moved(parts)),
         Job("fan out events", 1.0, webhooks.fan_out),
         Job("deliver webhooks", 1.0, webhooks.deliver_due),
         Job("reconcile stock", 10.0, lambda: reconcile(parts)),
@@ -93,6 +99,12 @@ def _sandbox(parts: Services, client: httpx.AsyncClient) -> list[Job]:
     if not isinstance(provider, SandboxProvider):
         return []
     return [Job("sandbox events", 0.25, lambda: post_due(parts.db, provider, client, url, parts.clock))]
+
+
+async def tell_moved(parts: Services) -> int:
+    """Tell merchants of the stock that sales moved."""
+    shows, now = await parts.gate.shows_open(), parts.clock.now_ms()
+    return await parts.db.write(lambda c: tell_stock(c, shows, now)) if shows else 0
 
 
 async def reconcile(parts: Services) -> None:

@@ -47,7 +47,8 @@ def taken(kind: socket.SocketKind) -> Iterator[int]:
 
 COMMANDS = ["serve", "web", "relay", "tail", "work", "demo", "publish", "doctor", "version", "staff add", "staff list",
             "staff remove", "staff link", "brand add", "show add", "show look", "show list",
-            "token add", "token list", "token revoke", "person export", "person erase"]  # fmt: skip
+            "token add", "token list", "token revoke", "person export", "person erase",
+            "webhook add", "webhook list", "webhook log", "webhook replay", "webhook rotate"]  # fmt: skip
 
 
 def test_every_command_has_help() -> None:

@@ -1,0 +1,175 @@
+"""Every kind of event that a merchant's system can hear, and the shape of its `data`. docs/webhooks.md lists them.
+
+A row of the outbox of another kind is told to nobody.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from live.money import Money
+
+Kind = Literal[
+    "order.paid",
+    "order.fulfilled",
+    "order.unfulfilled",
+    "order.returned",
+    "order.cancelled",
+    "order.refunded",
+    "hold.lapsed",
+    "stock.changed",
+    "show.opened",
+    "show.ended",
+    "drop.opened",
+    "drop.withdrawn",
+    "line.held",
+    "line.reported",
+    "line.removed",
+    "person.timed_out",
+    "person.banned",
+    "webhook.test",
+]
+
+
+class OrderTold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`show` is the show's id; `GET /api/merchant/orders/{order}` has the rest. `lines` are units by SKU, `refunded`
+    all that was given back so far, `amount_minor` what was given back now."""
+
+    order: str
+    number: str
+    show: str
+    total: Money
+    status: str = ""
+    shipment: str = ""
+    lines: dict[str, Any] = {}
+    refund: str = ""
+    amount_minor: int = 0
+    refunded: Money | None = None
+
+
+class HoldTold(msgspec.Struct, frozen=True):
+    """A hold that ran out unpaid: its units are for sale again."""
+
+    show: str
+    sku: str
+    qty: int
+
+
+class StockTold(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a SKU stands: `on_hand` counts sold units too. `change` and `by` where somebody changed it by hand."""
+
+    brand: str
+    sku: str
+    on_hand: int
+    sold: int
+    change: int = 0
+    by: str = ""
+
+
+class ShowTold(msgspec.Struct, frozen=True):
+    show: str
+    slug: str
+
+
+class DropTold(msgspec.Struct, frozen=True):
+    """A look's card came out, or was taken back. `at_ms` is media time."""
+
+    show: str
+    look: str
+    number: int
+    title: str
+    at_ms: int
+
+
+class LineHeldTold(msgspec.Struct, frozen=True):
+    """`case` is decided by `case.decide` (docs/protocol.md), `why` what it was held for."""
+
+    show: str
+    case: str
+    why: str
+    person: str
+    name: str
+    text: str
+
+
+class LineReportedTold(msgspec.Struct, frozen=True):
+    show: str
+    line: str
+    person: str
+    name: str
+    text: str
+    why: str
+
+
+class LineRemovedTold(msgspec.Struct, frozen=True):
+    """`by` took it out: a moderator, a program, or who wrote it."""
+
+    show: str
+    line: str
+    person: str
+    by: str
+
+
+class SilenceTold(msgspec.Struct, frozen=True):
+    """`until_ms` is server time; `shadow`: she does not know."""
+
+    show: str
+    person: str
+    name: str
+    reason: str
+    until_ms: int
+    shadow: bool
+    by: str
+
+
+class TestTold(msgspec.Struct, frozen=True):
+    """Sent by hand, to see that it arrives."""
+
+    brand: str
+    endpoint: str
+
+
+SHAPES: dict[Kind, type[msgspec.Struct]] = {
+    "order.paid": OrderTold,
+    "order.fulfilled": OrderTold,
+    "order.unfulfilled": OrderTold,
+    "order.returned": OrderTold,
+    "order.cancelled": OrderTold,
+    "order.refunded": OrderTold,
+    "hold.lapsed": HoldTold,
+    "stock.changed": StockTold,
+    "show.opened": ShowTold,
+    "show.ended": ShowTold,
+    "drop.opened": DropTold,
+    "drop.withdrawn": DropTold,
+    "line.held": LineHeldTold,
+    "line.reported": LineReportedTold,
+    "line.removed": LineRemovedTold,
+    "person.timed_out": SilenceTold,
+    "person.banned": SilenceTold,
+    "webhook.test": TestTold,
+}
+WORDS: dict[Kind, str] = {
+    "order.paid": "An order is paid: the units are sold",
+    "order.fulfilled": "A parcel of an order left",
+    "order.unfulfilled": "A parcel was taken back before it left",
+    "order.returned": "Units of an order came back",
+    "order.cancelled": "An order, or what was left of it, was cancelled",
+    "order.refunded": "Money of an order was given back, all or part",
+    "hold.lapsed": "A hold ran out unpaid",
+    "stock.changed": "What is on hand or sold of a SKU changed; several changes at once are told as one",
+    "show.opened": "A show went on air",
+    "show.ended": "A show is over",
+    "drop.opened": "A look's card came out: its pieces can be bought",
+    "drop.withdrawn": "A look's card was taken back",
+    "line.held": "A line waits for a moderator",
+    "line.reported": "Viewers reported a line",
+    "line.removed": "A line was taken out",
+    "person.timed_out": "Somebody was asked to stay silent for a while",
+    "person.banned": "Somebody was banned",
+    "webhook.test": "Sent by hand from the studio or the command line",
+}
+TEST: Kind = "webhook.test"
+CHOSEN: tuple[Kind, ...] = tuple(kind for kind in SHAPES if kind != TEST)  # what an endpoint may choose from

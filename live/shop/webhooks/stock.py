@@ -1,0 +1,57 @@
+"""`stock.changed` for sales: a few seconds' changes of a SKU are told as one, and the sale itself pays nothing for it.
+
+What a merchant was last told stands beside the event, written in one transaction: each change is told, and none twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, exists, insert, or_, select, update
+
+from live.store.tables import look_products, looks, products, stock_told, variants, webhook_endpoints
+from live.store.telling import tell
+
+AT_ONCE = 500  # SKUs a round
+
+
+def tell_stock(sql: Connection, show_ids: Sequence[str], now: int) -> int:
+    """Tell the SKUs of these shows whose stock moved since it was told last, where an endpoint listens. Answers how
+    many. In a write."""
+    of_shows = select(look_products.c.product_id).join(looks).where(looks.c.show_id.in_(show_ids))
+    listening = exists().where(
+        webhook_endpoints.c.brand_id == products.c.brand_id, webhook_endpoints.c.disabled_ms.is_(None)
+    )
+    moved = (
+        select(variants.c.sku, variants.c.on_hand, variants.c.sold, products.c.brand_id, stock_told.c.sku.label("told"))
+        .join(products, products.c.id == variants.c.product_id)
+        .outerjoin(stock_told, stock_told.c.sku == variants.c.sku)
+        .where(
+            variants.c.product_id.in_(of_shows),
+            listening,
+            or_(
+                stock_told.c.sku.is_(None),
+                stock_told.c.on_hand != variants.c.on_hand,
+                stock_told.c.sold != variants.c.sold,
+            ),
+        )
+        .order_by(variants.c.sku)
+        .limit(AT_ONCE)
+        .with_for_update(of=variants, skip_locked=True)  # two workers don't tell the same
+    )
+    count = 0
+    for row in sql.execute(moved).all():
+        # One that was never told and never sold stands where the merchant put it.
+        if row.told is not None or row.sold:
+            body = {"brand": row.brand_id, "sku": row.sku, "on_hand": row.on_hand, "sold": row.sold}
+            tell(sql, "stock.changed", body, now)
+            count += 1
+        note_told(sql, row.sku, row.on_hand, row.sold)
+    return count
+
+
+def note_told(sql: Connection, sku: str, on_hand: int, sold: int) -> None:
+    """That much was told, in the transaction that tells it."""
+    values = {"on_hand": on_hand, "sold": sold}
+    if not sql.execute(update(stock_told).where(stock_told.c.sku == sku).values(values)).rowcount:
+        sql.execute(insert(stock_told).values(sku=sku, **values))
