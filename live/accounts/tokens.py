@@ -7,6 +7,7 @@ Source: docs/decisions/0113-a-token-opens-the-doors-that-name-its-scope.md
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -15,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 
 from live.accounts.scopes import OF_A_BRAND, ApiToken, Scope
 from live.clock import Clock
-from live.errors import Error, Invalid, NotFound, OverLimit
+from live.errors import Conflict, Error, Invalid, NotFound, OverLimit
 from live.ids import digest, new_id, new_secret
 from live.store.sql import Database
 from live.store.tables import api_tokens as rows
@@ -23,6 +24,7 @@ from live.store.tables import brands, shows
 
 log = structlog.get_logger()
 
+_ID = re.compile("tok_[0-9a-z]{26}")
 MARK = "fr_"  # what secret scanners and people know one by
 SHOWN = len(MARK) + 6  # characters of a token that lists show: 36 of its 256 bits
 NAME_MAX = 60
@@ -46,10 +48,12 @@ class Tokens:
         brand_id: str | None = None,
         show_id: str | None = None,
         days: int | None = None,
+        token_id: str = "",
     ) -> tuple[str, ApiToken]:
-        """A new token and the only sight of its secret. `days` until it ends; None never.
+        """A new token and the only sight of its secret. `days` until it ends; None never. With a `token_id` of its own
+        the same asked again makes no second one.
 
-        Raises: Invalid (name, scopes, scope, days), NotFound (brand, show), OverLimit.
+        Raises: Invalid (name, scopes, scope, days), NotFound (brand, show), OverLimit, Conflict (made already).
         """
         name = " ".join(name.split())
         if not 1 <= len(name) <= NAME_MAX or not name.isprintable():
@@ -58,10 +62,12 @@ class Tokens:
             raise Invalid("scope", "one_of_brand_or_show")
         if days is not None and not 1 <= days <= 3650:
             raise Invalid("days", "takes 1 to 3650")
+        if token_id and not _ID.fullmatch(token_id):
+            raise Invalid("op", "is no id")
         held = _scopes(scopes, of_a_show=show_id is not None)
         secret, now = MARK + new_secret(), self._clock.now_ms()
         row = {
-            "id": new_id("tok"),
+            "id": token_id or new_id("tok"),
             "name": name,
             "prefix": secret[:SHOWN],
             "digest": digest(secret),
@@ -82,6 +88,8 @@ class Tokens:
                 raise NotFound("brand" if brand_id is not None else "show", brand_id or show_id or "")
             if sql.execute(select(func.count()).where(_of(brand), _works(now))).scalar_one() >= MOST:
                 raise OverLimit("api_tokens", MOST)
+            if sql.execute(select(rows.c.id).where(rows.c.id == row["id"])).first() is not None:
+                raise Conflict("made_already")  # two at once wait for each other at the brand's row
             sql.execute(insert(rows).values(row))
             return _token(sql.execute(select(rows).where(rows.c.id == row["id"])).one())
 

@@ -50,6 +50,11 @@ class MerchantReads:
     def __init__(self, db: Database) -> None:
         self._db = db
 
+    async def brands(self, ids: Collection[str]) -> list[tuple[str, str]]:
+        """Id and name of these brands, by name."""
+        query = select(brands.c.id, brands.c.name).where(brands.c.id.in_(ids)).order_by(brands.c.name, brands.c.id)
+        return await self._db.read(lambda sql: [(row.id, row.name) for row in sql.execute(query)])
+
     async def stock(self, of: Collection[str], *, skus: Collection[str], after: str, limit: int) -> list[Sold]:
         """Stock of brands `of`: of `skus`, or of all when none is named."""
         query = _STOCK.where(products.c.brand_id.in_(of), variants.c.sku > after)
