@@ -40,17 +40,14 @@ async def document(request: Request) -> Response:
 
 
 def told_of(doors: Iterable[Door]) -> list[tuple[Door, str, Speech]]:
-    """What the document tells of: each method of each door below /api/, with what its endpoint states.
-
-    Raises: TypeError for a door that states nothing.
-    """
+    """What the document tells of: each method of each door below /api/, with what its endpoint states. One that states
+    nothing is left out, and fails a test."""
     told = []
     for door in doors:
         if door.kind == "api" and door.path.startswith("/api/"):
             speech = speech_of(door.endpoint)
-            if speech is None:
-                raise TypeError(f"{door.path}: state what {door.name} takes and gives, by @speaks (live/web/speech.py)")
-            told += [(door, method, speech) for method in sorted(door.methods - {"OPTIONS"})]
+            if speech is not None:
+                told += [(door, method, speech) for method in sorted(door.methods - {"OPTIONS"})]
     return told
 
 
