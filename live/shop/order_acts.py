@@ -231,23 +231,38 @@ def settle_refund(connection: Connection, refund_id: str, now: int, *, refused: 
     if refused is not None:
         write(connection, act, "refund.refused", {**facts, "why": refused}, by_op=False)
         return True
-    back = sheet.pay.refunded_minor + owed.amount_minor
-    connection.execute(
-        update(payments)
-        .where(payments.c.id == owed.payment_id)
-        .values(
-            refunded_minor=back,
-            status="refunded" if back == sheet.pay.captured_minor else sheet.pay.status,
-            updated_ms=now,
-        )
-    )
-    captured = sheet.pay.captured_minor
-    moved = stand(connection, sheet, captured=captured, refunded=back)
-    write(connection, act, "order.refunded", {**facts, **moved}, by_op=False)
-    tell(connection, act, sheet, "order.refunded", {**facts, "refunded": Money(back, sheet.row.currency)})
+    _money_went_back(connection, act, sheet, owed.amount_minor, facts)
     if owed.why == "asked":  # of the others a letter spoke already
         mail(connection, act, MAIL_REPAID, refund_minor=owed.amount_minor)
     return True
+
+
+def outside_refund(connection: Connection, order_id: str, refunded_minor: int, now: int) -> bool:
+    """The provider's books say that `refunded_minor` went back in all: what ours lack of it, the brand refunded on the
+    provider's own site. False: nothing is lacking, or a refund of ours is under way, whose part of it nobody can tell.
+    """
+    sheet = sheet_of(connection, order_id)
+    amount = min(refunded_minor, sheet.pay.captured_minor) - sheet.pay.refunded_minor
+    if sheet.row.paid_ms is None or sheet.under_way or amount <= 0:
+        return False
+    act = Act(order_id, "", "", now)
+    refund_id = decide(connection, act, sheet, amount, "outside", {})
+    done = update(refunds).where(refunds.c.id == refund_id).values(status="done", done_ms=now)
+    connection.execute(done)
+    facts = {"refund": refund_id, "amount_minor": amount, "outside": True}
+    _money_went_back(connection, act, sheet, amount, facts)
+    mail(connection, act, MAIL_REPAID, refund_minor=amount)
+    return True
+
+
+def _money_went_back(connection: Connection, act: Act, sheet: Sheet, amount: int, facts: Mapping[str, Any]) -> None:
+    captured, back = sheet.pay.captured_minor, sheet.pay.refunded_minor + amount
+    status = "refunded" if back == captured else sheet.pay.status
+    books = {"refunded_minor": back, "status": status, "updated_ms": act.now}
+    connection.execute(update(payments).where(payments.c.id == sheet.pay.id).values(books))
+    moved = stand(connection, sheet, captured=captured, refunded=back)
+    write(connection, act, "order.refunded", {**facts, **moved}, by_op=False)
+    tell(connection, act, sheet, "order.refunded", {**facts, "refunded": Money(back, sheet.row.currency)})
 
 
 def _letter_of(shipment: str) -> str:

@@ -21,7 +21,7 @@ ASK_AFTER_MS = 30_000  # the process that decided a refund asks for it at once; 
 
 _NOBODYS_DECISION = ("order.noted", "order.refunded")  # entries that no act has to know of
 
-Why = Literal["asked", "cancelled", "returned"]
+Why = Literal["asked", "cancelled", "returned", "outside"]
 
 
 class Act(msgspec.Struct, frozen=True):

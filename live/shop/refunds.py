@@ -18,7 +18,7 @@ from live.errors import Invalid, NotFound
 from live.shop import order_acts
 from live.shop.payments.port import Provider
 from live.store.sql import Database
-from live.store.tables import payments, refunds
+from live.store.tables import orders, payments, refunds
 
 log = structlog.get_logger()
 
@@ -44,11 +44,13 @@ class Refunds:
             return False
         refused: str | None = None
         try:
+            if owed.provider != self._provider.name:  # the shop takes its money by another one now
+                raise Invalid("provider", f"{owed.provider} took this payment: refund it there")
             if not await self._is_in_the_books(owed):
                 key = f"refund:{refund_id}"
                 await self._provider.refund(owed.provider_ref, owed.amount_minor, idempotency_key=key)
         except (Invalid, NotFound) as no:  # for good: more than is there, or no such charge
-            refused = ", ".join(f"{name} {fact}" for name, fact in no.facts.items())
+            refused = " ".join(str(fact) for fact in no.facts.values())
             log.warning("refund.refused", refund=refund_id, why=refused)
         now = self._clock.now_ms()
         return await self._db.write(lambda c: order_acts.settle_refund(c, refund_id, now, refused=refused))
@@ -69,6 +71,18 @@ class Refunds:
                     break
         return ended
 
+    async def heard(self, payment_ref: str) -> bool:
+        """The provider says that money went back: what the brand refunded on the provider's own site is noted here too,
+        once. True: there was some. Raises StoreDown."""
+        sold = await self._db.read(lambda c: _sold(c, payment_ref))
+        if sold is None or sold.provider != self._provider.name:
+            return False
+        charge = await self._provider.fetch(sold.provider_ref)
+        if charge.refunded_minor <= sold.refunded_minor:
+            return False
+        now = self._clock.now_ms()
+        return await self._db.write(lambda c: order_acts.outside_refund(c, sold.order_id, charge.refunded_minor, now))
+
     async def _is_in_the_books(self, owed: Any) -> bool:
         """Whether an old refund was done, of which the provider may have forgotten the key.
 
@@ -82,9 +96,23 @@ class Refunds:
 
 def _owed(connection: Connection, refund_id: str) -> Any:
     return connection.execute(
-        select(refunds.c.amount_minor, refunds.c.created_ms, payments.c.provider_ref, payments.c.refunded_minor)
+        select(
+            refunds.c.amount_minor,
+            refunds.c.created_ms,
+            payments.c.provider,
+            payments.c.provider_ref,
+            payments.c.refunded_minor,
+        )
         .join(payments, payments.c.id == refunds.c.payment_id)
         .where(refunds.c.id == refund_id, refunds.c.status == "asked")
+    ).first()
+
+
+def _sold(connection: Connection, payment_ref: str) -> Any:
+    return connection.execute(
+        select(payments.c.order_id, payments.c.provider, payments.c.provider_ref, payments.c.refunded_minor)
+        .join(orders, orders.c.id == payments.c.order_id)
+        .where(payments.c.provider_ref == payment_ref, orders.c.paid_ms.is_not(None))
     ).first()
 
 

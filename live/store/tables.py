@@ -412,7 +412,7 @@ refunds = Table(  # money that goes back of a sold order: decided here first, th
     Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
     Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
-    Column("why", Text, nullable=False),  # asked | cancelled | returned
+    Column("why", Text, nullable=False),  # asked | cancelled | returned | outside
     Column("lines", Text, nullable=False, default="{}"),  # JSON: SKU -> units it is for; empty: an amount
     Column("note", Text, nullable=False, default=""),
     Column("status", Text, nullable=False),

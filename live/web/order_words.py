@@ -265,7 +265,7 @@ def entry_view(entry: Entry, order: Order, lines: Mapping[str, OrderLine]) -> di
         "refund.decided": ("Refund decided", str(facts.get("reason", "")).replace("_", " ")),
         "order.refunded": (
             f"Refunded {amount('amount_minor' if 'amount_minor' in facts else 'refunded_minor')}",
-            "",
+            "On the provider's own site." if facts.get("outside") else "",
         ),
         "refund.refused": (f"Refund of {amount('amount_minor')} refused", str(facts.get("why", ""))),
         "order.noted": ("Note", facts.get("note", "")),

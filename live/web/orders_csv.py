@@ -31,6 +31,7 @@ async def rows_of(orders: OrderList, reach: Reach, wanted: Wanted) -> AsyncItera
         if not after:
             return
         wanted = Wanted(wanted.text, wanted.status, wanted.show, wanted.since_ms, wanted.until_ms, after)
+    yield _as_csv([(f"There are more than {CSV_ORDERS} orders: take them in parts, by their dates.",)])
 
 
 def _csv_rows(sold: Sold) -> list[tuple[str, ...]]:

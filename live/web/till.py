@@ -244,6 +244,8 @@ async def provider_event(request: Request) -> Response:
     event = await services.checkout.heard(await request.body(), request.headers)
     if event.ref:
         await services.desk.settle(event.ref)
+        if "refund" in event.kind:
+            await services.order_desk.after_sale.refunds.heard(event.ref)
     return Response(status_code=204)
 
 

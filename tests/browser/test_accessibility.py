@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from bought import bought
 from house import PASSWORD, Served, served, settings_for
 from pages_of_people import fill_contact, hold, new_page, say
 from playwright.async_api import Browser, Page, expect
@@ -77,9 +78,11 @@ async def opened(browser: Browser, axe: str, url: str, *, phone: bool = False) -
     return inspector, page
 
 
-async def signed_in(browser: Browser, axe: str, site: Served, staff: Any, path: str) -> tuple[Inspector, Page]:
+async def signed_in(
+    browser: Browser, axe: str, site: Served, staff: Any, path: str, *, phone: bool = False
+) -> tuple[Inspector, Page]:
     token = await site.services.signin.issue_link(staff_id=staff.id, ttl_s=600)
-    return await opened(browser, axe, f"{site.origin}/sign-in/{token}?next={path}")
+    return await opened(browser, axe, f"{site.origin}/sign-in/{token}?next={path}", phone=phone)
 
 
 @pytest.mark.parametrize("phone", [True, False], ids=["phone", "desktop"])
@@ -193,6 +196,51 @@ async def test_the_pages_of_those_who_make_the_show(browser: Browser, axe: str, 
     await page.get_by_test_id("timeout-600").click()
     await expect(page.get_by_test_id("silence-lift")).to_be_visible()
     await room.look("the room with somebody silenced")
+
+
+@pytest.mark.parametrize("phone", [True, False], ids=["phone", "desktop"])
+async def test_the_order_desk_is_worked_by_keyboard_alone(browser: Browser, axe: str, site: Served, phone: bool):
+    await site.house.go_live(1, 2)
+    order = await bought(site.services, site.house.show.id, ("L1-S", 2), ("L2-M", 1))
+    eyes, page = await signed_in(browser, axe, site, site.house.staff, "/studio/orders", phone=phone)
+    await eyes.look("the orders")
+    await page.get_by_test_id("search").fill(order.number.lower())
+    await page.keyboard.press("Enter")
+    await page.get_by_role("link", name=order.number).focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("status")).to_have_text("Paid")
+    await eyes.look("an order")
+
+    await page.get_by_label("Coat 2, M · Ink of 1").first.fill("0")
+    await page.get_by_test_id("fulfil").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("done")).to_be_visible()
+    await expect(page.get_by_test_id("status")).to_have_text("Shipped in part")
+    for act in ("return", "refund", "cancel", "note"):
+        await page.get_by_test_id(f"act-{act}").focus()
+        await page.keyboard.press("Enter")
+    await eyes.look("an order with everything open")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs over"
+
+    await page.get_by_label("Amount in EUR").fill("12.50")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Refund €12.50 to Ada Lovelace?")).to_be_visible()
+    await eyes.look("the question")
+    await page.get_by_test_id("confirm-button").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("refund-row")).to_contain_text("€12.50")
+    await page.get_by_label("Amount in EUR").evaluate("field => { field.closest('details').open = true }")
+    await page.get_by_label("Amount in EUR").fill("99999")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("trouble")).to_have_text("That is more than is left to give back.")
+    eyes.console.clear()  # the browser itself says that the answer was 409
+    await eyes.look("an act that was refused")
+
+    await page.get_by_role("link", name="Packing list").click()
+    await expect(page.get_by_test_id("sheet")).to_have_count(1)
+    await eyes.look("the packing list")
+    receipt, _ = await opened(browser, axe, f"{site.origin}/orders/{order.token}", phone=phone)
+    await receipt.look("the receipt of what was shipped and repaid")
 
 
 def a_bad_evening() -> PictureSeen:

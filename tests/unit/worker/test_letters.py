@@ -17,7 +17,9 @@ from sqlalchemy import text
 
 from live.clock import SetClock
 from live.errors import Invalid
+from live.shop.after_sale import By
 from live.shop.contact import Address, Contact
+from live.shop.order_acts import UNDO_MS, Parcel
 from live.worker.letters import RETRY_AFTER_S, Letters
 from live.worker.postman import Fate, Letter, Mailbox, Postman, Smtp
 
@@ -224,3 +226,55 @@ def test_nothing_goes_out_in_the_clear_beyond_this_machine() -> None:
 def test_a_wrong_address_of_the_server_is_said_at_the_start(url: str) -> None:
     with pytest.raises(Invalid):
         Smtp(url)
+
+
+async def test_a_buyer_hears_of_each_parcel_return_refund_and_cancellation_and_of_no_mistake(
+    world: shop_world.World, tmp_path: Path
+) -> None:
+    assert isinstance(world.clock, SetClock)
+    order = (await world.buy("per_ada", "RED", 4)).order_id
+    box = letters(world, Mailbox(tmp_path / "mail"))
+    assert await box.send_due() == 1, "the confirmation"
+    sale, n = world.after_sale, iter(range(99))
+
+    def by() -> By:
+        return By("stf_stef", f"op_{next(n)}")
+
+    mistake = await sale.fulfil(order, by(), Parcel({"RED": 4}))
+    await sale.unfulfil(order, by(), mistake.shipment)
+    await sale.fulfil(order, by(), Parcel({"RED": 2}, "DHL", "JJD1", "https://dhl.example/JJD1?a=1&b=2"))
+    assert await box.send_due() == 0, "not yet: it may be taken back"
+    world.clock.advance(UNDO_MS)
+    await sale.take_back(order, by(), {"RED": 1}, {"RED": 1}, None)
+    await sale.refund(order, by(), 150, None, "what only staff read")
+    await sale.cancel(order, by(), {"RED": 1}, "what only staff read")
+    assert await box.send_due() == 4
+    said = {str(one["Subject"]).partition(": ")[2]: one for one in boxed(tmp_path / "mail")}
+    assert said.keys() == {"thank you", "on its way", "we have your return", "a refund", "cancelled"}
+    shipped = plain(said["on its way"])
+    for words in ("a part of your order", "The rest follows.", "Long coat", "× 2", "DHL, JJD1"):
+        assert words in shipped
+    assert "Follow the parcel: https://dhl.example/JJD1?a=1&b=2" in shipped
+    page = said["on its way"].get_body(("html",))
+    assert page is not None
+    assert 'href="https://dhl.example/JJD1?a=1&amp;b=2"' in page.get_content()
+    assert "€129.00 is on its way" in plain(said["we have your return"])
+    assert "we refunded €1.50 of your order" in plain(said["a refund"])
+    assert "the following of your order" in plain(said["cancelled"])
+    for one in said.values():
+        assert "staff" not in plain(one)
+        assert BASE in plain(one)
+        assert "\n\n\n\n" not in plain(one)
+
+
+async def test_a_parcel_taken_back_after_its_letter_left_is_put_right(world: shop_world.World, tmp_path: Path) -> None:
+    assert isinstance(world.clock, SetClock)
+    order = (await world.buy("per_ada", "RED")).order_id
+    moved = await world.after_sale.fulfil(order, By("stf_stef", "1"), Parcel({"RED": 1}))
+    world.clock.advance(UNDO_MS)
+    box = letters(world, Mailbox(tmp_path / "mail"))
+    assert await box.send_due() == 2
+    await world.after_sale.unfulfil(order, By("stf_stef", "2"), moved.shipment)
+    assert await box.send_due() == 1
+    said = {str(one["Subject"]).partition(": ")[2]: plain(one) for one in boxed(tmp_path / "mail")}
+    assert "told you too early" in said["not on its way yet"]
