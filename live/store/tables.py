@@ -489,7 +489,7 @@ webhook_endpoints = Table(  # merchants' own systems
     Column("created_ms", BigInteger, nullable=False),
     Column("kinds", Text, nullable=False, default="", server_default=""),  # by blanks; none: all of them
     Column("disabled_why", Text, nullable=False, default="", server_default=""),  # gone (410) | failing | hand
-    Column("old_secret", Text),  # signs too until then, while a receiver changes to the new one
+    Column("old_secret", Text),  # by blanks; sign too until then, while a receiver changes to the new one
     Column("old_secret_until_ms", BigInteger),
     Column("last_taken_ms", BigInteger),  # to the minute
 )

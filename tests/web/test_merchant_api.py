@@ -105,3 +105,42 @@ async def test_a_query_that_is_not_understood_is_said(web: Web, query: str):
     client = await program(web)
     answer = await client.get(f"/api/merchant/orders?{query}")
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid"), answer.text
+
+
+async def test_a_program_looks_after_its_own_webhooks(web: Web):
+    async def holder(brand: str) -> httpx.AsyncClient:
+        secret, _ = await web.services.tokens.make("ERP", ["webhooks:write"], by="test", brand_id=brand)
+        client = (await web.stranger()).client
+        client.headers["Authorization"] = f"Bearer {secret}"
+        return client
+
+    ours, theirs = await holder(web.house.show.brand_id), await holder(web.house.other.brand_id)
+    hooks = "/api/merchant/webhooks"
+    made = await ours.post(hooks, json={"url": "https://erp.example/in", "kinds": ["order.paid"]})
+    assert made.status_code == 201, made.text
+    here = f"{hooks}/{made.json()['id']}"
+    assert [one["url"] for one in (await ours.get(hooks)).json()["endpoints"]] == ["https://erp.example/in"]
+    assert (await theirs.get(hooks)).json() == {"endpoints": []}
+    sent = await ours.post(f"{here}/test")
+    entries = (await ours.get(f"{here}/deliveries")).json()["deliveries"]
+    assert [(one["id"], one["kind"], one["outcome"]) for one in entries] == [
+        (sent.json()["delivery"], "webhook.test", "waiting")
+    ]
+    assert (await ours.post(f"{here}/replay", json={"delivery": entries[0]["id"]})).json() == {"again": 1}
+    assert (await ours.post(f"{here}/replay", json={"failed_since_ms": 0})).json() == {"again": 0}
+    for wrong in ({}, {"delivery": 1, "failed_since_ms": 1}):
+        assert (await ours.post(f"{here}/replay", json=wrong)).status_code == 422
+    off = (await ours.put(here, json={"on": False, "kinds": []})).json()
+    assert (off["on"], off["why"], off["kinds"]) == (False, "hand", [])
+    assert (await ours.post(f"{here}/test")).json()["code"] == "wrong_state"
+    assert (await ours.post(f"{here}/secret")).json()["secret"] != made.json()["secret"]
+    for method, path in (
+        ("PUT", here), ("DELETE", here), ("POST", f"{here}/secret"), ("POST", f"{here}/test"),
+        ("POST", f"{here}/replay"), ("GET", f"{here}/deliveries"),
+    ):  # fmt: skip
+        answer = await theirs.request(method, path, json=None if method == "GET" else {})
+        assert answer.status_code == 404, path
+    other = await theirs.post(hooks, json={"url": "https://x.example/", "brand": web.house.show.brand_id})
+    assert other.status_code == 404
+    assert (await ours.delete(here)).status_code == 204
+    assert (await ours.get(hooks)).json() == {"endpoints": []}

@@ -7,7 +7,7 @@ A claimed delivery is leased for a minute, so that a dead worker's is taken over
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -70,9 +70,9 @@ def fan_out(sql: Connection, now: int) -> int:
     told: list[tuple[box.Message, Any]] = [(message, msgspec.json.decode(message.body)) for message in messages]
     for message, about in told:
         if message.kind == "stock.changed":
-            stock[about["sku"]] = max(message.id, stock.get(about["sku"], 0))
+            stock[about.get("sku", "")] = max(message.id, stock.get(about.get("sku", ""), 0))
     for message, about in told:
-        if message.kind == "stock.changed" and stock[about["sku"]] != message.id:
+        if message.kind == "stock.changed" and stock[about.get("sku", "")] != message.id:
             continue
         brand = about.get("brand") or select(shows.c.brand_id).where(shows.c.id == about.get("show", ""))
         brand = brand if isinstance(brand, str) else brand.scalar_subquery()
@@ -214,8 +214,7 @@ def _disable(sql: Connection, endpoint_id: str, why: str, now: int) -> None:
 
 
 def _to_post(row: Row[Any], endpoint: Row[Any], now: int) -> Due:
-    old = endpoint.old_secret if (endpoint.old_secret_until_ms or 0) > now else None
-    signing: Sequence[str] = [endpoint.secret, *([old] if old else [])]
+    old = endpoint.old_secret if (endpoint.old_secret_until_ms or 0) > now else ""
     return Due(
         row.id,
         endpoint.id,
@@ -225,7 +224,7 @@ def _to_post(row: Row[Any], endpoint: Row[Any], now: int) -> Due:
         row.body,
         row.created_ms,
         endpoint.url,
-        tuple(signing),
+        (endpoint.secret, *old.split()),
     )
 
 

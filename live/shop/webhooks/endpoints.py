@@ -27,6 +27,7 @@ from live.store.tables import webhook_endpoints as rows
 URL_MAX = 2_000
 MOST = 20  # endpoints a brand
 OVERLAP_MS = 86_400_000  # how long the old secret signs beside the new one
+OLD_SECRETS = 3  # that sign at most, beside the new one
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -107,13 +108,18 @@ class Endpoints:
         return _endpoint(row, {})
 
     async def rotate(self, endpoint_id: str) -> str:
-        """A new secret. For a day the old one signs too, so that a receiver can change without missing an event.
-        Raises: NotFound."""
-        secret, until = _new_secret(), self._clock.now_ms() + OVERLAP_MS
+        """A new secret. For a day the old one signs too, so that a receiver can change without missing an event; also
+        when it is rotated again meanwhile (a page that was loaded again), since nobody knows which one the receiver
+        has. Raises: NotFound."""
+        secret, now = _new_secret(), self._clock.now_ms()
 
         def write(sql: Connection) -> None:
-            old = sql.execute(select(rows.c.secret).where(rows.c.id == endpoint_id).with_for_update()).scalar()
-            _change(sql, endpoint_id, secret=secret, old_secret=old, old_secret_until_ms=until)
+            row = sql.execute(select(rows).where(rows.c.id == endpoint_id).with_for_update()).first()
+            if row is None:
+                raise NotFound("endpoint", endpoint_id)
+            older = row.old_secret.split() if (row.old_secret_until_ms or 0) > now else []
+            kept = " ".join([row.secret, *older][:OLD_SECRETS])
+            _change(sql, endpoint_id, secret=secret, old_secret=kept, old_secret_until_ms=now + OVERLAP_MS)
 
         await self._db.write(write)
         return secret

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 import httpcore
 import msgspec
+import structlog
 from standardwebhooks import Webhook
 
 from live.clock import Clock
@@ -21,6 +22,8 @@ from live.shop.webhooks import deliveries
 from live.shop.webhooks.deliveries import Due
 from live.shop.webhooks.way_out import Answer, BlockedAddress, WayOut
 from live.store.sql import Database
+
+log = structlog.get_logger()
 
 POST_TIMEOUT_S = 15.0  # name, connection, request and answer together
 AT_ONCE = 64
@@ -79,6 +82,9 @@ class Postbox:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError, Error) as why:
             answer = Answer(0, b"")
             said, reply = next((words for kind, words in _WHY.items() if isinstance(why, kind)), _name(why)), ""
+        except Exception as why:  # a bug of ours in one message must not hold up all the others
+            log.exception("webhook.broken", endpoint=due.endpoint_id, event=due.event_id)
+            answer, said, reply = Answer(0, b""), type(why).__name__, ""
         took_ms, now = int((time.monotonic() - started) * 1000), self._clock.now_ms()
         await self._db.write(
             lambda sql: deliveries.record(

@@ -70,7 +70,7 @@ class Receiver:
         return b"connection: close" not in answer
 
     async def has(self, count: int) -> None:
-        async with asyncio.timeout(10), self.arrived:
+        async with asyncio.timeout(60), self.arrived:  # a process of its own takes its time on a busy machine
             await self.arrived.wait_for(lambda: len(self.got) >= count)
 
     @property
@@ -241,6 +241,13 @@ async def test_while_a_secret_changes_both_sign_and_a_day_later_only_the_new_one
         assert len(headers["webhook-signature"].split()) == 2
         for secret in (old, new):
             Webhook(secret).verify(body, headers)
+        newest = await endpoints.rotate(endpoint)  # the page was loaded again: nobody knows which one the receiver has
+        await happen(world, brand)
+        await box_.fan_out()
+        await box_.deliver_due()
+        headers, body = merchant.got.pop()
+        for secret in (old, new, newest):
+            Webhook(secret).verify(body, headers)
         await world.db.write(
             lambda c: c.execute(update(webhook_endpoints).values(old_secret_until_ms=clock.now_ms() - 1)) and None
         )
@@ -248,9 +255,10 @@ async def test_while_a_secret_changes_both_sign_and_a_day_later_only_the_new_one
         await box_.fan_out()
         await box_.deliver_due()
         headers, body = merchant.got[1]
-        Webhook(new).verify(body, headers)
-        with pytest.raises(WebhookVerificationError):
-            Webhook(old).verify(body, headers)
+        Webhook(newest).verify(body, headers)
+        for secret in (old, new):
+            with pytest.raises(WebhookVerificationError):
+                Webhook(secret).verify(body, headers)
     assert OVERLAP_MS == 86_400_000
 
 
