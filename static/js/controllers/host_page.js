@@ -176,7 +176,7 @@ function runsheet(state) {
     const closeButton = find(item, '[data-act="close"]');
     closeButton.dataset.testid = `close-${row.number}`;
     closeButton.hidden = canDrop(row, clock.now()) || !onAir;
-    closeButton.setAttribute("aria-label", `Close look ${row.number} now`);
+    closeButton.setAttribute("aria-label", `Close now: look ${row.number}`);
     const withdrawButton = find(item, '[data-act="withdraw"]');
     withdrawButton.dataset.testid = `withdraw-${row.number}`;
     withdrawButton.hidden = row.state !== "dropped" || !onAir;
