@@ -70,7 +70,7 @@ def add_look(
 
     async def add(s: Services) -> None:
         show = await s.shows.by_slug(slug)
-        known = await _products(s, show.brand_id)
+        known = await products_of(s, show.brand_id)
         for product in products:
             if product not in known:
                 raise Stop(f"There is no product {product}. Known: {', '.join(sorted(known)) or 'none yet'}.")
@@ -80,6 +80,28 @@ def add_look(
         typer.echo(f"Look {number}: {named}")
 
     with_services(add)
+
+
+@app.command("terms")
+def look_terms(
+    slug: str,
+    number: Annotated[int, typer.Argument(help="The look's number in the run.")],
+    limit: Annotated[int, typer.Option(help="Units of its pieces one buyer may have; 0: no cap of its own.")] = 0,
+    hot: Annotated[bool, typer.Option("--hot/--not-hot", help="Buyers stand in a line, drawn at the opening.")] = False,
+    work: Annotated[int, typer.Option(help="Zero bits of work asked of each browser (18: a second); 0: none.")] = 0,
+) -> None:
+    """Set the terms of a look's drop, all of them: what is left out goes back to none."""
+
+    async def set_terms(s: Services) -> None:
+        show = await s.shows.by_slug(slug)
+        looks = {look.number: look for look in (await s.runsheets.of(show.id)).looks}
+        if number not in looks:
+            raise Stop(f"There is no look {number}. {slug} has looks {', '.join(map(str, looks)) or 'none yet'}.")
+        await s.desk.rule_look(show.id, looks[number].id, limit=limit or None, hot=hot, work_bits=work)
+        said = [f"{limit} a person" if limit else "no cap of its own", "hot" if hot else "not hot"]
+        typer.echo(f"Look {number}: {', '.join([*said, f'{work} bits of work' if work else 'no work'])}")
+
+    with_services(set_terms)
 
 
 @app.command("list")
@@ -96,7 +118,7 @@ def list_shows() -> None:
     with_services(listed)
 
 
-async def _products(s: Services, brand_id: str) -> dict[str, tuple[str, str]]:
+async def products_of(s: Services, brand_id: str) -> dict[str, tuple[str, str]]:
     """A brand's products by slug: id and title."""
     from sqlalchemy import select
 

@@ -55,3 +55,19 @@ def test_a_rebuilt_gate_sells_what_sql_has_and_holds_nothing(house_id: str) -> N
 def test_a_show_that_is_not_there_is_said(house_id: str) -> None:
     answer = CliRunner().invoke(cli.app, ["stock", "rebuild", "nowhere"])
     assert answer.exit_code == 1
+
+
+def test_terms_of_a_drop_and_a_products_cap_are_set_by_command(house_id: str) -> None:
+    run = CliRunner().invoke
+    assert run(cli.app, ["show", "terms", "aw26", "2", "--limit", "2", "--hot", "--work", "8"]).exit_code == 0
+    assert run(cli.app, ["stock", "cap", "coat-1", "3", "--brand", "atelier"]).exit_code == 0
+
+    async def look(s: Services) -> tuple[object, dict[str, int]]:
+        programme = await s.programmes.of(house_id)
+        return programme.runsheet.looks[1].drop, programme.product_caps
+
+    drop, caps = on_services(look)  # type: ignore[misc]
+    assert (drop.limit, drop.hot, drop.work_bits) == (2, True, 8)
+    assert list(caps.values()) == [3]
+    assert "look 9" in run(cli.app, ["show", "terms", "aw26", "9"]).output
+    assert "coat-1" in run(cli.app, ["stock", "cap", "gloves", "1", "--brand", "atelier"]).output
