@@ -502,7 +502,7 @@ class CartRemove(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class WaitIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Wait for a piece that is sold out, or no longer. What comes back is offered to the first in the queue, as a hold
     of a minute. Answer: {"cart": Cart}. Refused: still_left (hold it), over_limit (queues one person may be in),
-    not_live, not_open, closed, not_found, throttled (carries retry_after_s)."""
+    not_live, not_open, closed, in_line (of a hot drop), not_found, throttled (carries retry_after_s)."""
 
     sku: str
 

@@ -29,7 +29,7 @@ from live.desk.archive import SqlArchive
 from live.desk.drops import DropDesk
 from live.desk.play import PlayDesk
 from live.desk.programme import Programme, Programmes
-from live.errors import Error, HoldLapsed, NotFound, Overloaded, PriceChanged, TotalChanged, WrongState
+from live.errors import Error, HoldLapsed, InLine, NotFound, Overloaded, PriceChanged, TotalChanged, WrongState
 from live.events import (
     Card,
     CardChanged,
@@ -331,12 +331,14 @@ class Desk:
     async def wait(self, show_id: str, person: str, sku: str) -> Cart:
         """Wait for a piece whose card is out and which is sold out; her place is kept when she asks again.
 
-        Raises: NotFound, NotLive, WrongState (its card was withdrawn), NotOpen, Closed, StillLeft, OverLimit, Invalid,
-        StoreDown.
+        Raises: NotFound, NotLive, WrongState (its card was withdrawn), NotOpen, Closed, InLine (of a hot drop),
+        StillLeft, OverLimit, Invalid, StoreDown.
         """
         for _ in range(STALE_TRIES):
             programme = await self._programmes.of(show_id)
             look = programme.buyable(sku, self._clock.now_ms())
+            if look.hot:
+                raise InLine(look.id)  # its line is its waiting list: another would be a way around it
             try:
                 cart = await self._carts.wait(show_id, person, sku, terms=programme.terms(look, sku))
             except Stale:

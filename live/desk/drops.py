@@ -12,12 +12,13 @@ from collections.abc import Sequence
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from chat.bus import RedisBus
 from chat.ports import Member
 from live.clock import Clock
 from live.desk.programme import Programme, Programmes
-from live.errors import NotFound, NotLive, Overloaded
+from live.errors import Error, NotFound, Overloaded
 from live.events import DropDrawn, Place, PlaceChanged, Queue, QueueMoved, Work
 from live.play import draws
 from live.shop.drop_terms import Stale
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 TELL_AT_ONCE = 48  # places told side by side: half of a process's connections
 MOVED_EVERY_MS = 1_000
-DRAW_CLAIM_MS = 10_000
+DRAW_CLAIM_MS = 3_000  # a worker that died at it holds nobody up for longer
 STALE_TRIES = 5
 
 
@@ -132,18 +133,23 @@ class DropDesk:
         heard = 0
         for show_id in await self._shows.live_ids():
             try:
-                programme = await self._programmes.of(show_id)
-            except (NotFound, NotLive):
+                heard += await self._advance(await self._programmes.of(show_id))
+            except (Error, RedisError, OSError) as error:
+                # One show's trouble is not another's: it is asked again at the next round.
+                log.warning("lines.stood_still", show=show_id, error=str(error))
+        return heard
+
+    async def _advance(self, programme: Programme) -> int:
+        heard = 0
+        moved: dict[str, Queue] = {}
+        for look in _hot(programme, self._clock.now_ms()):
+            if not look.is_open(self._clock.now_ms()):
                 continue
-            moved: dict[str, Queue] = {}
-            for look in _hot(programme, self._clock.now_ms()):
-                if not look.is_open(self._clock.now_ms()):
-                    continue
-                heard += await self._draw(programme, look)
-                came = await self._let_in(programme, look)
-                heard += len(came.came)
-                moved[look.id] = Queue(came.gone, came.waiting)
-            await self._tell_moved(show_id, moved)
+            heard += await self._draw(programme, look)
+            came = await self._let_in(programme, look)
+            heard += len(came.came)
+            moved[look.id] = Queue(came.gone, came.waiting)
+        await self._tell_moved(programme.show.id, moved)
         return heard
 
     async def _draw(self, programme: Programme, look: Look) -> int:

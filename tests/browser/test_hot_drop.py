@@ -68,7 +68,12 @@ async def test_a_line_is_drawn_for_those_who_were_there_and_the_last_one_hears_t
                 await one.keyboard.press("Enter")
                 await expect(one.get_by_test_id("pinned-card").get_by_test_id("hold-timer")).to_be_visible()
             await expect(outside.locator(".toast")).to_contain_text("sold out before your turn", timeout=3000)
-            await expect(button(outside)).to_have_text("Wait for one")
+            await expect(button(outside)).to_contain_text("You are next")
+
+            # One is given back: it is hers, and nobody else's.
+            await inside[0].get_by_test_id("bag-button").click()
+            await inside[0].locator('#bag-lines [data-act="remove"]').click()
+            await expect(button(outside)).to_contain_text("Your turn", timeout=15_000)
 
             await row.get_by_test_id("close-1").click()
             await expect(row).to_contain_text("Closed")

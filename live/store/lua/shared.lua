@@ -63,8 +63,8 @@ end
 -- `version` is the stage's as it was read; '*' asks for no look at it.
 local function refusal(stage, version, now, opens, closes)
   if version ~= '*' and (redis.call('GET', stage) or '') ~= version then return 'STALE' end
-  if tonumber(opens) > tonumber(now) then return 'NOT_OPEN ' .. opens end
   if tonumber(closes) > 0 and tonumber(closes) <= tonumber(now) then return 'CLOSED ' .. closes end
+  if tonumber(opens) > tonumber(now) then return 'NOT_OPEN ' .. opens end
 end
 
 -- Units that a cart holds or owns of a SKU. A hold past its time that no purge reached yet does not count.

@@ -104,8 +104,9 @@ export class CardView {
     const { kind } = this.tools.drops.stand(card);
     try {
       if (kind === "soon" || kind === "closed" || kind === "drawing" || kind === "lobby") this.tell(HINTS[kind]);
-      else if (kind === "join" || (kind === "queue" && !this.spent(sku))) await this.tools.drops.take(card);
-      else if (kind === "line" && !this.spent(sku)) this.tell("You will be told when it is your turn. Keep this page open.");
+      else if (kind === "join" || kind === "queue") await this.tools.drops.take(card);
+      else if (kind === "turn" && this.spent(sku)) this.tell("This size is all held. Choose another while it is your turn.");
+      else if (kind === "line") this.tell("You will be told when it is your turn. Keep this page open.");
       else if (waits || left(stock, sku) < 1) {
         await this.tools.wait(sku, !waits);
         if (!waits) this.tell("When one comes free it is set aside for you, for a minute.");
@@ -203,9 +204,7 @@ export class CardView {
     const onAir = live.show.status === "live";
     const none = left(live.stock, sku) < 1;
     const drop = this.tools.drops.stand(card);
-    // In line for a piece of which none is left: its own waiting list says more.
-    const free = drop.kind === "open" || (none && (drop.kind === "line" || drop.kind === "queue" || drop.kind === "turn"));
-    const asks = onAir && !held && !free;
+    const asks = onAir && !held && drop.kind !== "open";
     const idle = asks && !(drop.kind === "join" || drop.kind === "queue" || drop.kind === "turn");
     fill(element, "drop", onAir ? terms(card.drop, now) : "");
     field(element, "leave").hidden = !(onAir && (drop.kind === "lobby" || drop.kind === "line"));

@@ -130,7 +130,7 @@ export class Drops {
     if (units > 0) this.gone.delete(card.look);
     else if ((now.kind === "line" || now.kind === "drawing") && !this.gone.has(card.look)) {
       this.gone.add(card.look);
-      const words = `${name} sold out before your turn. Wait for one on its card: what comes back is offered in order.`;
+      const words = `${name} sold out before your turn. You keep your place: what comes back goes along the line.`;
       toast(words, { ms: 12_000 });
       say(byId("announce"), words);
     }

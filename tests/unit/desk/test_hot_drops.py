@@ -287,3 +287,27 @@ async def test_a_hot_drop_asks_its_work_at_the_place_and_not_again_at_the_hold(t
     await one.drops.advance()
     await one.drops.advance()
     assert (await hold(one, house, "00")).lines
+
+
+async def test_there_is_no_way_around_the_line_by_the_waiting_list(two: Two, drawn: House):
+    one, _ = two
+    inside = [name for name, state in (await states(one, drawn)).items() if state == "turn"]
+    for n, name in enumerate(inside):
+        await hold(one, drawn, name, "L1-S" if n < 5 else "L1-M")
+    assert (await one.gate.levels(drawn.show.id, [SKU]))[SKU].left == 0, "the premise"
+    with pytest.raises(InLine):
+        await one.desk.wait(drawn.show.id, "per_sly", SKU)
+
+
+async def test_a_drop_that_was_closed_while_it_counted_down_is_closed_on_every_way(two: Two, armed: House):
+    one, other = two
+    await one.desk.close_drop(armed.show.id, armed.looks[0], "host")
+    with pytest.raises(Closed):
+        await hold(other, armed, "00")
+    with pytest.raises(Closed):
+        await take(other, armed, "00")
+    terms = (await one.programmes.of(armed.show.id)).terms(
+        (await one.programmes.of(armed.show.id)).runsheet.look(armed.looks[0])
+    )
+    with pytest.raises(Closed):  # the script itself says so, not only the programme
+        await one.gate.hold(armed.show.id, SKU, 1, cart="per_00", ttl_s=300, limit=4, op="x", terms=terms)

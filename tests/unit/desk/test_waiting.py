@@ -126,3 +126,30 @@ async def test_who_has_all_she_may_is_passed_over_and_told(two: Two, sold_out: H
     await other.desk.remove_from_cart(show, "per_4", "L1-S", op="r4")
     assert [changed.cart.waits for changed in told] == [[]]
     assert (await one.gate.levels(show, ["L1-S"]))["L1-S"].left == 1
+
+
+@pytest.mark.parametrize("dies_at", ["before the offer", "before the telling"])
+async def test_a_worker_that_dies_on_the_way_leaves_the_offer_to_be_made_once_and_told(
+    two: Two, sold_out: House, clock: SetClock, dies_at: str, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = two
+    show = sold_out.show.id
+    clock.advance(301_000)
+
+    async def dies(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(one.desk, "_offered" if dies_at == "before the offer" else "_tell_owner", dies)
+    with pytest.raises(asyncio.CancelledError):
+        await one.desk.lapse()
+    told = await bags_told(other, "per_vera")
+    clock.advance(1_000)
+    await other.desk.lapse()
+    await other.desk.lapse()
+    for person in ("per_vera", "per_wim"):
+        [line] = (await one.carts.view(show, person)).lines
+        assert (line.state, line.qty) == ("held", 1)
+    assert told, "she hears of it from the next worker"
+    assert told[-1].cart.waits == []
+    assert (await one.gate.levels(show, ["L1-S"]))["L1-S"].left == UNITS - 2
+    assert await other.gate.untold(show, before_ms=clock.now_ms() + 1) == []
