@@ -56,7 +56,7 @@ function take(answer) {
   if (answer?.cart) store.set(applyEvent(store.state, { kind: "cart.changed", body: { cart: answer.cart } }));
 }
 const hold = async (/** @type {string} */ sku) => {
-  const drop = cues.cards.find((one) => one.pieces.some((piece) => piece.variants.some((variant) => variant.sku === sku)));
+  const drop = cues.cards.findLast((one) => one.pieces.some((piece) => piece.variants.some((variant) => variant.sku === sku)));
   const work = drop?.drop.work_bits && !drop.drop.hot ? { work: await drops.work(drop) } : {};
   take(await wire.send("cart.add", { sku, qty: 1, ...work }));
 };
