@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +23,8 @@ EXTENSION = "frontrow.transport"
 # How long a peer may take to answer our close frame before the connection is cut.
 CLOSE_S = 2.0
 QUEUED_FRAMES = 256
+# Unsent bytes that the kernel keeps of a socket (it takes twice that): half a megabyte a second around the world.
+KERNEL_BYTES = 64 * 1024
 # How long a queued send may block before its reader is taken for gone.
 STALLED_S = 10.0
 
@@ -96,6 +99,13 @@ class RoomProtocol(WebSocketsSansIOProtocol):
             extensions = self.scope["extensions"]
             assert extensions is not None
             extensions[EXTENSION] = TransportWire(self)  # type: ignore[assignment]
+            self._bound_what_the_kernel_keeps()
+
+    def _bound_what_the_kernel_keeps(self) -> None:
+        # It would put megabytes aside for each reader who stalls, all of it taken from the caches of the others.
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 
     def pause_writing(self) -> None:
         super().pause_writing()
