@@ -1,10 +1,12 @@
 // @ts-check
 /** The room's lines over the picture, and the row to add one. Who has no name yet is asked with the first line. */
 import { byId, clone, fill, reconcile, say } from "./dom.js";
-import { refused, silenced } from "../models/words.js";
+import { keeping, refused, silenced } from "../models/words.js";
 
 const SHOWN = 60; // lines kept on screen
 const ANNOUNCE_MS = 6000; // a screen reader hears the room at most this often
+
+/** @typedef {import("../models/types.js").Line} Line */
 
 export class ChatView {
   /**
@@ -21,6 +23,19 @@ export class ChatView {
     this.unheard = 0;
     this.told_ms = 0;
     this.sending = false;
+    this.appealed = ""; // what became of an appeal
+    /** The line that is answered. @type {Line|null} */
+    this.reply = null;
+    /** Who was picked to be named: id by name. @type {Map<string, string>} */
+    this.named = new Map();
+    byId("say-drop").addEventListener("click", () => {
+      this.answer(null);
+      this.text.focus();
+    });
+    byId("appeal").addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.appeal();
+    });
     byId("say").addEventListener("submit", (event) => {
       event.preventDefault();
       void this.post();
@@ -33,6 +48,45 @@ export class ChatView {
     this.text.addEventListener("input", () => {
       if (!this.tools.store.state.you.silenced) say(this.note, "");
     });
+  }
+
+  /** @param {Line|null} line what the next line answers */
+  answer(line) {
+    this.reply = line;
+    const about = byId("say-about");
+    about.hidden = !line;
+    if (line) fill(about, "words", `Answering ${line.name}: ${line.text.slice(0, 60)}`);
+  }
+
+  /** @param {Line} line whose author is named in what is being written */
+  mention(line) {
+    this.named.set(line.name, line.person);
+    const before = this.text.value;
+    this.text.value = `${before}${before && !before.endsWith(" ") ? " " : ""}@${line.name} `.slice(0, this.text.maxLength);
+    this.text.focus();
+  }
+
+  async appeal() {
+    const text = /** @type {HTMLInputElement} */ (byId("appeal-text"));
+    if (!text.value.trim()) return;
+    try {
+      await this.tools.send("appeal.send", { text: text.value.trim() });
+      this.appealed = "A moderator will look at it again, and you are told here.";
+    } catch (refusal) {
+      this.appealed = refused(/** @type {any} */ (refusal));
+    }
+    this.lock();
+  }
+
+  /** What a moderator made of it. @param {{kind: string, verdict: string, reason: string}} news */
+  reviewed({ kind, verdict, reason }) {
+    const why = reason ? ` ${reason}` : "";
+    if (kind === "appeal") {
+      if (verdict === "refuse") this.appealed = `A moderator looked again: it stands.${why}`;
+      return this.lock();
+    }
+    const what = kind === "question" ? "question" : "line";
+    say(this.note, verdict === "approve" ? `Your ${what} is in.` : `A moderator left your ${what} out.${why}`);
   }
 
   /** @param {boolean} on whether the row asks for a name */
@@ -60,9 +114,12 @@ export class ChatView {
         this.ask(false);
         this.text.focus();
       }
-      await send("line.post", { text });
+      const mentions = [...this.named].filter(([name]) => text.includes(`@${name}`)).map(([, person]) => person).slice(0, 5);
+      const answer = await send("line.post", { text, reply: this.reply?.id ?? "", mentions });
       this.text.value = "";
-      say(this.note, "");
+      this.answer(null);
+      this.named.clear();
+      say(this.note, answer?.held ? "A moderator looks at your line first. It goes out when they let it." : "");
       this.list.scrollTop = this.list.scrollHeight;
     } catch (refusal) {
       // What was typed stays: nobody types it twice.
@@ -77,10 +134,20 @@ export class ChatView {
     const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 48;
     reconcile(this.list, state.lines.slice(-SHOWN), (line) => line.id, () => clone("line-template"), (item, line) => {
       item.dataset.line = line.id;
+      fill(item, "reply", line.reply ? `to ${line.reply.name}` : "");
       fill(item, "name", line.name);
-      fill(item, "badge", line.badge === "buyer" ? "" : line.badge);
+      fill(item, "badge", line.badge);
       fill(item, "text", line.text);
+      fill(item, "more", `More on the line of ${line.name}`);
+      item.dataset.me = line.mentions?.some((one) => one.person === state.you.person) || line.reply?.person === state.you.person ? "yes" : "no";
     });
+    const pin = byId("room-pin");
+    pin.hidden = !state.pinnedLine;
+    if (state.pinnedLine) {
+      fill(pin, "name", state.pinnedLine.name);
+      fill(pin, "text", state.pinnedLine.text);
+    }
+    if (this.reply && !state.lines.some((line) => line.id === this.reply?.id)) this.answer(null);
     if (atEnd) this.list.scrollTop = this.list.scrollHeight;
     this.announce();
     this.lock();
@@ -97,13 +164,17 @@ export class ChatView {
       this.text.disabled = locked;
       say(this.note, "");
     }
+    const appeal = byId("appeal");
+    if (!locked) this.appealed = "";
+    appeal.hidden = !locked || Boolean(this.appealed);
+    say(byId("say-kept"), locked ? "" : keeping(this.tools.store.state.mode, now));
     const { slow_s } = this.tools.store.state.mode;
     const inviting = read_only ? "Read-only for a moment" : locked ? "" : slow_s ? `Say something, every ${slow_s} s` : "Say something";
     if (this.text.placeholder !== inviting) this.text.placeholder = inviting;
     if (read_only) say(this.note, "The room can’t take lines right now. The picture goes on, and this comes back by itself.");
     else if (silent && silence) {
       this.ask(false);
-      say(this.note, silenced(silence, now));
+      say(this.note, `${silenced(silence, now)}${this.appealed ? ` ${this.appealed}` : ""}`);
     }
   }
 

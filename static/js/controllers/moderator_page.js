@@ -1,25 +1,28 @@
 // @ts-check
-/** The moderator's page: lines in reading order; nothing moves while somebody reads, and every act is on a key. */
+/** The moderator's desk: lines in reading order; nothing moves while somebody reads, and every act is on a key. */
 import { byId, clone, field, fill, find, flag, reconcile, say, toast } from "./dom.js";
+import { KeptView } from "./moderator_kept.js";
+import { PersonView } from "./moderator_person.js";
+import { QueueView } from "./moderator_queue.js";
 import { enter } from "./room.js";
 import { follow } from "../models/lines.js";
-import { clock as clockWords, moment, refused, watching } from "../models/words.js";
+import { clock as clockWords, refused, watching } from "../models/words.js";
 
 /** @typedef {import("../models/show.js").State} State */
 /** @typedef {import("../models/lines.js").Seen} Seen */
+/** @typedef {{id: string, name: string}} Person */
 
 const UNDO_MS = 8000;
 const main = byId("main");
-const slug = main.dataset.slug ?? "";
 const list = byId("lines");
-const { wire, store, clock: serverClock } = enter(slug, {
-  // The page itself was drawn without the room's mode: until the room says it, nobody can change it.
-  onSnapshot: () => {
-    for (const control of [slow, links]) control.disabled = false;
+const { wire, store, clock: serverClock } = enter(main.dataset.slug ?? "", {
+  onSnapshot: () => kept.enable(),
+  onEvent: ({ kind, body }) => {
+    if (kind === "case.closed") queue.closed(body);
+    if (kind === "line.shadowed") shadowed(body.line);
+    if (kind === "silences.changed") void person.again();
   },
 });
-const slow = /** @type {HTMLSelectElement} */ (byId("slow"));
-const links = /** @type {HTMLInputElement} */ (byId("links"));
 /** Removed lines stay on this page, struck out: who removed the wrong one wants to know which. @type {Seen[]} */
 let lines = follow([], store.state.lines, new Map());
 /** @type {Map<string, string>} */
@@ -28,7 +31,6 @@ let unseen = 0; // lines that came below while somebody reads
 let reading = false;
 /** @type {(() => void)|null} */
 let undo = null;
-
 
 /** @param {string} kind @param {object} [body] */
 async function act(kind, body) {
@@ -40,35 +42,64 @@ async function act(kind, body) {
   }
 }
 
+const queue = new QueueView({ store, clock: serverClock, act, person: (id) => void person.open(id) });
+const person = new PersonView({ act, show: showTab, silence: (what, who, near) => silence(what, who, near) });
+const kept = new KeptView({ store, clock: serverClock, act });
+
+/** On a phone one part is seen at a time. @param {string} tab */
+function showTab(tab) {
+  byId("watch").dataset.tab = tab;
+  for (const button of document.querySelectorAll("[data-tab][aria-pressed]")) button.setAttribute("aria-pressed", String(/** @type {HTMLElement} */ (button).dataset.tab === tab));
+}
+for (const button of document.querySelectorAll("[data-tab][aria-pressed]")) button.addEventListener("click", () => showTab(/** @type {HTMLElement} */ (button).dataset.tab ?? "lines"));
+
 // ---- acts ----------------------------------------------------------------------------------
 
 /** @param {Seen} seen */
 async function remove(seen) {
   const item = /** @type {HTMLElement|null} */ (document.activeElement?.closest('[data-part="mod-line"]') ?? null);
   if (!(await act("line.remove", { line: seen.line.id }))) return;
-  fate(seen, "deleted");
+  fate(seen.line.id, "deleted");
   // Its Delete is gone: the line itself keeps the focus, for the next key.
   if (document.activeElement === document.body && item?.dataset.key === seen.line.id) item.focus();
 }
 
-/** @param {Seen} seen @param {number} seconds */
-async function timeout(seen, seconds) {
-  if (!(await act("person.timeout", { person: seen.line.person, seconds, reason: "" }))) return;
-  fate(seen, "timed out");
-  undoable(`${seen.line.name} is silent for a while.`, () => void act("person.unban", { person: seen.line.person }));
+/**
+ * Timeout, ban, shadow ban or the end of it.
+ * @param {string} what
+ * @param {Person} who
+ * @param {HTMLElement} near where a menu opens
+ * @param {string} [line] that it was done at
+ */
+function silence(what, who, near, line = "") {
+  if (!who.id || who.id === store.state.you.person) return;
+  if (what === "timeout") menu(near, (seconds) => void done("person.timeout", { person: who.id, seconds, reason: "" }, who, `${who.name} is silent for a while.`, line, "timed out"));
+  else if (what === "ban") void done("person.ban", { person: who.id, reason: "" }, who, `${who.name} is banned.`, line, "banned");
+  else if (what === "shadow") void done("person.ban", { person: who.id, reason: "", shadow: true }, who, `Nobody hears ${who.name} any more, and ${who.name} is not told.`, line, "shadow banned");
+  else if (what === "lift") void act("person.unban", { person: who.id });
 }
 
-/** @param {Seen} seen */
-async function ban(seen) {
-  if (!(await act("person.ban", { person: seen.line.person, reason: "" }))) return;
-  fate(seen, "banned");
-  undoable(`${seen.line.name} is banned.`, () => void act("person.unban", { person: seen.line.person }));
+/** @param {string} kind @param {object} body @param {Person} who @param {string} words @param {string} line @param {string} mark */
+async function done(kind, body, who, words, line, mark) {
+  if (!(await act(kind, body))) return;
+  if (line) fate(line, mark);
+  undoable(words, () => void act("person.unban", { person: who.id }));
 }
 
-/** @param {Seen} seen @param {string} words */
-function fate(seen, words) {
-  fates.set(seen.line.id, words);
+/** @param {string} line @param {string} words */
+function fate(line, words) {
+  fates.set(line, words);
   draw();
+}
+
+/** A line that only its author sees: it stands among the others here, and says so. @param {import("../models/types.js").Line} line */
+function shadowed(line) {
+  fates.set(line.id, "seen by its author alone");
+  if (!lines.some((seen) => seen.line.id === line.id)) lines = [...lines, { line, removed: false }];
+  if (busy()) {
+    unseen += 1;
+    draw();
+  } else catchUp();
 }
 
 /** @param {string} words @param {() => void} act */
@@ -83,8 +114,9 @@ function undoable(words, act) {
   }, UNDO_MS);
 }
 
-/** @param {HTMLElement} item @param {Seen} seen */
-function menu(item, seen) {
+/** @param {HTMLElement} near a line, or the button that was pressed @param {(seconds: number) => void} choose */
+function menu(near, choose) {
+  const item = /** @type {HTMLElement} */ (near.closest('[data-part="mod-line"], .person__acts') ?? near);
   const open = item.querySelector(".menu");
   closeMenus();
   if (open) return;
@@ -95,7 +127,7 @@ function menu(item, seen) {
     const seconds = Number(/** @type {HTMLElement} */ (event.target).dataset.seconds);
     closeMenus();
     button.focus();
-    if (seconds) void timeout(seen, seconds);
+    if (seconds) choose(seconds);
   });
   element.addEventListener("keydown", (event) => {
     const choices = [...element.querySelectorAll("button")];
@@ -111,7 +143,7 @@ function menu(item, seen) {
   });
   item.append(element);
   // Under the last lines there is no room: it opens upwards there.
-  flag(element, "up", element.getBoundingClientRect().bottom > list.getBoundingClientRect().bottom);
+  flag(element, "up", list.contains(item) && element.getBoundingClientRect().bottom > list.getBoundingClientRect().bottom);
   element.querySelector("button")?.focus();
 }
 
@@ -127,39 +159,71 @@ function lineOf(element) {
   return item && seen ? [item, seen] : null;
 }
 
+/** @param {string} what @param {HTMLElement} item @param {Seen} seen */
+function onLine(what, item, { line, removed }) {
+  if (what === "delete") void (removed || remove({ line, removed }));
+  else if (what === "person") void person.open(line.person);
+  else if (what === "pin") void act("line.pin", { line: line.id });
+  else silence(what, { id: line.person, name: line.name || "Someone" }, item, line.id);
+}
+
 list.addEventListener("click", (event) => {
   const target = /** @type {Element} */ (event.target);
   const what = /** @type {HTMLElement|null} */ (target.closest("[data-act]"))?.dataset.act;
   const found = lineOf(target);
-  if (!what || !found) return;
-  if (what === "delete") void remove(found[1]);
-  if (what === "timeout") menu(...found);
-  if (what === "ban") void ban(found[1]);
+  if (what && found) onLine(what, ...found);
 });
 document.addEventListener("click", (event) => {
   if (!(/** @type {Element} */ (event.target).closest('.menu, [data-act="timeout"]'))) closeMenus();
 });
+byId("unpin").addEventListener("click", () => void act("line.pin", { line: "" }));
+
+// ---- keys ----------------------------------------------------------------------------------
+
+const LINE_KEYS = /** @type {Record<string, string>} */ ({ d: "delete", t: "timeout", b: "ban", s: "shadow", p: "person", i: "pin" });
+const CASE_KEYS = /** @type {Record<string, string>} */ ({ a: "approve", x: "refuse", c: "claim", p: "person" });
+const keys = /** @type {HTMLDialogElement} */ (byId("keys"));
+byId("keys-button").addEventListener("click", () => keys.showModal());
 
 document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
-  if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, .menu")) return;
-  const key = event.key.toLowerCase();
+  if (event.key === "Escape" && person.isOpen && !target.closest(".menu, dialog")) return person.close();
+  if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, .menu, dialog")) return;
+  if (pressed(event.key.toLowerCase())) event.preventDefault();
+});
+
+/** @param {string} key @returns {boolean} whether it was one of ours */
+function pressed(key) {
   const here = lineOf(document.activeElement);
-  if (key === "j" || key === "k") {
-    const items = [...list.children];
-    const at = here ? items.indexOf(here[0]) : items.length;
-    const to = /** @type {HTMLElement|undefined} */ (items[Math.max(0, Math.min(items.length - 1, at + (key === "j" ? 1 : -1)))]);
-    to?.focus();
-  } else if (key === "z" && undo) {
+  const waits = /** @type {HTMLElement|null} */ (document.activeElement?.closest('[data-part="case"]') ?? null);
+  if (key === "j" || key === "k") step(key === "j" ? 1 : -1, waits);
+  else if (key === "l") to("lines", /** @type {HTMLElement|null} */ (list.lastElementChild) ?? list);
+  else if (key === "q") to("queue", /** @type {HTMLElement|null} */ (queue.list.firstElementChild ?? queue.questions.firstElementChild));
+  else if (key === "/") byId("search-words").focus();
+  else if (key === "?") keys.showModal();
+  else if (key === "r") void kept.toggleRaid();
+  else if (key === "z" && undo) {
     undo();
     undo = null;
     toast("Undone.", { ms: 2000 });
-  } else if (here && key === "d") void remove(here[1]);
-  else if (here && key === "t") menu(...here);
-  else if (here && key === "b") void ban(here[1]);
-  else return;
-  event.preventDefault();
-});
+  } else if (here && LINE_KEYS[key]) onLine(LINE_KEYS[key], ...here);
+  else if (waits && CASE_KEYS[key]) void queue.do(CASE_KEYS[key], waits);
+  else return false;
+  return true;
+}
+
+/** @param {number} by @param {HTMLElement|null} waits the case that has the focus */
+function step(by, waits) {
+  const items = /** @type {HTMLElement[]} */ (waits ? [...queue.list.children, ...queue.questions.children] : [...list.children]);
+  const at = items.findIndex((item) => item.contains(document.activeElement));
+  items[Math.max(0, Math.min(items.length - 1, (at < 0 ? items.length : at) + by))]?.focus();
+}
+
+/** @param {string} tab @param {HTMLElement|null} element */
+function to(tab, element) {
+  showTab(tab);
+  element?.focus();
+}
 
 // ---- reading -------------------------------------------------------------------------------
 
@@ -187,17 +251,17 @@ function catchUp() {
 }
 
 function draw() {
-  reconcile(list, lines, (seen) => seen.line.id, () => clone("mod-line-template"), (item, seen) => {
+  reconcile(list, lines, (seen) => seen.line.id, () => clone("mod-line-template"), (item, { line, removed }) => {
     item.tabIndex = 0;
-    item.dataset.removed = seen.removed ? "yes" : "no";
+    item.dataset.removed = removed ? "yes" : "no";
     const when = /** @type {HTMLTimeElement} */ (field(item, "when"));
-    when.dateTime = new Date(seen.line.wall_ms).toISOString();
-    say(when, clockWords(seen.line.wall_ms));
-    fill(item, "name", seen.line.badge ? `${seen.line.name} (${seen.line.badge})` : seen.line.name);
-    fill(item, "text", seen.line.text);
-    fill(item, "fate", fates.get(seen.line.id) ?? (seen.removed ? "deleted" : ""));
-    find(item, '[data-act="delete"]').hidden = seen.removed;
-    const own = seen.line.person === store.state.you.person;
+    when.dateTime = new Date(line.wall_ms).toISOString();
+    say(when, clockWords(line.wall_ms));
+    fill(item, "name", line.badge ? `${line.name} (${line.badge})` : line.name || "Someone");
+    fill(item, "text", line.reply ? `↳ ${line.reply.name}: ${line.text}` : line.text);
+    fill(item, "fate", fates.get(line.id) ?? (removed ? "deleted" : ""));
+    find(item, '[data-act="delete"]').hidden = removed;
+    const own = line.person === store.state.you.person;
     find(item, '[data-act="timeout"]').hidden = own;
     find(item, '[data-act="ban"]').hidden = own;
   });
@@ -206,48 +270,6 @@ function draw() {
   byId("more").hidden = !unseen || !below;
   say(byId("more"), `${unseen} new`);
 }
-
-// ---- the pace ------------------------------------------------------------------------------
-
-slow.addEventListener("change", () => void pace({ slow_s: Number(slow.value) }));
-links.addEventListener("change", () => void pace({ links: links.checked ? "on" : "off" }));
-
-/** @param {{slow_s?: number, links?: string}} change what the room refuses goes back to how it was */
-async function pace(change) {
-  const answer = await act("mode.set", change);
-  if (answer?.mode) store.set({ ...store.state, mode: answer.mode });
-  drawPace();
-}
-
-function drawPace() {
-  const { slow_s, links: may } = store.state.mode;
-  if (![...slow.options].some((option) => Number(option.value) === slow_s)) slow.add(new Option(`every ${slow_s} seconds`, String(slow_s)));
-  slow.value = String(slow_s);
-  links.checked = may !== "off";
-}
-
-// ---- words and people ----------------------------------------------------------------------
-
-byId("terms-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  const input = /** @type {HTMLInputElement} */ (byId("term"));
-  const term = input.value.trim();
-  if (!term) return;
-  const answer = await act("terms.add", { term });
-  if (!answer) return;
-  input.value = "";
-  if (answer.terms) store.set({ ...store.state, terms: answer.terms });
-});
-byId("terms").addEventListener("click", async (event) => {
-  const term = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("button"))?.closest("li")?.dataset.key;
-  if (term === undefined) return;
-  const answer = await act("terms.remove", { term });
-  if (answer?.terms) store.set({ ...store.state, terms: answer.terms });
-});
-byId("silences").addEventListener("click", (event) => {
-  const person = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("button"))?.closest("li")?.dataset.key;
-  if (person) void act("person.unban", { person });
-});
 
 /** @param {State} state @param {State|null} before */
 function render(state, before) {
@@ -260,29 +282,24 @@ function render(state, before) {
       draw();
     } else catchUp();
   }
-  if (state.mode !== before?.mode) drawPace();
-  if (state.terms !== before?.terms) {
-    byId("terms-empty").hidden = state.terms.length > 0;
-    reconcile(byId("terms"), state.terms, (term) => term, () => clone("named-template"), (item, term) => {
-      fill(item, "words", term);
-      const button = find(item, "button");
-      say(button, "Allow");
-      button.setAttribute("aria-label", `Allow ${term} again`);
-      button.dataset.testid = "term-remove";
-    });
+  if (state.pinnedLine !== before?.pinnedLine) {
+    byId("pinned-line").hidden = !state.pinnedLine;
+    if (state.pinnedLine) fill(byId("pinned-line"), "text", `${state.pinnedLine.name}: ${state.pinnedLine.text}`);
   }
-  if (state.silences !== before?.silences) {
-    byId("silences-empty").hidden = state.silences.length > 0;
-    reconcile(byId("silences"), state.silences, (one) => one.person, () => clone("named-template"), (item, one) => {
-      fill(item, "words", `${one.name || "Someone"}, ${one.silence.kind === "ban" ? "banned" : `until ${one.silence.until_ms - serverClock.now() < 86_400_000 ? clockWords(one.silence.until_ms) : moment(one.silence.until_ms)}`}`);
-      const button = find(item, "button");
-      say(button, "Lift");
-      button.setAttribute("aria-label", `Lift: let ${one.name || "them"} speak again`);
-      button.dataset.testid = "silence-lift";
-    });
+  if (state.cases !== before?.cases || state.questions !== before?.questions) {
+    const waits = state.cases.length - (before?.cases.length ?? 0);
+    if (before && waits > 0) say(byId("announce"), `${state.cases.length} waiting`);
+    queue.render();
   }
+  if (state.mode !== before?.mode) kept.drawMode();
+  if (state.terms !== before?.terms) kept.drawTerms();
+  if (state.silences !== before?.silences) kept.drawSilences();
 }
 
 store.subscribe(render);
 render(store.state, null);
+setInterval(() => {
+  kept.tick();
+  queue.render(); // a claim runs out by itself
+}, 5000);
 wire.start();

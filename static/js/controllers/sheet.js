@@ -2,9 +2,9 @@
 /** The sheet beside the picture: one dialog, several views. It is not modal: the show goes on next to it. */
 import { byId, find, say } from "./dom.js";
 
-/** @typedef {"looks"|"look"|"bag"|"checkout"|"pay"|"done"} View */
+/** @typedef {"looks"|"look"|"bag"|"checkout"|"pay"|"done"|"questions"|"report"} View */
 
-const TITLES = { looks: "The looks", look: "The look", bag: "Your bag", checkout: "Where it goes", pay: "Payment", done: "It is yours" };
+const TITLES = { looks: "The looks", look: "The look", bag: "Your bag", checkout: "Where it goes", pay: "Payment", done: "It is yours", questions: "Questions", report: "Report a line" };
 
 export class Sheet {
   constructor() {

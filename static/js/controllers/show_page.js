@@ -2,6 +2,7 @@
 /** The viewer's page: one state, fed by the room's socket; controllers draw it and send what is pressed. */
 import { BagView } from "./bag.js";
 import { CardView, waiting } from "./card.js";
+import { AsideView } from "./aside.js";
 import { ChatView } from "./chat.js";
 import { Checkout } from "./checkout.js";
 import { count } from "./countdown.js";
@@ -35,6 +36,7 @@ const { wire, store, clock } = enter(slug, {
     setCues(fromSnapshot(welcome.live, lateMs(), cues));
   },
   onEvent: (envelope) => {
+    if (envelope.kind === "line.reviewed") chat.reviewed(envelope.body);
     games.event(envelope);
     stood = store.state.live.places;
     if (envelope.kind === "relay.gone") watched.relayGone(envelope.body.relay);
@@ -74,6 +76,7 @@ const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);
 const chat = new ChatView({ store, clock, send: (kind, body) => wire.send(kind, body) });
+const aside = new AsideView({ store, sheet, chat, send: (kind, body) => wire.send(kind, body) });
 const checkout = new Checkout({ slug, store, sheet });
 const games = new GameView(byId("games"), { send: (kind, body) => wire.send(kind, body), clock, delay: () => delayMs() ?? 0 });
 
@@ -172,7 +175,8 @@ function render(state, before) {
     if (was) offered(live.cart, was.cart);
   }
   if (state.viewers !== before?.viewers || state.service !== before?.service) say(byId("viewers"), state.viewers && state.service.presence ? watching(state.viewers) : "");
-  if (state.lines !== before?.lines || state.you !== before?.you || state.service !== before?.service) chat.render();
+  if (state.lines !== before?.lines || state.you !== before?.you || state.service !== before?.service || state.mode !== before?.mode || state.pinnedLine !== before?.pinnedLine) chat.render();
+  if (state.questions !== before?.questions) aside.render();
 }
 
 function looks() {

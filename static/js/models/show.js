@@ -10,8 +10,8 @@
  * @typedef {import("./types.js").You} You
  * @typedef {import("./types.js").OrderNews} OrderNews
  * @typedef {{animations: boolean, hearts: boolean, presence: boolean, every_line: boolean, history: boolean, read_only: boolean}} Service
- * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: {slow_s: number, links: string},
- *   service: Service, queues: Record<string, import("./types.js").Queue>, terms: string[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
+ * @typedef {{live: LiveSnapshot, you: You, viewers: number, lines: Line[], mode: import("./types.js").Mode, pinnedLine: Line|null, questions: import("./types.js").Question[],
+ *   service: Service, queues: Record<string, import("./types.js").Queue>, terms: import("./types.js").Terms, cases: import("./types.js").Case[], silences: import("./types.js").SilencedPerson[], orders: Record<string, OrderNews>}} State
  */
 
 export const LINES_KEPT = 200;
@@ -31,9 +31,12 @@ export function applySnapshot(before, welcome) {
     viewers: welcome.room?.viewers ?? 0,
     lines: welcome.room?.lines ?? [],
     mode: welcome.room?.mode ?? { slow_s: 0, links: "off" },
+    pinnedLine: welcome.room?.pinned ?? null,
+    questions: welcome.room?.questions ?? [],
     service: USUAL,
     queues: {},
-    terms: before?.terms ?? [],
+    terms: before?.terms ?? { terms: [], held: [], allowed: [] },
+    cases: before?.cases ?? [],
     silences: before?.silences ?? [],
     orders: before?.orders ?? {},
   };
@@ -85,9 +88,19 @@ export function applyEvent(state, envelope) {
     case "line.posted":
       return state.lines.some((line) => line.id === body.line.id) ? state : { ...state, lines: [...state.lines, body.line].slice(-LINES_KEPT) };
     case "line.removed":
-      return { ...state, lines: state.lines.filter((line) => line.id !== body.line) };
+      return without(state, [body.line]);
     case "lines.removed":
-      return { ...state, lines: state.lines.filter((line) => !body.lines.includes(line.id)) };
+      return without(state, body.lines);
+    case "line.pinned":
+      return { ...state, pinnedLine: body.line };
+    case "question.changed":
+      return { ...state, questions: asked(state.questions, body.question) };
+    case "cases.changed":
+      return { ...state, cases: body.cases };
+    case "case.changed":
+      return { ...state, cases: [...state.cases.filter((one) => one.id !== body.case.id), body.case].sort((one, other) => one.wall_ms - other.wall_ms) };
+    case "case.closed":
+      return { ...state, cases: state.cases.filter((one) => one.id !== body.case) };
     case "mode.changed":
       return { ...state, mode: body.mode };
     case "presence.counted":
@@ -101,12 +114,36 @@ export function applyEvent(state, envelope) {
     case "person.silenced":
       return body.person === state.you.person ? { ...state, you: { ...state.you, silenced: body.silence } } : state;
     case "terms.changed":
-      return { ...state, terms: body.terms };
+      return { ...state, terms: body };
     case "silences.changed":
       return { ...state, silences: body.silences };
     default:
       return state;
   }
+}
+
+/** @param {State} state @param {string[]} gone */
+function without(state, gone) {
+  const pinnedLine = state.pinnedLine && gone.includes(state.pinnedLine.id) ? null : state.pinnedLine;
+  return { ...state, pinnedLine, lines: state.lines.filter((line) => !gone.includes(line.id)) };
+}
+
+/** @typedef {import("./types.js").Question} Question */
+
+export const ANSWERED_KEPT = 50; // as chat/questions.py keeps them
+
+/**
+ * The questions after one of them moved, in the order they were asked.
+ * @param {Question[]} before
+ * @param {Question} news
+ */
+export function asked(before, news) {
+  const others = before.filter((one) => one.id !== news.id);
+  if (news.state === "dismissed") return others;
+  const all = [...others, news].sort((one, other) => one.wall_ms - other.wall_ms);
+  const done = all.filter((one) => one.state === "answered");
+  const oldest = new Set(done.slice(0, Math.max(0, done.length - ANSWERED_KEPT)));
+  return oldest.size ? all.filter((one) => !oldest.has(one)) : all;
 }
 
 /**

@@ -19,11 +19,18 @@
  * @typedef {{look: string, number: number, title: string, state: "waiting"|"dropped"|"withdrawn", pieces: Piece[], at: number|null, drop: Drop}} LookRow
  * @typedef {{viewers: number, held: number, orders: number, revenue: Money}} Tally
  * @typedef {{show: ShowFacts, picture: Picture, cards: Card[], pinned: string|null, stock: Record<string, Level>, cart: Cart, runsheet: LookRow[]|null, tally: Tally|null, play: import("./games.js").Game[], places: Place[]}} LiveSnapshot
- * @typedef {{id: string, person: string, name: string, text: string, wall_ms: number, badge: string, at: number|null}} Line
- * @typedef {{until_ms: number, reason: string, kind: "timeout"|"ban"}} Silence
+ * @typedef {{line: string, person: string, name: string}} Reply
+ * @typedef {{id: string, person: string, name: string, text: string, wall_ms: number, badge: string, at: number|null, reply?: Reply|null, mentions?: {person: string, name: string}[]}} Line
+ * @typedef {{id: string, person: string, name: string, text: string, wall_ms: number, badge: string, at: number|null, state: "open"|"claimed"|"answered"|"dismissed", by: string, answered_at: number|null}} Question
+ * @typedef {{slow_s: number, links: string, buyers?: boolean, age_s?: number, emote?: boolean, hold?: boolean, raid_until_ms?: number}} Mode
+ * @typedef {{id: string, kind: "line"|"question"|"report"|"appeal", why: string, person: string, name: string, text: string, wall_ms: number, line: Line|null, reports: number, claimed_by: string, claimed_until_ms: number}} Case
+ * @typedef {{terms: string[], held: string[], allowed: string[]}} Terms
+ * @typedef {{line: Line, removed: boolean, shadow: boolean}} FoundLine
+ * @typedef {{person: string, name: string, names: string[], badge: string, since_ms: number, said: number, removed: number, silence: Silence|null, lines: FoundLine[], notes: {id: string, text: string, actor_name: string, wall_ms: number}[], acts: {act: string, actor: string, reason: string, wall_ms: number}[]}} PersonFacts
+ * @typedef {{until_ms: number, reason: string, kind: "timeout"|"ban"|"shadow"}} Silence
  * @typedef {{person: string, name: string, silence: Silence}} SilencedPerson
  * @typedef {{person: string, name: string, roles: string[], silenced: Silence|null}} You
- * @typedef {{viewers: number, lines: Line[], mode: {slow_s: number, links: string}, pinned: Line|null}} Room
+ * @typedef {{viewers: number, lines: Line[], mode: Mode, pinned: Line|null, questions?: Question[]}} Room
  * @typedef {{epoch: string, seq: number, now_ms: number, you: You, room: Room, live: LiveSnapshot}} Welcome
  * @typedef {{seq?: number, kind: string, at?: number, body: any}} Envelope
  * @typedef {{order: string, number: string, status: "pending"|"paid"|"part_fulfilled"|"fulfilled"|"part_returned"|"returned"|"part_refunded"|"refunded"|"cancelled", token: string, total: Money}} OrderNews

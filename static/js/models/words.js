@@ -76,7 +76,9 @@ export function refused(refusal) {
     case "silenced": return silenced(/** @type {any} */ (facts), Date.now());
     case "slow_mode": return `The room is in slow mode. Again in ${wait} s.`;
     case "throttled": return wait ? `A little slower, please. Again in ${wait} s.` : "A little slower, please.";
-    case "blocked": return facts.why === "name" ? "That name is too close to one of the house's own. Choose another." : facts.why === "link" ? "Links stay out of this room." : facts.why === "repeat" ? "You said that already." : "The room does not take that word.";
+    case "blocked": return blocked(facts);
+    case "claimed": return `${facts.by || "Another moderator"} is on it.`;
+    case "decided": return facts.by ? `${facts.by} was faster: ${facts.verdict === "approve" ? "approved" : "refused"}.` : "That has been decided already.";
     case "forbidden": return "You do not have the role for that.";
     case "sign_in_needed": return "Sign in to go on.";
     case "not_found": return "That is not there any more.";
@@ -91,6 +93,55 @@ export function refused(refusal) {
     case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 32 letters." : "Something in it is not right yet.";
     default: return "That did not work. Try again.";
   }
+}
+
+/** @param {Record<string, any>} facts */
+function blocked(facts) {
+  switch (facts.why) {
+    case "name": return "That name is too close to one of the house's own. Choose another.";
+    case "link": return "Links stay out of this room.";
+    case "repeat": return "You said that already.";
+    case "buyers": return "Just now the room is for those who have bought something.";
+    case "age": return `The room is for regulars just now. You can post ${facts.until_ms ? `at ${clock(facts.until_ms)}` : "later"}.`;
+    case "emote": return "Only emoji just now.";
+    case "raid": return `The room is closed to newcomers until ${clock(facts.until_ms)}.`;
+    case "full": return "Too much is waiting already. Try again in a while.";
+    default: return "The room does not take that word.";
+  }
+}
+
+/**
+ * How the room is kept, where a viewer has to know it; "" when it is open.
+ * @param {import("./types.js").Mode} mode
+ * @param {number} now_ms
+ */
+export function keeping(mode, now_ms) {
+  const until = mode.raid_until_ms ?? 0;
+  if (until > now_ms) return `The room is closed to newcomers until ${clock(until)}.`;
+  if (mode.buyers) return "The room is for buyers just now.";
+  if (mode.emote) return "Only emoji just now.";
+  if (mode.age_s) return "The room is for regulars just now.";
+  if (mode.hold) return "A moderator reads each line first.";
+  return "";
+}
+
+/** Why something waits for a moderator. @param {import("./types.js").Case} one */
+export function whyItWaits(one) {
+  if (one.kind === "appeal") return one.why ? `Appeals. Silenced for: ${one.why}` : "Appeals against being silenced";
+  if (one.kind === "report") {
+    const what = { abuse: "abuse", spam: "spam", scam: "a scam" }[one.why] ?? "something else";
+    return one.reports > 1 ? `Reported by ${one.reports} viewers, last for ${what}` : `Reported for ${what}`;
+  }
+  const why = { term: "a word to look at", link: "a link", hold: "every line waits", evasion: "new, from a banned person's network" }[one.why] ?? one.why;
+  return `${one.kind === "question" ? "Question" : "Line"} held: ${why}`;
+}
+
+/** @param {number} ms media time */
+export function mediaTime(ms) {
+  const s = Math.floor(ms / 1000);
+  const minutes = Math.floor(s / 60) % 60;
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
+  return s >= 3600 ? `${Math.floor(s / 3600)}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
 }
 
 /** @param {Record<string, any>} facts */

@@ -194,7 +194,11 @@ async def welcome(request: Request) -> Response:
             "silence": {"until_ms": painted.NOW_MS + 600_000, "reason": "", "kind": "timeout"},
         }
         body["extra"] = [
-            {"kind": "terms.changed", "body": {"terms": ["fake", "scam link"]}},
+            {
+                "kind": "terms.changed",
+                "body": {"terms": ["fake", "scam link"], "held": ["refund"], "allowed": ["atelier.example"]},
+            },
+            {"kind": "cases.changed", "body": {"cases": painted.cases()}},
             {"kind": "silences.changed", "body": {"silences": [someone]}},
         ]
     return Response(msgspec.json.encode(body), media_type="application/json")

@@ -193,13 +193,43 @@ def lines() -> list[dict[str, Any]]:
     ]
 
 
+def cases() -> list[dict[str, Any]]:
+    """What waits for a moderator, one of each kind."""
+    blank = {"line": None, "reports": 0, "claimed_by": "", "claimed_until_ms": 0}
+    said = lines()
+    return [
+        {**blank, "id": "c1", "kind": "line", "why": "term", "person": "per_2", "name": "Mina", "wall_ms": NOW_MS,
+         "text": "will I get a refund if it does not fit?"},
+        {**blank, "id": "c2", "kind": "report", "why": "scam", "person": "per_3", "name": "Deals4U", "wall_ms": NOW_MS,
+         "text": "asks for card numbers", "line": {**said[0], "text": "cheaper on my page, message me"}, "reports": 3,
+         "claimed_by": "Flo", "claimed_until_ms": NOW_MS + 10**9},
+        {**blank, "id": "c3", "kind": "appeal", "why": "spam", "person": "per_9", "name": "Loud", "wall_ms": NOW_MS,
+         "text": "That was my little brother, sorry!"},
+    ]  # fmt: skip
+
+
+def questions() -> list[dict[str, Any]]:
+    asked = {"person": "per_4", "badge": "", "at": None, "by": "", "answered_at": None}
+    return [
+        {**asked, "id": "e.1", "name": "Ines", "text": "Is the coat lined?", "wall_ms": NOW_MS, "state": "answered",
+         "by": "Vera", "answered_at": 754_000},
+        {**asked, "id": "e.2", "name": "Jo", "text": "Does it come in petite?", "wall_ms": NOW_MS + 1, "state": "open"},
+    ]  # fmt: skip
+
+
 def welcome(state: LiveSnapshot, *, silenced: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "epoch": "e",
         "seq": 1,
         "now_ms": NOW_MS,
         "you": {"person": "per_me", "name": "", "roles": ["viewer"], "silenced": silenced},
-        "room": {"viewers": 1204, "lines": lines(), "mode": {"slow_s": 0, "links": "off"}, "pinned": None},
+        "room": {
+            "viewers": 1204,
+            "lines": lines(),
+            "mode": {"slow_s": 0, "links": "off"},
+            "pinned": None,
+            "questions": questions(),
+        },  # fmt: skip
         "live": state,
     }
 

@@ -85,6 +85,23 @@ async def name(page: Page) -> None:
     await page.get_by_test_id("chat-send").click()
 
 
+async def line_menu(page: Page) -> None:
+    await page.get_by_test_id("chat-line").last.click()
+
+
+async def questions(page: Page) -> None:
+    await page.get_by_test_id("questions-button").click()
+
+
+async def report(page: Page) -> None:
+    await line_menu(page)
+    await page.get_by_test_id("line-report").click()
+
+
+async def legend(page: Page) -> None:
+    await page.keyboard.press("?")
+
+
 async def key(page: Page) -> None:
     await page.locator(".source summary").click()
 
@@ -104,6 +121,9 @@ PAGES: dict[str, tuple[str, Act]] = {
     "show-held": ("/shows/winter?shape=tall", hold),
     "show-name": ("/shows/winter?shape=tall", name),
     "show-silenced": ("/shows/winter?silenced=1", nothing),
+    "show-menu": ("/shows/winter?shape=tall", line_menu),
+    "sheet-questions": ("/shows/winter", questions),
+    "sheet-report": ("/shows/winter", report),
     **{
         f"show-{how}": (f"/shows/winter?shape=tall&drop={how}", nothing)
         for how in ("soon", "join", "lobby", "line", "turn")
@@ -135,6 +155,7 @@ PAGES: dict[str, tuple[str, Act]] = {
     "host": ("/studio/shows/winter", nothing),
     "host-key": ("/studio/shows/winter?status=scheduled&picture=waiting", key),
     "moderator": ("/studio/shows/winter/room", nothing),
+    "moderator-keys": ("/studio/shows/winter/room", legend),
     "picture-desk": ("/studio/shows/winter/picture", nothing),
     "picture-trouble": ("/studio/shows/winter/picture?trouble", nothing),
     "sandbox": ("/sandbox/pay/sbx", nothing),

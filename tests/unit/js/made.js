@@ -39,7 +39,7 @@ export function welcome(more = {}, room = {}) {
   return {
     epoch: "e1", seq: 1, now_ms: NOW_MS,
     you: { person: "per_1", name: "Ada", roles: ["viewer"], silenced: null },
-    room: { viewers: 1, lines: [], mode: { slow_s: 0, links: "off" }, pinned: null, ...room },
+    room: { viewers: 1, lines: [], mode: { slow_s: 0, links: "off" }, pinned: null, questions: [], ...room },
     live: live(more),
   };
 }

@@ -9,7 +9,7 @@ const play = (state, events) => events.reduce(applyEvent, state);
 class Server {
   constructor() {
     this.live = live();
-    this.room = { viewers: 1, lines: [], mode: { slow_s: 0, links: "off" }, pinned: null };
+    this.room = { viewers: 1, lines: [], mode: { slow_s: 0, links: "off" }, pinned: null, questions: [] };
     this.rev = 0;
     this.sent = [];
   }
@@ -42,7 +42,19 @@ class Server {
   }
   remove(id) {
     this.room.lines = this.room.lines.filter((one) => one.id !== id);
+    if (this.room.pinned?.id === id) this.room.pinned = null;
     this.say("line.removed", { line: id, by: "moderator" });
+  }
+  pin(id) {
+    this.room.pinned = this.room.lines.find((one) => one.id === id) ?? null;
+    this.say("line.pinned", { line: this.room.pinned });
+  }
+  question(id, state) {
+    const was = this.room.questions.find((one) => one.id === id);
+    const one = was ? { ...was, state } : { id, person: "per_2", name: "Bo", text: "wool?", wall_ms: NOW_MS + this.sent.length, badge: "", at: null, state, by: "", answered_at: null };
+    const others = this.room.questions.filter((other) => other.id !== id);
+    this.room.questions = state === "dismissed" ? others : [...others, one].sort((a, b) => a.wall_ms - b.wall_ms);
+    this.say("question.changed", { question: one });
   }
   slow(slow_s) {
     this.room.mode = { ...this.room.mode, slow_s };
@@ -61,13 +73,15 @@ test("the replay law: a snapshot and the events after it are a fresh snapshot, w
     const joined = [[0, server.snapshot()]];
     for (let step = 0; step < 60; step += 1) {
       const number = 1 + roll(3);
-      const what = roll(7);
+      const what = roll(9);
       if (what === 0) server.drop(number);
       else if (what === 1) server.withdraw(number);
       else if (what === 2) server.hold(`L${number}-${"SM"[roll(2)]}`);
       else if (what === 3) server.talk(`lin_${step}`);
       else if (what === 4 && server.room.lines.length) server.remove(server.room.lines[roll(server.room.lines.length)].id);
       else if (what === 5) server.slow(roll(3) * 10);
+      else if (what === 6 && server.room.lines.length) server.pin(server.room.lines[roll(server.room.lines.length)].id);
+      else if (what === 7) server.question(`q_${number}`, ["open", "claimed", "answered", "dismissed"][roll(4)]);
       else if (step === 59) server.end();
       if (roll(5) === 0) joined.push([server.sent.length, server.snapshot()]);
     }
