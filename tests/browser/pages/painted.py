@@ -229,7 +229,7 @@ def welcome(state: LiveSnapshot, *, silenced: dict[str, Any] | None = None) -> d
             "mode": {"slow_s": 0, "links": "off"},
             "pinned": None,
             "questions": questions(),
-        },  # fmt: skip
+        },
         "live": state,
     }
 

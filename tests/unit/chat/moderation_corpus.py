@@ -90,6 +90,7 @@ INNOCENT: dict[str, list[str]] = {
         "sooooo good!!! yesssss",
         "a b c d sizes? i want xs or s",
         "look 7 > look 3, no?",
+        "an ass-length jacket, at last",  # held: a blocked word on its own before a hyphen
     ],
     "Cyrillic": [
         "какое красивое пальто, сколько стоит?",
@@ -136,6 +137,62 @@ INNOCENT: dict[str, list[str]] = {
 }
 
 
+# More of what people say at a show, so that one line in two hundred can be told from none: sentences about pieces and
+# sizes in each script.
+SAID: dict[str, tuple[list[str], list[str]]] = {
+    "Latin": (
+        ["I love {}", "is {} still there", "how does {} fit", "j'adore {}", "quanto costa {}", "wo finde ich {}",
+         "{} is to die for, size 38?", "ok {} it is", "who made {}? wow.so good"],
+        ["the floor-length hem", "la robe n° 7", "der Mantel", "il cappotto", "the glass beads", "passementerie",
+         "the analyst's blazer", "cocktail dresses", "the Essex trench", "shiitake brown"],
+    ),
+    "Cyrillic": (
+        ["сколько стоит {}", "есть ли {} в чёрном", "{} просто чудо", "где сшили {}", "мне нравится {}",
+         "{} ещё есть?"],
+        ["пальто", "платье", "эта юбка", "рубашка с воротником", "худи", "куртка", "шарф", "дублёнка"],
+    ),
+    "Greek": (
+        ["πόσο κάνει {}", "υπάρχει {} σε μαύρο", "λατρεύω {}", "{} είναι υπέροχο", "θέλω {}"],
+        ["το παλτό", "το φόρεμα", "η φούστα", "το πουκάμισο", "η ζακέτα", "το κασκόλ", "το σακάκι"],
+    ),
+    "Arabic": (
+        ["كم سعر {}", "هل يوجد {} باللون الأسود", "أحب {}", "{} رائع جدا", "أريد {}"],
+        ["المعطف", "الفستان", "التنورة", "القميص", "الوشاح", "السترة", "هذا الحذاء"],
+    ),
+    "Hebrew": (
+        ["כמה עולה {}", "יש {} בשחור", "אני אוהבת את {}", "{} מהמם", "אני רוצה {}"],
+        ["המעיל", "השמלה", "החצאית", "החולצה", "הצעיף", "הז'קט", "הנעליים"],
+    ),
+    "Devanagari": (
+        ["{} कितने का है", "क्या {} काले रंग में है", "मुझे {} पसंद है", "{} बहुत सुंदर है", "{} कहाँ मिलेगा"],
+        ["कोट", "यह ड्रेस", "स्कर्ट", "कमीज़", "दुपट्टा", "जैकेट", "साड़ी"],
+    ),
+    "Thai": (
+        ["{}ราคาเท่าไหร่", "มี{}สีดำไหม", "ชอบ{}มาก", "{}สวยจัง", "อยากได้{}"],
+        ["เสื้อโค้ท", "ชุดเดรส", "กระโปรง", "เสื้อเชิ้ต", "ผ้าพันคอ", "แจ็คเก็ต", "รองเท้า"],
+    ),
+    "Han": (
+        ["{}多少钱", "{}有黑色吗", "我喜欢{}", "{}太美了", "想要{}"],
+        ["这件大衣", "这条裙子", "衬衫", "围巾", "外套", "白色的鞋", "毛衣"],
+    ),
+    "Kana": (
+        ["{}はいくらですか", "{}の黒はありますか", "{}が好き", "{}すてき", "{}ほしいです"],
+        ["コート", "ワンピース", "スカート", "シャツ", "マフラー", "ジャケット", "くつ"],
+    ),
+    "Hangul": (
+        ["{} 얼마예요", "{} 검정색 있어요?", "{} 너무 예뻐요", "{} 사고 싶어요", "{} 어디서 사요"],
+        ["코트", "원피스", "치마", "셔츠", "목도리", "자켓", "신발"],
+    ),
+}  # fmt: skip
+
+
 def innocent() -> list[tuple[str, str]]:
     """(the script, the line)."""
-    return [(script, line) for script, lines in INNOCENT.items() for line in lines]
+    written = [(script, line) for script, lines in INNOCENT.items() for line in lines]
+    said = [
+        (script, sentence.format(piece))
+        for script, (sentences, pieces) in SAID.items()
+        for sentence in sentences
+        for piece in pieces
+    ]
+    return written + said
