@@ -178,6 +178,13 @@ def _number(text: str) -> str:
 
 # ---- the list ----------------------------------------------------------------------------------
 
+_later = refunds.alias()
+# A refund that the provider refused, and none since that it didn't: somebody has to look at it.
+_REFUSED = exists().where(
+    refunds.c.order_id == orders.c.id,
+    refunds.c.status == "refused",
+    ~exists().where(_later.c.order_id == refunds.c.order_id, _later.c.id > refunds.c.id, _later.c.status != "refused"),
+)
 _ROWS = (
     select(
         orders.c.id,
@@ -192,7 +199,7 @@ _ROWS = (
         shows.c.slug,
         shows.c.title,
         payments.c.refunded_minor,
-        exists().where(refunds.c.order_id == orders.c.id, refunds.c.status == "refused").label("trouble"),
+        _REFUSED.label("trouble"),
     )
     .join(shows, shows.c.id == orders.c.show_id)
     .join(payments, payments.c.order_id == orders.c.id)
@@ -239,9 +246,10 @@ def _view(status: str) -> list[ColumnElement[bool]]:
     if status == "to_ship":
         to_ship = order_lines.c.qty > order_lines.c.shipped + order_lines.c.struck
         return [orders.c.paid_ms.is_not(None), exists().where(order_lines.c.order_id == orders.c.id, to_ship)]
-    if status in ("refund_open", "refund_refused"):
-        such = "asked" if status == "refund_open" else "refused"
-        return [exists().where(refunds.c.order_id == orders.c.id, refunds.c.status == such)]
+    if status == "refund_open":
+        return [exists().where(refunds.c.order_id == orders.c.id, refunds.c.status == "asked")]
+    if status == "refund_refused":
+        return [_REFUSED]
     return [orders.c.status == status]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from live.clock import Clock
 from live.errors import Invalid, NotFound
@@ -50,7 +50,7 @@ class Refunds:
                 key = f"refund:{refund_id}"
                 await self._provider.refund(owed.provider_ref, owed.amount_minor, idempotency_key=key)
         except (Invalid, NotFound) as no:  # for good: more than is there, or no such charge
-            refused = " ".join(str(fact) for fact in no.facts.values())
+            refused = " ".join(str(fact) for fact in no.facts.values()).replace("amount_minor", "the amount")
             log.warning("refund.refused", refund=refund_id, why=refused)
         now = self._clock.now_ms()
         return await self._db.write(lambda c: order_acts.settle_refund(c, refund_id, now, refused=refused))
@@ -72,8 +72,8 @@ class Refunds:
         return ended
 
     async def heard(self, payment_ref: str) -> bool:
-        """The provider says that money went back: what the brand refunded on the provider's own site is noted here too,
-        once. True: there was some. Raises StoreDown."""
+        """The provider says that money of a payment (its own name for it, or ours) went back: what the brand refunded
+        on the provider's own site is noted here too, once. True: there was some. Raises StoreDown."""
         sold = await self._db.read(lambda c: _sold(c, payment_ref))
         if sold is None or sold.provider != self._provider.name:
             return False
@@ -112,7 +112,8 @@ def _sold(connection: Connection, payment_ref: str) -> Any:
     return connection.execute(
         select(payments.c.order_id, payments.c.provider, payments.c.provider_ref, payments.c.refunded_minor)
         .join(orders, orders.c.id == payments.c.order_id)
-        .where(payments.c.provider_ref == payment_ref, orders.c.paid_ms.is_not(None))
+        .where(or_(payments.c.id == payment_ref, payments.c.provider_ref == payment_ref))
+        .where(orders.c.paid_ms.is_not(None))
     ).first()
 
 

@@ -170,7 +170,7 @@ def staff_view(found: StaffOrder) -> dict[str, Any]:
         "currency": order.total.currency,
         "parcels": [parcel_view(one, lines) for one in order.shipments],
         "refunds": [_refund_view(one) for one in found.refunds],
-        "refused": any(one.status == "refused" for one in found.refunds),
+        "refused": bool(found.refunds) and found.refunds[-1].status == "refused",
         "under_way": any(one.status == "asked" for one in found.refunds),
         "story": [entry_view(one, order, lines) for one in reversed(found.ledger)],
     }
