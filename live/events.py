@@ -44,7 +44,8 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class Piece(msgspec.Struct, frozen=True):
-    """A product as its card shows it. `picture` is a path on this server; `picture_alt` says what it shows."""
+    """A product as its card shows it. `picture` is a path on this server, `srcset` the same in further widths (HTML's
+    attribute), or empty; `picture_alt` says what it shows."""
 
     product: str
     title: str
@@ -53,6 +54,7 @@ class Piece(msgspec.Struct, frozen=True):
     picture: str
     picture_alt: str
     variants: list[Variant]
+    srcset: str = ""
 
 
 class Drop(msgspec.Struct, frozen=True):

@@ -36,6 +36,7 @@ from live.play.service import PlayService
 from live.settings import Settings
 from live.shop.adjust import Adjustments
 from live.shop.after_sale import AfterSale
+from live.shop.assortment import Assortment
 from live.shop.caps import Caps
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
@@ -47,6 +48,7 @@ from live.shop.order_list import OrderList
 from live.shop.orders import Orders
 from live.shop.payments.choice import provider_of
 from live.shop.payments.port import Provider
+from live.shop.pictures import Pictures
 from live.shop.promotions import Promotions
 from live.shop.quote import Quotes
 from live.shop.saved import SavedBuyers
@@ -95,12 +97,14 @@ class Services:
     gate: StockGate
     carts: Carts
     adjustments: Adjustments
+    assortment: Assortment
     imports: Imports
     terms: Terms
     promotions: Promotions
     quotes: Quotes
     saved: SavedBuyers
     provider: Provider
+    pictures: Pictures
     checkout: Checkout
     orders: Orders
     merchant: MerchantReads
@@ -216,11 +220,13 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             gate=gate,
             carts=carts,
             adjustments=adjustments,
+            assortment=Assortment(db, clock),
             imports=Imports(db, clock, settings.data_dir / "feeds"),
             terms=terms,
             promotions=Promotions(db, clock),
             quotes=quotes,
             saved=saved,
+            pictures=Pictures(db, clock, settings.data_dir / "pictures"),
             provider=provider,
             checkout=checkout,
             orders=orders,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, select, update
 
 from live.clock import Clock, SystemClock
 from live.errors import Conflict, Invalid, NotFound
@@ -16,8 +16,9 @@ from live.ids import new_id
 from live.money import Money
 from live.shop.charged import charged_at, history, struck_at, write_schedule
 from live.shop.pricing import Sale, struck_through, struck_through_in
+from live.shop.web_sizes import srcset_of
 from live.store.sql import Database
-from live.store.tables import brands, look_products, looks, prices, products, shows, variants
+from live.store.tables import brands, look_products, looks, pictures, prices, products, shows, variants
 
 OFFER_KEPT_S = 2.0  # an offer is read this long from memory; placing an order checks the price again
 
@@ -147,10 +148,12 @@ class Catalogue:
         """A new price from now on; the history keeps the old one. `announced`: as a reduction, so that the lowest price
         of the 30 days before is shown struck through, if that was higher. `sale`: another price for a while, which
         comes and goes by itself; one that was planned before is planned no more. Raises NotFound, Invalid."""
-        if price_minor < 0 or (sale is not None and not 0 <= sale.minor < price_minor):
-            raise Invalid("sale" if sale is not None else "price", "must not be negative, and a sale below the price")
+        if price_minor < 0:
+            raise Invalid("price_minor", "is below nothing")
+        if sale is not None and not 0 <= sale.minor < price_minor:
+            raise Invalid("sale.minor", "is not below the price")
         if sale is not None and sale.until_ms <= sale.from_ms:
-            raise Invalid("sale.until_ms", "ends before it begins")
+            raise Invalid("sale.until_ms", "is before its beginning")
         now = self._clock.now_ms()
 
         def write(connection: Connection) -> None:
@@ -185,6 +188,8 @@ _PIECES: Select[Any] = (
         products.c.blurb,
         products.c.picture,
         products.c.picture_alt,
+        pictures.c.name.label("picture_name"),
+        pictures.c.widths.label("picture_widths"),
         variants.c.sku,
         variants.c.size,
         variants.c.colour,
@@ -196,6 +201,7 @@ _PIECES: Select[Any] = (
     )
     .join(brands, brands.c.id == products.c.brand_id)
     .join(variants, variants.c.product_id == products.c.id)
+    .outerjoin(pictures, and_(pictures.c.product_id == products.c.id, pictures.c.position == 0))
     .order_by(variants.c.position, variants.c.sku)
 )
 
@@ -244,6 +250,7 @@ def _piece(rows: Sequence[Row[Any]]) -> Piece:
             )
             for row in rows
         ],
+        srcset=srcset_of(first.picture_name, first.picture_widths) if first.picture_name else "",
     )
 
 

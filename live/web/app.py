@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -125,9 +126,17 @@ class Versioned(StaticFiles):
 
 
 class Kept(StaticFiles):
-    """Pictures: their names change with their content."""
+    """Pictures: their names change with their content. Those of products can't be guessed (shop/pictures.py), which is
+    what keeps a look that waits unseen; a folder is never listed, and what is still being written is nobody's."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
+        if path.rpartition("/")[2].startswith("."):
+            raise HTTPException(404)
         response = await super().get_response(path, scope)
-        response.headers["Cache-Control"] = "public, max-age=86400"
+        is_for_ever = path.startswith("p-") and response.status_code < 400
+        response.headers["Cache-Control"] = (
+            "public, max-age=31536000, immutable" if is_for_ever else "public, max-age=86400"
+        )
+        if path.endswith(".webp"):
+            response.headers["Content-Type"] = "image/webp"  # Python's own table knows it since 3.13
         return response

@@ -33,6 +33,7 @@ Kind = Literal["page", "api", "media", "stream", "house"]
 SAFE = frozenset({"GET", "OPTIONS"})
 BODY_MAX = 16 * 1024  # bytes: the longest JSON we take is a checkout
 EVENT_MAX = 256 * 1024  # bytes: a payment provider tells the whole object with its event
+ANSWERS_WITHIN_S = 20  # a checkout waits for its provider
 SDP_MAX = 64 * 1024  # bytes: a browser's offer with its candidates
 
 
@@ -50,6 +51,7 @@ class Door:
     a_minute: int = 120  # requests one person may make here in a minute
     framed: bool = False  # our own pages may show it in a frame
     scope: Scope | None = None  # what a token must hold to come in; None: no token does
+    within_s: float = ANSWERS_WITHIN_S  # a file on a slow line takes longer than a store that hangs may
 
     def __post_init__(self) -> None:
         unsafe = bool(self.methods - SAFE)
@@ -79,7 +81,10 @@ def door(
     a_minute: int = 120,
     framed: bool = False,
     scope: Scope | None = None,
+    within_s: float = ANSWERS_WITHIN_S,
 ) -> Door:
     """The door at `what`: "GET /shows/{slug}", several methods by comma."""
     method, path = what.split()
-    return Door(frozenset(method.split(",")), path, endpoint, least, guard, kind, body_max, a_minute, framed, scope)
+    return Door(
+        frozenset(method.split(",")), path, endpoint, least, guard, kind, body_max, a_minute, framed, scope, within_s
+    )

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from live.web import (
     api,
+<<<<<<< HEAD
     drops,
+=======
+    catalogue_api,
+    catalogue_desk,
+>>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)
     health,
     hls,
     hooks_api,
@@ -48,6 +53,7 @@ DOORS: tuple[Door, ...] = (
     _door("GET /studio/orders/{number}", orders_desk.order, "staff", "read", "page"),
     _door("POST /studio/orders/{number}", orders_desk.act, "staff", "csrf", "page"),
     _door("GET /studio/packing", orders_desk.packing, "staff", "read", "page"),
+<<<<<<< HEAD
     _door("GET /studio/api", machines.tokens, "staff", "read", "page"),
     _door("POST /studio/api", machines.token_make, "staff", "csrf", "page", a_minute=20),
     _door("POST /studio/api/{token}/revoke", machines.token_revoke, "staff", "csrf", "page"),
@@ -55,6 +61,12 @@ DOORS: tuple[Door, ...] = (
     _door("POST /studio/webhooks", machines.hook_add, "staff", "csrf", "page", a_minute=20),
     _door("GET /studio/webhooks/{endpoint}", machines.hook, "staff", "read", "page"),
     _door("POST /studio/webhooks/{endpoint}", machines.hook_act, "staff", "csrf", "page"),
+=======
+    _door("GET /studio/catalogue", catalogue_desk.catalogue, "staff", "read", "page"),
+    _door("GET /studio/catalogue/import", catalogue_desk.bring_in, "staff", "read", "page"),
+    _door("GET /studio/catalogue/export.tsv", catalogue_desk.export_feed, "staff", "read", "page", a_minute=20),
+    _door("GET /studio/catalogue/{product}", catalogue_desk.product, "staff", "read", "page"),
+>>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)
     _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page", framed=True),
     _door("POST /sandbox/pay/{ref}", till.sandbox_choose, "viewer", "csrf", "api"),
     # the show and the bag
@@ -159,6 +171,34 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/staff/orders/{number}/refunds", orders_api.refund, "staff", "csrf", "api", scope="orders:write"),
     _door("POST /api/staff/orders/{number}/cancel", orders_api.cancel, "staff", "csrf", "api", scope="orders:write"),
     _door("POST /api/staff/orders/{number}/notes", orders_api.note, "staff", "csrf", "api", scope="orders:write"),
+    # the catalogue
+    _door("PUT /api/catalogue/products/{product}", catalogue_api.describe, "staff", "csrf", "api", body_max=32 * 1024),
+    _door("PUT /api/catalogue/variants/{sku}/price", catalogue_api.price, "staff", "csrf", "api", a_minute=600),
+    _door(
+        "POST /api/catalogue/products/{product}/pictures",
+        catalogue_api.picture_add,
+        "staff",
+        "csrf",
+        "api",
+        body_max=catalogue_api.PICTURE_MAX,
+        within_s=catalogue_api.UPLOAD_S,
+    ),
+    _door("PATCH /api/catalogue/pictures/{picture}", catalogue_api.picture_change, "staff", "csrf", "api"),
+    _door("DELETE /api/catalogue/pictures/{picture}", catalogue_api.picture_remove, "staff", "csrf", "api"),
+    _door("GET /api/catalogue/imports", catalogue_api.import_list, "staff", "read", "api", a_minute=600),
+    _door(
+        "POST /api/catalogue/imports",
+        catalogue_api.import_add,
+        "staff",
+        "csrf",
+        "api",
+        body_max=catalogue_api.FEED_MAX,
+        a_minute=20,
+        within_s=catalogue_api.UPLOAD_S,
+    ),
+    _door("GET /api/catalogue/imports/{id}", catalogue_api.import_one, "staff", "read", "api", a_minute=600),
+    _door("POST /api/catalogue/imports/{id}", catalogue_api.import_apply, "staff", "csrf", "api"),
+    _door("DELETE /api/catalogue/imports/{id}", catalogue_api.import_stop, "staff", "csrf", "api"),
     # the payment provider
     _door(
         "POST /api/payments/{provider}/events",

@@ -27,6 +27,8 @@ async def index(request: Request) -> Response:
         if "moderator" in roles:
             rows.append({**words.row_view(found, s.clock.now_ms()), "links": _links(found, roles)})
     nav = [("/studio/orders", "Orders")] if "staff" in roles_anywhere(grants) else []
+    if any(grant.brand_id and grant.role == "staff" for grant in grants):
+        nav.append(("/studio/catalogue", "Catalogue"))
     return page(request, "studio/shows.html", house=house_of(shows), nav=nav, shows=rows)
 
 

@@ -105,6 +105,7 @@ def card_view(card: Card, levels: Mapping[str, Level]) -> dict[str, Any]:
         "blurb": piece.blurb,
         "picture": piece.picture,
         "picture_alt": piece.picture_alt,
+        "srcset": piece.srcset,
         "price": chosen.price.words(),
         "was": chosen.was.words() if chosen.was else "",
         "stock": stock(left(chosen.sku), chosen.size) if levels else "",
@@ -141,6 +142,7 @@ def tile_view(card: Card) -> dict[str, Any]:
         "price": piece.variants[0].price.words() if piece and piece.variants else "",
         "picture": piece.picture if piece else "",
         "picture_alt": piece.picture_alt if piece else "",
+        "srcset": piece.srcset if piece else "",
     }
 
 

@@ -149,7 +149,7 @@ export class CardView {
     const variant = piece?.variants.find((one) => one.sku === choice.sku);
     if (!piece || !variant) return;
 
-    picture(field(element, "picture"), piece.picture, piece.picture_alt);
+    picture(field(element, "picture"), piece.picture, piece.picture_alt, piece.srcset);
     fill(element, "number", `Look ${card.number}`);
     fill(element, "title", piece.title);
     fill(element, "blurb", piece.blurb);

@@ -112,8 +112,11 @@ export function flag(element, name, on) {
  * @param {HTMLImageElement} image
  * @param {string} src
  * @param {string} [alt]
+ * @param {string} [srcset] the same in further widths
  */
-export function picture(image, src, alt = "") {
+export function picture(image, src, alt = "", srcset = "") {
+  // First the widths: by the address alone a browser would fetch the wrong one too.
+  if ((image.getAttribute("srcset") ?? "") !== srcset) srcset ? (image.srcset = srcset) : image.removeAttribute("srcset");
   if (!src) image.removeAttribute("src");
   else if (image.getAttribute("src") !== src) image.src = src;
   if (image.alt !== alt) image.alt = alt;

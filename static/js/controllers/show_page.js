@@ -188,7 +188,7 @@ function looks() {
     fill(item, "number", `Look ${one.number}`);
     fill(item, "title", piece?.title ?? one.title);
     fill(item, "price", money(piece?.variants[0]?.price));
-    if (piece) picture(/** @type {HTMLImageElement} */ (item.querySelector("img")), piece.picture, piece.picture_alt);
+    if (piece) picture(/** @type {HTMLImageElement} */ (item.querySelector("img")), piece.picture, piece.picture_alt, piece.srcset);
   });
 }
 

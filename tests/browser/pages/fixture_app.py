@@ -123,7 +123,9 @@ async def studio(request: Request) -> Response:
         }  # type: ignore[arg-type]
         for status, title in (("live", "Winter, Unbuttoned"), ("scheduled", "Resort"))
     ]
-    return page(request, "studio/shows.html", house="Maison Aurel", shows=rows)
+    return page(
+        request, "studio/shows.html", house="Maison Aurel", nav=[("/studio/catalogue", "Catalogue")], shows=rows
+    )
 
 
 async def host(request: Request) -> Response:
