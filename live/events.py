@@ -41,6 +41,7 @@ class Variant(msgspec.Struct, frozen=True):
     colour_hex: str
     price: Money
     was: Money | None = None
+    gtin: str = ""
 
 
 class Piece(msgspec.Struct, frozen=True):

@@ -247,6 +247,7 @@ def _piece(rows: Sequence[Row[Any]]) -> Piece:
                 row.colour_hex,
                 Money(row.price_minor, row.currency),
                 None if row.was_minor is None else Money(row.was_minor, row.currency),
+                row.gtin,
             )
             for row in rows
         ],

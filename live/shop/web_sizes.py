@@ -52,6 +52,12 @@ def srcset_of(name: str, widths: str) -> str:
     return ", ".join(f"/media/{file_name(name, int(width))} {width}w" for width in widths.split(","))
 
 
+def jpeg_of(url: str) -> str:
+    """The JPEG of a picture of ours, for those who read no WebP; any other address as it is."""
+    name, dash, _ = url.rpartition("-")
+    return f"{name}.jpg" if dash and url.startswith("/media/p-") else url
+
+
 def make(source: Path, folder: Path, name: str) -> Made:
     """Write the picture's files into `folder`: all of them or none.
 

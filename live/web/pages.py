@@ -18,6 +18,7 @@ from live.stage.show import Show
 from live.web import order_words, words
 from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
+from live.web.structured import pieces_of
 from live.web.templating import page
 from live.web.till import sandbox_of
 
@@ -77,6 +78,7 @@ async def show(request: Request) -> Response:
         pinned=words.card_view(pinned, live.stock) if pinned else None,
         looks=[words.tile_view(card) for card in reversed(live.cards)],
         lines=[],
+        structured=pieces_of(live.show, live.cards, live.stock, s.settings.base_url),
         countries=words.countries(request.headers.get("accept-language", "")),
         state={"epoch": "", "seq": 0, "now_ms": s.clock.now_ms(), "you": you, "room": room, "live": live},
     )

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from live.web import (
     api,
-<<<<<<< HEAD
-    drops,
-=======
     catalogue_api,
     catalogue_desk,
->>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)
+    crawlers,
+    drops,
     health,
     hls,
     hooks_api,
@@ -53,7 +51,6 @@ DOORS: tuple[Door, ...] = (
     _door("GET /studio/orders/{number}", orders_desk.order, "staff", "read", "page"),
     _door("POST /studio/orders/{number}", orders_desk.act, "staff", "csrf", "page"),
     _door("GET /studio/packing", orders_desk.packing, "staff", "read", "page"),
-<<<<<<< HEAD
     _door("GET /studio/api", machines.tokens, "staff", "read", "page"),
     _door("POST /studio/api", machines.token_make, "staff", "csrf", "page", a_minute=20),
     _door("POST /studio/api/{token}/revoke", machines.token_revoke, "staff", "csrf", "page"),
@@ -61,12 +58,10 @@ DOORS: tuple[Door, ...] = (
     _door("POST /studio/webhooks", machines.hook_add, "staff", "csrf", "page", a_minute=20),
     _door("GET /studio/webhooks/{endpoint}", machines.hook, "staff", "read", "page"),
     _door("POST /studio/webhooks/{endpoint}", machines.hook_act, "staff", "csrf", "page"),
-=======
     _door("GET /studio/catalogue", catalogue_desk.catalogue, "staff", "read", "page"),
     _door("GET /studio/catalogue/import", catalogue_desk.bring_in, "staff", "read", "page"),
     _door("GET /studio/catalogue/export.tsv", catalogue_desk.export_feed, "staff", "read", "page", a_minute=20),
     _door("GET /studio/catalogue/{product}", catalogue_desk.product, "staff", "read", "page"),
->>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)
     _door("GET /sandbox/pay/{ref}", pages.sandbox_pay, "anyone", "read", "page", framed=True),
     _door("POST /sandbox/pay/{ref}", till.sandbox_choose, "viewer", "csrf", "api"),
     # the show and the bag
@@ -231,6 +226,8 @@ DOORS: tuple[Door, ...] = (
     ),
     _door("GET,DELETE,OPTIONS /whep/{slug}/{session}/events/{stream}", whep_events.stream, "anyone", "open", "media"),
     # the house
+    _door("GET /robots.txt", crawlers.robots, "anyone", "read", "house", a_minute=600),
+    _door("GET /sitemap.xml", crawlers.sitemap, "anyone", "read", "house", a_minute=600),
     _door("GET /healthz", health.healthz, "anyone", "read", "house", a_minute=6000),
     _door("GET /readyz", health.readyz, "anyone", "read", "house", a_minute=6000),
     _door("GET /metrics", health.metrics, "anyone", "read", "house", a_minute=6000),

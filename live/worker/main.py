@@ -87,11 +87,8 @@ def jobs(parts: Services, client: httpx.AsyncClient, webhooks: Postbox) -> list[
         Job("retire recordings", 600.0, reels.retire),
         Job("reconcile recordings", 600.0, reels.reconcile),
         Job("forget old imports", 3600.0, parts.imports.prune),
-<<<<<<< HEAD
         Job("retire talk", 3600.0, lambda: retire_talk(parts)),
-=======
         Job("forget old pictures", 3600.0, parts.pictures.prune),
->>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
         Job("forget buyers", 3600.0, parts.saved.prune),  # who has not bought for a year
     ]

@@ -142,28 +142,6 @@ async def _knock(web: Web, browser: Browser, door: Door, method: str) -> int:
 
 
 def _path(web: Web, door: Door) -> str:
-<<<<<<< HEAD
     known = {"slug": "aw26", "sku": "L1-S", "look": web.house.looks[0], "session": "a.b", "file": "live.m3u8"}
     known |= {"country": "DE", "provider": "sandbox", "number": "FR-NONE-NONE", "person": "per_none"}
     return door.path.format_map(defaultdict(lambda: "none", known))
-=======
-    values = {
-        "slug": "aw26",
-        "sku": "L1-S",
-        "look": web.house.looks[0],
-        "token": "none",
-        "order": "none",
-        "number": "FR-NONE-NONE",
-        "shipment": "none",
-        "ref": "none",
-        "session": "a.b",
-        "stream": "none",
-        "country": "DE",
-        "provider": "sandbox",
-        "file": "live.m3u8",
-        "product": "none",
-        "picture": "none",
-        "id": "none",
-    }
-    return door.path.format(**values)
->>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)

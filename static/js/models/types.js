@@ -3,17 +3,12 @@
  * What the wire carries, as live/events.py and chat/kinds.py type it. No code: types for the checker.
  *
  * @typedef {{minor: number, currency: string}} Money
- * @typedef {{sku: string, size: string, colour: string, colour_hex: string, price: Money, was: Money|null}} Variant
-<<<<<<< HEAD
- * @typedef {{product: string, title: string, brand: string, blurb: string, picture: string, picture_alt: string, variants: Variant[]}} Piece
  * @typedef {{opens_ms: number|null, closes_ms: number|null, limit: number|null, hot: boolean, commitment: string, work_bits: number}} Drop
  * @typedef {{look: string, number: number, title: string, pieces: Piece[], at: number, dropped_ms: number, drop: Drop}} Card
  * @typedef {{look: string, state: "none"|"lobby"|"line"|"turn"|"took"|"passed"|"lost", ahead: number, gone: number, until_ms: number}} Place
  * @typedef {{gone: number, waiting: number}} Queue
-=======
+ * @typedef {{sku: string, size: string, colour: string, colour_hex: string, price: Money, was: Money|null, gtin?: string}} Variant
  * @typedef {{product: string, title: string, brand: string, blurb: string, picture: string, picture_alt: string, variants: Variant[], srcset?: string}} Piece
- * @typedef {{look: string, number: number, title: string, pieces: Piece[], at: number, dropped_ms: number}} Card
->>>>>>> 244c741 (Staff keep the catalogue on pages of their own: pictures made for the web, prices and sales, units, and feeds that are checked before they come in)
  * @typedef {{left: number, rev: number}} Level
  * @typedef {"scheduled"|"live"|"ended"} ShowStatus
  * @typedef {{id: string, slug: string, title: string, tagline: string, brand: string, status: ShowStatus, starts_ms: number|null, opened_ms: number|null, ended_ms: number|null, hold_ttl_s: number, currency: string, poster: string}} ShowFacts
