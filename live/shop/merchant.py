@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, Select, select
 
+from live.clock import Clock
 from live.money import Money
+from live.shop.charged import charged_at
 from live.store.sql import Database
 from live.store.tables import brands, products, variants
 
@@ -47,8 +49,9 @@ class SoldProduct(msgspec.Struct, frozen=True):
 class MerchantReads:
     """Pages of a brand's own facts, sorted by what names them: the last of a page begins the next."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
+        self._clock = clock
 
     async def brands(self, ids: Collection[str]) -> list[tuple[str, str]]:
         """Id and name of these brands, by name."""
@@ -68,14 +71,17 @@ class MerchantReads:
         return await self._db.read(read)
 
     async def products(self, of: Collection[str], *, after: str, limit: int) -> list[SoldProduct]:
-        """Products of brands `of`, by id."""
+        """Products of brands `of`, by id; a price is what is charged now, in a sale its own."""
+        now = self._clock.now_ms()
         query = _PRODUCTS.where(products.c.brand_id.in_(of), products.c.id > after)
         query = query.order_by(products.c.id).limit(limit)
 
         def read(sql: Connection) -> list[SoldProduct]:
             found = sql.execute(query).all()
             sizes: dict[str, list[Row[Any]]] = {}
-            of_them = select(variants).where(variants.c.product_id.in_([row.id for row in found]))
+            of_them = select(variants, charged_at(now).label("charged_minor")).where(
+                variants.c.product_id.in_([row.id for row in found])
+            )
             for row in sql.execute(of_them.order_by(variants.c.position, variants.c.sku)):
                 sizes.setdefault(row.product_id, []).append(row)
             return [_product(row, sizes.get(row.id, [])) for row in found]
@@ -100,6 +106,7 @@ def _product(row: Row[Any], sizes: list[Row[Any]]) -> SoldProduct:
         blurb=row.blurb,
         picture=row.picture,
         variants=[
-            SoldVariant(one.sku, one.size, one.colour, one.gtin, Money(one.price_minor, row.currency)) for one in sizes
+            SoldVariant(one.sku, one.size, one.colour, one.gtin, Money(one.charged_minor, row.currency))
+            for one in sizes
         ],
     )
