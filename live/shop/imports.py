@@ -24,7 +24,7 @@ from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
-from live.errors import Conflict, Error, Invalid, NotFound, WrongState
+from live.errors import Conflict, Error, Invalid, NotFound, StoreDown, WrongState
 from live.ids import new_id
 from live.shop.feed_import import Change, FeedImport, Report, currency_of
 from live.shop.feeds import RowError, format_of, read
@@ -90,7 +90,7 @@ class Imports:
     async def receive(self, brand_id: str, name: str, actor: str, chunks: AsyncIterator[bytes]) -> Import:
         """Keep a file and let it be checked. Nothing of it is kept when it is refused.
 
-        Raises: Invalid (no feed, too long, empty), OSError (the disk is full).
+        Raises: Invalid (no feed, too long, empty), StoreDown("disk").
         """
         import_id = new_id("imp")
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -107,6 +107,8 @@ class Imports:
             # A character that the cut went through is nobody's mistake; the check itself is strict.
             format_of(head.decode("utf-8-sig", errors="replace"))
             draft.replace(self._folder / import_id)
+        except OSError as why:
+            raise StoreDown("disk", retry_after_s=60) from why
         finally:
             draft.unlink(missing_ok=True)
         now = self._clock.now_ms()
@@ -164,7 +166,7 @@ class Imports:
         except FileNotFoundError:
             await self._end(import_id, "failed", why="Its file is gone. Choose it again.")
         except Invalid as why:
-            await self._end(import_id, "failed", why=f"The {why.facts['field']} {why.facts['why']}.")
+            await self._end(import_id, "failed", why=_words(why))
         except (Error, OSError):
             raise  # a store or the disk is away: it beats no more, and is begun again
         except Exception:
@@ -206,7 +208,7 @@ class Imports:
         try:
             yield beat
         except BaseException as why:
-            await self._end(import_id, "failed", why=str(why) or type(why).__name__, said=last)
+            await self._end(import_id, "failed", why=_words(why), said=last)
             raise
         await self._end(import_id, "done", said=last)
 
@@ -324,6 +326,12 @@ class Imports:
 
     def _file(self, import_id: str) -> Path:
         return self._folder / import_id
+
+
+def _words(why: BaseException) -> str:
+    if isinstance(why, Invalid):
+        return f"The {why.facts['field']} {why.facts['why']}."
+    return "It was cut short." if isinstance(why, asyncio.CancelledError | KeyboardInterrupt) else str(why)
 
 
 def _head(lines: io.TextIOWrapper) -> str:

@@ -79,9 +79,8 @@ class MerchantReads:
         def read(sql: Connection) -> list[SoldProduct]:
             found = sql.execute(query).all()
             sizes: dict[str, list[Row[Any]]] = {}
-            of_them = select(variants, charged_at(now).label("charged_minor")).where(
-                variants.c.product_id.in_([row.id for row in found])
-            )
+            of_them = select(variants, charged_at(now).label("charged_minor"))
+            of_them = of_them.where(variants.c.product_id.in_([row.id for row in found]))
             for row in sql.execute(of_them.order_by(variants.c.position, variants.c.sku)):
                 sizes.setdefault(row.product_id, []).append(row)
             return [_product(row, sizes.get(row.id, [])) for row in found]
