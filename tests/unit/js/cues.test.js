@@ -78,3 +78,15 @@ test("whatever happens and however late: in the end the page shows what the room
     assert.deepEqual({ cards, pinned }, { cards: state.live.cards, pinned: state.live.pinned }, `seed ${seed}`);
   }
 });
+
+test("a card that changes says so where it is shown and where it still waits", () => {
+  const out = { look: "a", number: 1, title: "", pieces: [], at: 100, dropped_ms: 1 };
+  const late = { ...out, look: "b", at: 900, dropped_ms: 2 };
+  const cues = fromSnapshot({ cards: [out, late], pinned: "b" }, 500);
+  assert.deepEqual(cues.cards, [out], "the premise: one is shown, one waits");
+  const news = (card) => ({ kind: "card.changed", body: { card: { ...card, title: "new" }, stock: {} } });
+  const both = hear(hear(cues, news(out), 500), news(late), 500);
+  assert.equal(both.cards[0].title, "new");
+  assert.equal(both.waiting.length, cues.waiting.length, "it does not come early");
+  assert.equal(advance(both, 900).cards[1].title, "new");
+});
