@@ -30,7 +30,7 @@ async def the_waiting_look(site: Served) -> list[str]:
     picture = await s.pictures.add(product, "A coat nobody saw", chunks())
     name = re.search(r"p-[A-Za-z0-9_-]{43}", picture.url)
     assert name
-    return product, [
+    return [
         TITLE,
         "L2-S",
         "L2-M",
@@ -50,7 +50,7 @@ async def everything_said_to(browser: Browser, site: Served) -> str:
         if "GET" in door.methods:
             answer = await browser.client.get(_path(door, values), headers={"Accept": "*/*"})
             said.append(f"{door.path} {answer.status_code} {answer.headers} {answer.text}")
-    for guess in ("coat-2.webp", "coat-2-960.webp", "p-coat-2-960.webp", "", ".", "../feeds/", "look-2.webp"):
+    for guess in ("coat-2.webp", "coat-2-960.webp", "p-coat-2-960.webp", "", "../feeds/", "look-2.webp"):
         answer = await browser.client.get(f"/media/{guess}")
         assert answer.status_code == 404, guess
         said.append(answer.text)
@@ -107,6 +107,7 @@ async def test_search_engines_read_the_pieces_that_are_out_with_todays_price_and
     await site.house.go_live(1)
     s = site.services
     await s.catalogue.set_price("L1-M", 12_900, sale=Sale(9_950, s.clock.now_ms() - 1))
+    await s.rail.changed(["L1-M"])
     await s.desk.adjust_stock("L1-S", -5, op="gone", by="test")
     page = (await (await site.viewer()).open("/shows/aw26")).text
     found = re.search(r'<script type="application/ld\+json" nonce="[^"]+">(.*?)</script>', page, re.S)
