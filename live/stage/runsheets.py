@@ -86,6 +86,7 @@ class Runsheets:
             _keep(sql, look, was="dropped")
             body = {"look": look.id, "number": look.number, "closes_ms": look.closes_ms}
             timeline.write(sql, show_id, "drop.closed", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
+            tell(sql, "drop.closed", _told(show_id, look, at_ms), now_ms)
             return after, look
 
         return await self._db.write(write)
@@ -139,7 +140,15 @@ def load(sql: Connection, show_id: str, *, lock: bool = False) -> Runsheet:
 
 def _told(show_id: str, look: Look, at_ms: int) -> dict[str, object]:
     """A drop, as merchants' systems hear of it (shop/webhooks/kinds.py)."""
-    return {"show": show_id, "look": look.id, "number": look.number, "title": look.title, "at_ms": at_ms}
+    return {
+        "show": show_id,
+        "look": look.id,
+        "number": look.number,
+        "title": look.title,
+        "at_ms": at_ms,
+        "opens_ms": look.opens_ms,
+        "closes_ms": look.closes_ms,
+    }
 
 
 def _keep(sql: Connection, look: Look, *, was: str) -> None:

@@ -26,7 +26,12 @@ from live.web.templating import page
 LIVES = (("", "Until it is revoked"), ("30", "30 days"), ("90", "90 days"), ("365", "A year"))
 SINCE = (("3600000", "the last hour"), ("86400000", "the last day"), ("259200000", "the last 3 days"))
 LOG_PAGE = 50
-NAV = [("/studio", "Shows"), ("/studio/api", "API"), ("/studio/webhooks", "Webhooks")]
+NAV = [
+    ("/studio", "Shows"),
+    ("/studio/orders", "Orders"),
+    ("/studio/api", "API"),
+    ("/studio/webhooks", "Webhooks"),
+]
 
 
 # ---- tokens ------------------------------------------------------------------------------------

@@ -26,9 +26,12 @@ async def index(request: Request) -> Response:
         roles = roles_in(grants, show_id=found.id, brand_id=found.brand_id)
         if "moderator" in roles:
             rows.append({**words.row_view(found, s.clock.now_ms()), "links": _links(found, roles)})
-    nav = [("/studio/orders", "Orders")] if "staff" in roles_anywhere(grants) else []
+    is_staff = "staff" in roles_anywhere(grants)
+    nav = [("/studio/orders", "Orders")] if is_staff else []
     if any(grant.brand_id and grant.role == "staff" for grant in grants):
         nav.append(("/studio/catalogue", "Catalogue"))
+    if is_staff:
+        nav += [("/studio/api", "API"), ("/studio/webhooks", "Webhooks")]
     return page(request, "studio/shows.html", house=house_of(shows), nav=nav, shows=rows)
 
 

@@ -260,3 +260,46 @@ async def test_axe_itself_finds_what_is_wrong(browser: Browser, axe: str, site: 
     await page.evaluate("document.querySelector('label[for=email]').remove()")
     with pytest.raises(AssertionError, match="label"):
         await eyes.look("a field without a label")
+
+
+@pytest.mark.parametrize("phone", [True, False], ids=["phone", "desktop"])
+async def test_tokens_and_webhooks_are_kept_by_keyboard_alone(browser: Browser, axe: str, site: Served, phone: bool):
+    eyes, page = await signed_in(browser, axe, site, site.house.staff, "/studio/api", phone=phone)
+    await eyes.look("no token yet")
+    await page.get_by_label("What it is for").fill("Till")
+    await page.get_by_label("Change what is on hand").focus()
+    await page.keyboard.press("Space")
+    await page.get_by_test_id("make").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("secret")).to_contain_text("fr_")
+    await eyes.look("a token that was made")
+    await page.get_by_text("Revoke Till", exact=True).first.focus()
+    await page.keyboard.press("Enter")
+    await eyes.look("a token to be revoked")
+    await page.get_by_role("button", name="Revoke Till").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("token")).to_have_attribute("data-state", "revoked")
+
+    await page.goto(f"{site.origin}/studio/webhooks")
+    await eyes.look("no endpoint yet")
+    await page.get_by_label("Address").fill("https://erp.example.com/in")
+    await page.get_by_test_id("add").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("secret")).to_contain_text("whsec_")
+    await page.get_by_test_id("test").focus()
+    await page.keyboard.press("Enter")
+    entry = page.get_by_test_id("log").locator("summary").first
+    await expect(entry).to_contain_text("webhook.test")
+    await entry.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("replay")).to_be_visible()
+    for summary in ("What it hears", "A new secret", "Turn it off", "Remove"):
+        await page.locator("summary", has_text=summary).focus()
+        await page.keyboard.press("Enter")
+    await eyes.look("an endpoint with everything open")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs over"
+    await page.get_by_test_id("off").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("state")).to_contain_text("Off.")
+    await page.get_by_role("link", name="Webhooks").first.click()
+    await eyes.look("an endpoint that is off")

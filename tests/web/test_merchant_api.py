@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import httpx
+import msgspec
 import pytest
 from house import CONTACT, Web
+from sqlalchemy import select
+
+from live.shop.webhooks.kinds import SHAPES
+from live.store.tables import outbox
 
 SCOPES = ("orders:read", "catalogue:read", "stock:read", "shows:read")
 
@@ -144,3 +149,25 @@ async def test_a_program_looks_after_its_own_webhooks(web: Web):
     assert other.status_code == 404
     assert (await ours.delete(here)).status_code == 204
     assert (await ours.get(hooks)).json() == {"endpoints": []}
+
+
+async def test_what_happens_is_told_in_the_shape_that_is_documented(web: Web):
+    s, house = web.services, web.house
+    await house.go_live(1)
+    host = await web.signed_in(house.host)
+    looks = [f"/api/shows/aw26/looks/{look}" for look in house.looks]
+    assert (await host.send("POST", f"{looks[1]}/drop", {"in_s": 5, "for_s": 60})).status_code == 200
+    assert (await host.send("POST", f"{looks[1]}/close")).status_code == 200
+    assert (await host.send("POST", f"{looks[0]}/withdraw")).status_code == 200
+    await s.desk.adjust_stock("L1-S", 2, op="delivery", by="test")
+    assert (await host.send("POST", "/api/shows/aw26/end")).status_code == 200
+    rows = await s.db.read(lambda c: c.execute(select(outbox.c.kind, outbox.c.body).order_by(outbox.c.id)).all())
+    assert [row.kind for row in rows] == [
+        "show.opened", "drop.opened", "drop.opened", "drop.closed", "drop.withdrawn", "stock.changed", "show.ended",
+    ]  # fmt: skip
+    for kind, body in rows:
+        shape = SHAPES[kind]
+        assert set(msgspec.json.decode(body)) <= set(shape.__struct_fields__), kind
+        msgspec.json.decode(body, type=shape)
+    armed = msgspec.json.decode(rows[2].body)
+    assert armed["closes_ms"] - armed["opens_ms"] == 60_000

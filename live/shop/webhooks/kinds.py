@@ -23,6 +23,7 @@ Kind = Literal[
     "show.opened",
     "show.ended",
     "drop.opened",
+    "drop.closed",
     "drop.withdrawn",
     "line.held",
     "line.reported",
@@ -74,13 +75,16 @@ class ShowTold(msgspec.Struct, frozen=True):
 
 
 class DropTold(msgspec.Struct, frozen=True):
-    """A look's card came out, or was taken back. `at_ms` is media time."""
+    """A look's drop. `at_ms` is media time; between `opens_ms` and `closes_ms`, server times, its pieces can be held;
+    None: from its card on, and until it is closed or the show is over."""
 
     show: str
     look: str
     number: int
     title: str
     at_ms: int
+    opens_ms: int | None
+    closes_ms: int | None
 
 
 class LineHeldTold(msgspec.Struct, frozen=True):
@@ -143,6 +147,7 @@ SHAPES: dict[Kind, type[msgspec.Struct]] = {
     "show.opened": ShowTold,
     "show.ended": ShowTold,
     "drop.opened": DropTold,
+    "drop.closed": DropTold,
     "drop.withdrawn": DropTold,
     "line.held": LineHeldTold,
     "line.reported": LineReportedTold,
@@ -162,7 +167,8 @@ WORDS: dict[Kind, str] = {
     "stock.changed": "What is on hand or sold of a SKU changed; several changes at once are told as one",
     "show.opened": "A show went on air",
     "show.ended": "A show is over",
-    "drop.opened": "A look's card came out: its pieces can be bought",
+    "drop.opened": "A look's card came out: its pieces can be held from `opens_ms` on",
+    "drop.closed": "A drop was ended by hand, before its time",
     "drop.withdrawn": "A look's card was taken back",
     "line.held": "A line waits for a moderator",
     "line.reported": "Viewers reported a line",
