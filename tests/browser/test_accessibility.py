@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 from bought import bought
-from house import PASSWORD, Served, served, settings_for
+from house import PASSWORD, Served, served, settings_for, until
 from pages_of_people import fill_contact, hold, new_page, say
+from PIL import Image
 from playwright.async_api import Browser, Page, expect
 
 from live.media.seen import LayerSeen, LineSeen, PictureSeen, ShowSeen, together
@@ -303,3 +304,41 @@ async def test_tokens_and_webhooks_are_kept_by_keyboard_alone(browser: Browser, 
     await expect(page.get_by_test_id("state")).to_contain_text("Off.")
     await page.get_by_role("link", name="Webhooks").first.click()
     await eyes.look("an endpoint that is off")
+
+
+async def test_the_catalogues_pages_a_picture_that_falls_in_and_a_feed_that_is_checked(
+    browser: Browser, site: Served, axe: str, tmp_path: Path
+) -> None:
+    await site.house.go_live(1)
+    s = site.services
+    page = await new_page(browser, phone=True)
+    inspector = Inspector(page, axe)
+    token = await s.signin.issue_link(staff_id=site.house.staff.id, ttl_s=600)
+    await page.goto(f"{site.origin}/sign-in/{token}?next=/studio/catalogue?q=L1-S")
+    await inspector.look("the catalogue")
+    await page.get_by_test_id("product-row").get_by_role("link").click()
+    Image.new("RGB", (1200, 1600), "#8a6a54").save(tmp_path / "coat.jpg")
+    await page.get_by_test_id("picture-file").set_input_files(tmp_path / "coat.jpg")
+    await page.get_by_test_id("alt").fill("A coat in sand, from the front")
+    await page.get_by_test_id("picture-send").click()
+    await expect(page.get_by_test_id("shot")).to_have_count(1)
+    unit = page.get_by_test_id("unit-L1-S")
+    await unit.get_by_label("Sale price").fill("99,50")
+    await unit.get_by_role("button", name="Save price").click()
+    await expect(unit).to_contain_text("€99.50")
+    await inspector.look("a piece")
+    await page.goto(f"{site.origin}/studio/catalogue/import")
+    feed = tmp_path / "autumn.tsv"
+    feed.write_text("id\ttitle\tprice\nNEW\tNew coat\t20.00 EUR\nBAD\tBad coat\tfree\n")
+    await page.get_by_test_id("feed-file").set_input_files(feed)
+    await expect(page.get_by_test_id("import")).to_be_visible()
+    assert await s.imports.work(s.rail.changed)
+    await expect(page.get_by_test_id("rejects")).to_contain_text("is not like 129.00 EUR")
+    await inspector.look("a feed that is checked")
+    await page.get_by_test_id("import-apply").click()
+    await until(lambda: s.imports.work(s.rail.changed))
+    await expect(page.get_by_test_id("import-state")).to_contain_text("1 new row")
+    # A second tab sees the same, though it began nothing.
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    await expect(other.get_by_test_id("past")).to_contain_text("autumn.tsv")
