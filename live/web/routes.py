@@ -167,8 +167,24 @@ DOORS: tuple[Door, ...] = (
     _door("POST /api/staff/orders/{number}/cancel", orders_api.cancel, "staff", "csrf", "api", scope="orders:write"),
     _door("POST /api/staff/orders/{number}/notes", orders_api.note, "staff", "csrf", "api", scope="orders:write"),
     # the catalogue
-    _door("PUT /api/catalogue/products/{product}", catalogue_api.describe, "staff", "csrf", "api", body_max=32 * 1024),
-    _door("PUT /api/catalogue/variants/{sku}/price", catalogue_api.price, "staff", "csrf", "api", a_minute=600),
+    _door(
+        "PUT /api/catalogue/products/{product}",
+        catalogue_api.describe,
+        "staff",
+        "csrf",
+        "api",
+        body_max=32 * 1024,
+        scope="catalogue:write",
+    ),
+    _door(
+        "PUT /api/catalogue/variants/{sku}/price",
+        catalogue_api.price,
+        "staff",
+        "csrf",
+        "api",
+        a_minute=600,
+        scope="catalogue:write",
+    ),
     _door(
         "POST /api/catalogue/products/{product}/pictures",
         catalogue_api.picture_add,
@@ -177,10 +193,33 @@ DOORS: tuple[Door, ...] = (
         "api",
         body_max=catalogue_api.PICTURE_MAX,
         within_s=catalogue_api.UPLOAD_S,
+        scope="catalogue:write",
     ),
-    _door("PATCH /api/catalogue/pictures/{picture}", catalogue_api.picture_change, "staff", "csrf", "api"),
-    _door("DELETE /api/catalogue/pictures/{picture}", catalogue_api.picture_remove, "staff", "csrf", "api"),
-    _door("GET /api/catalogue/imports", catalogue_api.import_list, "staff", "read", "api", a_minute=600),
+    _door(
+        "PATCH /api/catalogue/pictures/{picture}",
+        catalogue_api.picture_change,
+        "staff",
+        "csrf",
+        "api",
+        scope="catalogue:write",
+    ),
+    _door(
+        "DELETE /api/catalogue/pictures/{picture}",
+        catalogue_api.picture_remove,
+        "staff",
+        "csrf",
+        "api",
+        scope="catalogue:write",
+    ),
+    _door(
+        "GET /api/catalogue/imports",
+        catalogue_api.import_list,
+        "staff",
+        "read",
+        "api",
+        a_minute=600,
+        scope="catalogue:read",
+    ),
     _door(
         "POST /api/catalogue/imports",
         catalogue_api.import_add,
@@ -190,10 +229,23 @@ DOORS: tuple[Door, ...] = (
         body_max=catalogue_api.FEED_MAX,
         a_minute=20,
         within_s=catalogue_api.UPLOAD_S,
+        scope="catalogue:write",
     ),
-    _door("GET /api/catalogue/imports/{id}", catalogue_api.import_one, "staff", "read", "api", a_minute=600),
-    _door("POST /api/catalogue/imports/{id}", catalogue_api.import_apply, "staff", "csrf", "api"),
-    _door("DELETE /api/catalogue/imports/{id}", catalogue_api.import_stop, "staff", "csrf", "api"),
+    _door(
+        "GET /api/catalogue/imports/{id}",
+        catalogue_api.import_one,
+        "staff",
+        "read",
+        "api",
+        a_minute=600,
+        scope="catalogue:read",
+    ),
+    _door(
+        "POST /api/catalogue/imports/{id}", catalogue_api.import_apply, "staff", "csrf", "api", scope="catalogue:write"
+    ),
+    _door(
+        "DELETE /api/catalogue/imports/{id}", catalogue_api.import_stop, "staff", "csrf", "api", scope="catalogue:write"
+    ),
     # the payment provider
     _door(
         "POST /api/payments/{provider}/events",
