@@ -208,11 +208,9 @@ class Hub:
             async with self._entering, asyncio.timeout(self.limits.store_s):
                 room = await self._joining.open(room_name)
                 seat = self._seat(room, member, wire, asked_ms)
-                if asked_ms is not None:
-                    # Seated first: a revocation from here on finds her.
-                    await self._joining.refuse_revoked(member, asked_ms)
+                # Seated first: a revocation from here on finds her.
+                await self._joining.check_in(room_name, member, self._now_ms() if asked_ms is None else asked_ms)
                 await self._joining.bring_up(room, seat, epoch, seq, "welcome" if epoch is None else "reset")
-                await self._joining.note(room_name, member)
         except BaseException as error:
             if seat is None:
                 self._uncount(member)

@@ -22,6 +22,7 @@ class PunctualHttp(HttpToolsProtocol):
 
     _timer: asyncio.TimerHandle | None = None
     _head_bytes = 0
+    _in_body = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,9 +33,8 @@ class PunctualHttp(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        idle = self.cycle is None or self.cycle.response_complete
-        if idle:
-            # The head of the first or the next request; what comes with it of a body is within the bound too.
+        # A body may still come whose answer is out (413): that is no head, and cutting it would lose the answer.
+        if not self._in_body and (self.cycle is None or self.cycle.response_complete):
             self._head_bytes += len(data)
             if self._timer is None:
                 self._timer = self.loop.call_later(HEAD_WITHIN_S, self._late)
@@ -44,7 +44,12 @@ class PunctualHttp(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_came()
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
 
     def _head_came(self) -> None:
         self._head_bytes = 0

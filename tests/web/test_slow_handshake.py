@@ -58,3 +58,18 @@ async def test_a_socket_and_a_large_body_are_not_cut(site: Served, monkeypatch):
     async with site.room(viewer) as room:
         await asyncio.sleep(0.3)  # longer than a head may take: there is nothing else to wait for
         assert (await room.post("clock.ask")).ok
+
+
+async def test_a_refused_body_that_still_comes_does_not_lose_the_refusal(site: Served):
+    reader, writer = await opened(site)
+    size = 200_000
+    writer.write(b"POST /api/name HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+    async with asyncio.timeout(5):
+        assert b"HTTP/1.1 4" in await reader.readline(), "answered before the body was there"
+        for _ in range(10):
+            writer.write(b"x" * (size // 10))
+            await writer.drain()
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        rest = await reader.read()
+    writer.close()
+    assert b"HTTP/1.1 431" not in rest
