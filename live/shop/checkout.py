@@ -481,11 +481,14 @@ class Checkout:
     async def _refunded(self, payment: PaymentRow, charge: Charge) -> Settled:
         now = self._clock.now_ms()
         changed = await self._db.write(lambda c: order_rows.mark_refunded(c, payment, charge, now))
+        moved: dict[str, Level] = {}
         if changed:
+            # Whoever decided this may have died with its claim standing.
+            moved = await self._gate.unclaim(payment.show_id, payment.id)
             await self._gate.unpay(payment.show_id, payment.cart, payment.id, grace_ms=GRACE_MS)
         current = await self._db.read(lambda c: order_rows.payment(c, payment.payment_id))
         assert current is not None
-        return self._settled(payment, "refunded", changed=changed, reason=current.reason)
+        return self._settled(payment, "refunded", changed=changed, reason=current.reason, moved=moved)
 
     async def _cancelled(self, payment: PaymentRow, charge: Charge) -> Settled:
         now = self._clock.now_ms()

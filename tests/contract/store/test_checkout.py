@@ -628,3 +628,29 @@ async def test_units_that_staff_took_away_while_they_were_held_come_back_to_nobo
     assert settled is not None
     assert settled.status == "paid", "who holds the one that there is pays for it"
     assert await world.wrong() == []
+
+
+async def test_who_finishes_a_refund_gives_back_what_the_one_that_died_had_claimed(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 2})
+    await world.add("per_ada", "COAT-38", 2)
+    placed = await world.place("per_ada")
+    await world.provider.choose(placed.payment_ref, "success")
+    one_less = text("update variants set on_hand = 1 where sku = 'COAT-38'")
+    await world.db.write(lambda c: c.execute(one_less).rowcount)
+    real = world.provider.refund
+
+    async def dies(*args: object, **kwargs: object) -> Charge:
+        await real(*args, **kwargs)  # type: ignore[arg-type]
+        raise ConnectionAbortedError
+
+    world.provider.refund = dies  # type: ignore[method-assign,assignment]
+    with pytest.raises(ConnectionAbortedError):
+        await world.checkout.settle(placed.payment_id)
+    world.provider.refund = real  # type: ignore[method-assign]
+    settled = await world.checkout.settle(placed.payment_id)
+    assert settled is not None
+    assert settled.status == "refunded"
+    assert not await world.redis.hlen(keys.claims(world.show)), "nobody's claim stands"
+    await world.gate.reconcile(world.show)  # on-hand was changed past the desk, which would have
+    assert await world.left("COAT-38") == 1
+    assert await world.wrong() == []
