@@ -8,7 +8,9 @@ from pathlib import Path
 import pg
 import pytest
 import shop_world
+from house import settings_for
 
+from live.desk.wiring import Services, services
 from live.store.migrate import upgrade
 
 
@@ -35,3 +37,10 @@ async def world(redis_url: str, tmp_path: Path, database_url: str | None) -> Asy
     """A shop on each of the two stores in turn."""
     async with shop_world.world(redis_url, tmp_path, database_url=database_url) as shop:
         yield shop
+
+
+@pytest.fixture
+async def s(redis_url: str, tmp_path: Path, database_url: str | None) -> AsyncIterator[Services]:
+    """All of a process's parts, on each of the two stores in turn."""
+    async with services(settings_for(tmp_path, redis_url, database_url=database_url)) as parts:
+        yield parts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zipfile
 from pathlib import Path
 
@@ -139,8 +140,6 @@ def test_no_entry_leaves_the_data_folder(tmp_path: Path, name: str) -> None:
 
 async def test_a_backup_is_of_one_moment_while_people_buy(sold: shop_world.World, tmp_path: Path) -> None:
     """The sale that comes while the tables are being written is wholly in it or wholly not."""
-    import asyncio
-
     loop = asyncio.get_running_loop()
     sales: list[object] = []
 
@@ -172,8 +171,6 @@ def _run(*words: str) -> str:
 
 def test_the_drill_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> None:
     """Backed up, lost, restored, and the invariants hold; nothing that is there is ever overwritten."""
-    import asyncio
-
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     data, file = tmp_path / "data", tmp_path / "shop.zip"
@@ -213,3 +210,55 @@ def test_the_drill_by_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redi
             return await shop.sold("RED")
 
     assert asyncio.run(sells_on()) == 5
+
+
+@pytest.mark.parametrize("into", ["sqlite", "postgresql"])
+async def test_the_drill_under_load(
+    world: shop_world.World,
+    into: str,
+    tmp_path: Path,
+    redis_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    """Backed up while people buy, all lost, restored by the command into either store: it adds up, and sells on."""
+    await world.stock_a_show({"RED": 60})
+    acknowledged: list[str] = []
+    some = asyncio.Event()
+
+    async def trade(street: int) -> None:
+        for n in range(10):
+            acknowledged.append((await world.buy(f"per_{street}_{n}", "RED")).order_id)
+            if len(acknowledged) == 8:
+                some.set()
+
+    file = tmp_path / "shop.zip"
+    async with asyncio.TaskGroup() as group:
+        buying = [group.create_task(trade(street)) for street in range(4)]
+        await some.wait()  # in the middle of it
+        before = len(acknowledged)
+        await made(world, file)
+        assert not all(task.done() for task in buying), "the premise: they bought while it was written"
+    await world.redis.flushall()
+    url = None
+    if into == "postgresql":
+        url = str(request.getfixturevalue("postgres_url"))
+        shop_world.empty(url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("FRONTROW_DATA_DIR", str(tmp_path / "after"))
+    monkeypatch.setenv("FRONTROW_SECRET_KEY", "k" * 32)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    if url:
+        monkeypatch.setenv("DATABASE_URL", url)
+    assert "add up" in await asyncio.to_thread(_run, "restore", str(file))
+
+    async with shop_world.world(redis_url, tmp_path / "after", database_url=url) as after:
+        [after.show] = await after.gate.shows_open()
+        for order_id in acknowledged[:before]:
+            assert (await after.orders.by_id(order_id)).status == "paid", "what was acknowledged before it is in it"
+        sold = await after.sold("RED")
+        assert before <= sold <= 40
+        assert await after.left("RED") == 60 - sold, "the gate was made again from SQL"
+        assert (await after.buy("per_zoe", "RED", 1, "key-after")).status == "paid"
+        assert await after.sold("RED") == sold + 1
+        assert await after.wrong() == []

@@ -1,4 +1,4 @@
-"""Staff, sessions and throttles on real stores."""
+"""Staff, sessions and throttles on both SQL stores."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ from live.errors import Conflict, Invalid, NotFound
 from live.ids import digest
 from live.store import keys
 from live.store.tables import staff as staff_rows
-
-
-@pytest.fixture
-async def s(tmp_path, redis_url):
-    async with services(settings_for(tmp_path, redis_url)) as s:
-        yield s
 
 
 async def test_an_address_is_one_person_however_it_is_typed(s):
