@@ -44,6 +44,7 @@ from live.store.sql import PRAGMAS, Database
 AT_ONCE = 64
 PLENTY = 10_000_000
 BUYERS, UNITS = 1000, 100
+PAGES_A_SECOND, PAGE_PEOPLE = 500, 200
 
 
 async def main() -> None:
@@ -64,6 +65,9 @@ async def main() -> None:
             runs["holds over HTTP /s"] = [
                 await _over_http(Path(folder) / f"http-{n}", options) for n in range(options.runs)
             ]
+            pages = [await _pages(Path(folder) / f"pages-{n}", options) for n in range(options.runs)]
+            runs["page of the show at 500/s: p99, ms"] = [p99 for p99, _ in pages]
+            runs["page of the show at 500/s: came back /s"] = [rate for _, rate in pages]
     rows = [_row(name, figures) for name, figures in runs.items()]
     print("\n".join(_line(row) for row in rows))
     result = {"machine": _machine(), "command": " ".join(sys.argv), "rows": rows, "ratios": _ratios(runs)}
@@ -299,6 +303,42 @@ async def _over_http(data_dir: Path, options: argparse.Namespace) -> Figure:
             finally:
                 for buyer in buyers:
                     await buyer.leave()
+
+
+async def _pages(data_dir: Path, options: argparse.Namespace) -> tuple[Figure, Figure]:
+    """GET /shows/{slug} at 500 a second from one real web process, by people with sessions: p99 from the moment each
+    was to be asked, ms; and how many a second came back."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "faults"))
+    from shopping import Buyer, go_on_air
+
+    with ShowServer(data_dir) as server:
+        async with server.services() as parts:
+            await go_on_air(parts, {"COAT-38": 100, "COAT-40": 100})
+            people = [await Buyer.arrive(parts, server.url) for _ in range(PAGE_PEOPLE)]
+            free: asyncio.Queue[Buyer] = asyncio.Queue()
+            for one in people:
+                free.put_nowait(one)
+            took: list[float] = []
+
+            async def ask(due: float) -> None:
+                person = await free.get()
+                status = await person.page("/shows/autumn")
+                assert status == 200, status
+                took.append((time.perf_counter() - due) * 1000)
+                free.put_nowait(person)
+
+            seconds = max(options.seconds, 4.0)
+            async with asyncio.TaskGroup() as group:
+                start = time.perf_counter()
+                for n in range(int(PAGES_A_SECOND * seconds)):
+                    due = start + n / PAGES_A_SECOND
+                    if (wait := due - time.perf_counter()) > 0:
+                        await asyncio.sleep(wait)
+                    group.create_task(ask(due))
+            rate = len(took) / (time.perf_counter() - start)
+            for one in people:
+                await one.leave()
+    return Figure(statistics.quantiles(took, n=100)[98]), Figure(rate)
 
 
 MEASURES: dict[str, Callable[..., Awaitable[Figure]]] = {

