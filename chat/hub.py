@@ -117,12 +117,23 @@ class Hub:
         handler, role = self._handlers[kind]
         if not member.may(role):
             raise Forbidden(role)
-        async with asyncio.timeout(self.limits.intent_s):
-            return await handler(Intent(room, member, op, kind, body, self._now_ms()))
+        try:
+            async with asyncio.timeout(self.limits.intent_s):
+                return await handler(Intent(room, member, op, kind, body, self._now_ms()))
+        finally:
+            self._forget_unheard(room)
 
     async def desk(self, room: str, member: Member) -> list[tuple[str, object]]:
         """What a moderator's page starts with, as (kind, body). Raises: StoreDown."""
-        return await self._talk.private(room, member)
+        try:
+            return await self._talk.private(room, member)
+        finally:
+            self._forget_unheard(room)
+
+    def _forget_unheard(self, room: str) -> None:
+        """Nobody of the room is here, so nobody tells this process when its words change: they are read anew."""
+        if room not in self._rooms:
+            self._talk.forget(room)
 
     def on(self, kind: str, handler: Handler, *, role: str = "viewer") -> None:
         """`handler` answers intents of `kind` from members with `role`. What it returns is the answer's body; an

@@ -179,7 +179,7 @@ PRIVATE: dict[str, type[msgspec.Struct]] = {"name.changed": NameChanged} | moder
 class LinePost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Say something; `nonce` comes back in the answer. `reply` is the id of the line it answers; of `mentions`, ids of
     persons, those count whose name the text has after an @. Answer: {"line": id, "seq", "nonce"} or, when a moderator
-    looks first, {"held": case, "why", "nonce"}. Refused: invalid, not_found, silenced, slow_mode, throttled, blocked,
+    looks first, {"held": case, "why", "nonce"}. Refused: invalid, silenced, slow_mode, throttled, blocked,
     store_down."""
 
     text: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -143,8 +144,10 @@ class Lines:
         ]
         reply = None
         if wanted:
-            line = await self._office.line(room, wanted)
-            reply = None if line is None else Reply(line.id, line.person, line.name)
+            # One that is gone, or older than the log, or that only its author sees, is no longer named.
+            with suppress(NotFound):
+                line = await self._office.line(room, wanted)
+                reply = None if line is None else Reply(line.id, line.person, line.name)
         since_ms = self._now_ms() - rules.REPEAT_WITHIN_MS
         recent = [key for at, _, key in (one.decode().partition(" ") for one in remembered) if int(at) > since_ms]
         return reply, mentions, None if is_again else recent

@@ -91,7 +91,9 @@ async def test_a_reply_names_the_line_but_never_repeats_its_words(web, house) ->
     assert (await bob.post("line.post", {"text": "too late", "reply": line})).ok
     late = (await ann.wait("line.posted", lambda body: body["line"]["text"] == "too late"))["line"]
     assert late["reply"] is None
-    assert (await bob.post("line.post", {"text": "x", "reply": "nope.1"})).code == "not_found"
+    assert (await bob.post("line.post", {"text": "to nothing", "reply": "nope.1"})).ok
+    lost = (await ann.wait("line.posted", lambda body: body["line"]["text"] == "to nothing"))["line"]
+    assert lost["reply"] is None
 
 
 async def test_mentions_are_of_people_here_whom_the_text_names(web, house) -> None:
