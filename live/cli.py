@@ -18,7 +18,7 @@ import typer
 if sys.version_info < (3, 11):  # noqa: UP036 - said before anything newer is imported
     sys.exit("Frontrow needs Python 3.11 or newer; this is " + sys.version.split()[0] + ".")
 
-from live.commands import audit, catalogue, person, recordings, shows, staff, stock, token, webhook
+from live.commands import audit, catalogue, person, recordings, shows, staff, stock, terms, token, webhook
 from live.commands.backup import backup, restore
 from live.commands.flood import flood
 from live.commands.start import Stop, check_ports, check_tcp, check_udp, checked, formation_of, settings_of
@@ -45,6 +45,9 @@ app.add_typer(shows.brand_app, name="brand")
 app.add_typer(shows.app, name="show")
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(stock.app, name="stock")
+app.add_typer(terms.shipping_app, name="shipping")
+app.add_typer(terms.promotion_app, name="promotion")
+app.add_typer(terms.tax_app, name="tax")
 app.add_typer(audit.app, name="audit")
 app.add_typer(person.app, name="person")
 app.add_typer(token.app, name="token")

@@ -97,6 +97,13 @@ class Settled(msgspec.Struct, frozen=True):
     moved: dict[str, Level] = {}
 
 
+def _at(line: KeptLine, price_minor: int | None) -> KeptLine:
+    """The line at another price than it was held at."""
+    if price_minor is None:
+        return line
+    return msgspec.structs.replace(line, price=Money(price_minor, line.price.currency))
+
+
 class Checkout:
     """One shop's till, for every process: all it remembers is in the stores."""
 
@@ -147,6 +154,7 @@ class Checkout:
         contact = checked(contact)
         asked = [show_id, contact, wishes, bool(method), bool(saver)]
         body = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+        fresh: dict[str, int] = {}  # prices that are others than when the pieces were held
         looked = False  # whether its key was looked up: nearly all are new, so that is left to the order's own write
         for _ in range(TRIES + 1):
             if looked:
@@ -158,6 +166,7 @@ class Checkout:
             looked = True
             if lines is None:
                 continue
+            lines = [(_at(line, fresh.get(line.sku)), qty) for line, qty in lines]
             try:
                 priced = await self._quotes.of_order(show_id, cart, contact, lines, wishes)
                 if wishes.agreed_minor not in (None, priced.totals.total_minor):
@@ -176,10 +185,11 @@ class Checkout:
             except IntegrityError:  # a number drawn twice
                 continue
             except PriceChanged as why:
+                if wishes.agreed_minor is not None:
+                    fresh = why.changes  # she may have seen these very prices: the total decides
+                    continue
                 for sku, now in why.changes.items():
                     await self._carts.reprice(show_id, cart, sku, now)
-                if wishes.agreed_minor is not None:
-                    continue  # she may have seen these very prices: the total decides
                 await self._not_placed(show_id, cart, order_id)
                 raise
             except (Invalid, NotFound, TotalChanged, CodeRefused):

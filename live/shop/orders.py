@@ -83,6 +83,20 @@ class Sums(msgspec.Struct, frozen=True):
     shipping_title: str
     codes: list[str]
 
+    def rows(self) -> list[tuple[str, str]]:
+        """The lines above the total, in words; none when the total says it all. static/js/models/quote.js says the
+        same."""
+        rate = f"{self.tax_bp / 100:g} %"
+        rows = []
+        if self.discount.minor:
+            rows.append((f"Code {', '.join(self.codes)}", f"−{self.discount.words()}"))
+        if self.shipping_title:
+            price = self.shipping.words() if self.shipping.minor else "Free"
+            rows.append((f"Shipping, {self.shipping_title}", price))
+        if self.tax_bp:
+            rows.append((f"of which VAT {rate}" if self.tax_included else f"Tax {rate}", self.tax.words()))
+        return [("Pieces", self.goods.words()), *rows] if rows else []
+
 
 class Order(msgspec.Struct, frozen=True):
     """An order as its buyer and the brand's staff see it. `payment` is the payment's status, `reason` its trouble."""

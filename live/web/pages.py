@@ -63,6 +63,7 @@ async def show(request: Request) -> Response:
     you = {"person": member.person, "name": member.name, "roles": sorted(member.roles), "silenced": None}
     room = {"viewers": viewers, "lines": [], "mode": {"slow_s": 0, "links": "off"}, "pinned": None}
     again = await replay_of(s, found) if found.status == "ended" else None
+    request.state.pays = True
     template: dict[str, Any] = {"name": "pages/show.html"}
     if again is not None and again.recordings:
         template = {"name": "pages/replay.html", "module": "js/controllers/replay_page.js", "replay": again}
@@ -79,6 +80,7 @@ async def show(request: Request) -> Response:
         looks=[words.tile_view(card) for card in reversed(live.cards)],
         lines=[],
         structured=pieces_of(live.show, live.cards, live.stock, s.settings.base_url),
+        stripe_key=s.settings.stripe_publishable_key if s.settings.payments == "stripe" else "",
         countries=words.countries(request.headers.get("accept-language", "")),
         state={"epoch": "", "seq": 0, "now_ms": s.clock.now_ms(), "you": you, "room": room, "live": live},
     )
@@ -151,6 +153,8 @@ async def sandbox_pay(request: Request) -> Response:
         amount=charge.amount.words(),
         back=charge.return_url,
         settled=PAID_WORDS.get(charge.status, ""),
+        saves=charge.saves,
+        asks=charge.asks,
     )
 
 

@@ -14,6 +14,7 @@ from babel import Locale
 from babel.dates import format_datetime
 
 from live.events import Card, Level, Piece, ShowFacts
+from live.shop import addresses
 from live.shop.orders import Order
 from live.stage.show import Show
 
@@ -149,16 +150,13 @@ def tile_view(card: Card) -> dict[str, Any]:
 
 def order_view(order: Order) -> dict[str, Any]:
     title, lede = ORDER_WORDS[order.status]
-    address = order.address
-    place = " ".join(part for part in (address.get("postcode", ""), address.get("city", "")) if part)
-    country = Locale("en").territories.get(address.get("country", ""), address.get("country", ""))
-    street = [part for part in (address.get("line1", ""), address.get("line2", "")) if part]
     return {
         "number": order.number,
         "status": order.status,
         "title": title.format(name=(order.name.split() or ["you"])[0]),
         "lede": lede,
         "total": order.total.words(),
+        "sums": order.sums.rows(),
         "show_slug": order.show_slug,
         "lines": [
             {
@@ -172,7 +170,7 @@ def order_view(order: Order) -> dict[str, Any]:
             for line in order.lines
         ],
         "facts": [
-            ("Sent to", [order.name, *street, place, country]),
+            ("Sent to", addresses.lines(order.address, order.name)),
             ("Contact", [order.email]),
             ("Bought during", [order.show_title]),
         ],

@@ -22,7 +22,7 @@ from live.clock import Clock
 from live.errors import NotFound
 from live.money import Money
 from live.settings import Settings
-from live.shop import outbox
+from live.shop import addresses, outbox
 from live.shop.orders import Order, Orders
 from live.store.sql import Database
 from live.worker.postman import Fate, Letter, Postman
@@ -114,6 +114,8 @@ class Letters:
             "link": f"{settings.base_url}/orders/{order.token}",
             "first": order.name.split()[0],
             **_about(order, msgspec.json.decode(message.body)),
+            "place": addresses.lines(order.address, order.name),
+            "sums": order.sums.rows(),
         }
         name = message.kind.removeprefix("mail.")
         mail.set_content(self._env.get_template(f"{name}.txt").render(facts))

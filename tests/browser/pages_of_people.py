@@ -125,7 +125,8 @@ async def fill_contact(page: Page) -> None:
     form = page.get_by_test_id("checkout-form")
     await form.locator("[name=name]").fill("Ada Lovelace")
     await form.locator("[name=email]").fill("ada@example.org")
+    await form.locator("[name=country]").select_option("FR")
+    await expect(form.locator(".fields__pair [name=postcode]")).to_be_visible()  # as France has it
     await form.locator("[name=line1]").fill("1 Rue de la Paix")
     await form.locator("[name=postcode]").fill("75002")
     await form.locator("[name=city]").fill("Paris")
-    await form.locator("[name=country]").select_option("FR")

@@ -11,7 +11,7 @@ import { inLine, money, refused, stock as stockWords } from "../models/words.js"
  * @typedef {import("../models/show.js").State} State
  * @typedef {import("../models/types.js").Card} Card
  * @typedef {{store: import("../models/store.js").Store<State>, clock: import("../models/clock.js").ServerClock,
- *   hold: (sku: string) => Promise<void>, drops: Pick<import("./drops.js").Drops, "stand" | "take" | "leave">, wait: (sku: string, joins: boolean) => Promise<void>, openBag: () => void, openLooks: () => void,
+ *   hold: (sku: string) => Promise<void>, drops: Pick<import("./drops.js").Drops, "stand" | "take" | "leave">, wait: (sku: string, joins: boolean) => Promise<void>, openBag: () => void, openLooks: () => void, express?: import("./express.js").Express,
  *   choices: Map<string, import("../models/choice.js").Choice>}} Tools
  */
 
@@ -216,6 +216,11 @@ export class CardView {
     button.disabled = !held && (!onAir || (none && !(sku in live.stock)));
     button.setAttribute("aria-busy", String(this.busy));
     fill(element, "act-words", held ? (held.state === "held" ? "In your bag ·" : "In your bag") : !onAir ? "The show is over" : asks ? buttonWords(drop) : place ? inLine(place.ahead) : none ? (sku in live.stock ? "Wait for one" : "One moment") : lapsed ? "Hold again" : "Hold");
+    const express = /** @type {HTMLElement} */ (find(element, '[data-act="express"]'));
+    const paying = this.tools.express;
+    if (held && paying) paying.draw(express);
+    else express.hidden = true;
+    if (held && paying?.note) this.tell(paying.note);
     const running = held?.state === "held";
     field(element, "timer").hidden = !running;
     field(element, "ring").hidden = !running;

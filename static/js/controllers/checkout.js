@@ -1,15 +1,19 @@
 // @ts-check
-/** From the bag to an order: where it goes, the provider's page in a frame, and how it ended. All inside the sheet. */
+/** From the bag to an order: where it goes, what it comes to, the provider's page, and how it ended. All in the sheet. */
+import { AddressForm } from "./address.js";
 import { byId, fill, find, say } from "./dom.js";
+import { QuoteView } from "./quote.js";
+import { answerBank, leave, mountCheckout } from "./stripe_pay.js";
 import { call, randomId } from "../http.js";
-import { FIELDS, body, fieldOf, wrong } from "../models/contact.js";
-import { outcome as outcomeWords, refused } from "../models/words.js";
+import { FIELDS, body, fieldOf, fromKept, wrong } from "../models/contact.js";
+import { money, outcome as outcomeWords, refused } from "../models/words.js";
 
 /** @typedef {import("../models/contact.js").Contact} Contact */
 /** @typedef {{token: string, number: string, pay_url: string}} Pending */
 
 const POLL_MS = 1500;
-const OF_THE_BAG = new Set(["hold_lapsed", "empty_bag", "sold_out", "price_changed"]);
+const OF_THE_BAG = new Set(["hold_lapsed", "empty_bag", "sold_out"]);
+const OF_THE_TOTAL = new Set(["price_changed", "total_changed"]);
 
 export class Checkout {
   /**
@@ -27,12 +31,22 @@ export class Checkout {
     this.poll = undefined;
     this.placing = false;
     this.again = false; // she wants to try again as soon as the failed order is closed
+    /** What the device remembers, asked for once. @type {() => Promise<import("./express.js").Kept|null>} */
+    this.remembered = () => call("GET", "/api/me/saved").catch(() => null);
+    /** @type {() => Promise<void>} */
+    this.onForget = () => call("DELETE", "/api/me/saved").catch(() => undefined);
+    this.address = new AddressForm(this.form);
+    this.quotes = new QuoteView({ slug: tools.slug, contact: () => this.contact(), onChange: () => this.figures() });
 
-    this.restore();
+    this.drafted = this.restore();
     this.form.addEventListener("input", (event) => {
       sessionStorage.setItem(this.draftKey, JSON.stringify(this.contact()));
       const input = /** @type {HTMLInputElement} */ (event.target);
-      if (input.getAttribute("aria-invalid") === "true") this.mark(wrong(this.contact()), [input.name]);
+      if (input.getAttribute("aria-invalid") === "true") this.mark(wrong(this.contact(), this.address.form), [input.name]);
+    });
+    this.form.addEventListener("change", (event) => {
+      const { name } = /** @type {HTMLInputElement} */ (event.target);
+      if (name === "country" || name === "area" || (name === "email" && this.quotes.codes.length)) void this.quotes.ask();
     });
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -42,6 +56,7 @@ export class Checkout {
       const act = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-act]"))?.dataset.act;
       if (act === "checkout") this.start();
       if (act === "retry") this.retry();
+      if (act === "forget") void this.forgetMe();
       if (act === "bag") {
         byId("outcome").hidden = true;
         tools.sheet.open("bag");
@@ -58,6 +73,7 @@ export class Checkout {
         byId("bag-note").dataset.tone = "wrong";
         say(byId("bag-note"), refused({ code: "hold_lapsed", facts: {} }));
       }
+      if (tools.sheet.view === "checkout" && !this.placing && state.live.cart !== before.live.cart && state.live.cart.lines.length) void this.quotes.ask();
       if (state.orders !== before.orders && this.pending && state.orders[this.pending.token]) this.settled(state.orders[this.pending.token]);
     });
   }
@@ -74,22 +90,57 @@ export class Checkout {
   start() {
     if (this.pending) return this.pay(this.pending);
     say(byId("checkout-note"), "");
+    this.figures();
     this.tools.sheet.open("checkout");
+    void this.prefill();
+  }
+
+  /** What the device remembers goes into a form that nobody typed in yet. */
+  async prefill() {
+    const kept = await this.remembered();
+    byId("kept").hidden = !kept?.contact;
+    if (kept?.contact && !this.drafted) {
+      this.drafted = true;
+      this.address.put(fromKept(kept.contact));
+      /** @type {HTMLInputElement} */ (byId("remember")).checked = true;
+    }
+    await this.quotes.ask();
+  }
+
+  async forgetMe() {
+    await this.onForget();
+    sessionStorage.removeItem(this.draftKey);
+    this.form.reset();
+    this.address.put(Object.fromEntries(FIELDS.filter((name) => name !== "country").map((name) => [name, ""])));
+    byId("kept").hidden = true;
+    const note = byId("checkout-note");
+    note.dataset.tone = "";
+    say(note, "Forgotten: here, and the card at the payment provider.");
+    this.tools.sheet.title.focus();
+  }
+
+  /** The total and the button that agrees to it. */
+  figures() {
+    const { quote } = this.quotes;
+    fill(this.tools.sheet.section("checkout"), "checkout-total", money(quote?.total ?? this.tools.store.state.live.cart.total));
+    say(find(this.tools.sheet.section("checkout"), '[data-testid="pay-button"]'), quote?.changed.length ? `Agree to ${money(quote.total)} and go on` : quote && !quote.total.minor ? "Place the order" : "Continue to payment");
   }
 
   /** @returns {Contact} */
   contact() {
     const values = new FormData(this.form);
-    return /** @type {Contact} */ (Object.fromEntries(FIELDS.map((name) => [name, String(values.get(name) ?? "")])));
+    return /** @type {Contact} */ (Object.fromEntries(FIELDS.map((name) => [name, String(values.get(name) ?? this.address.typed.get(name) ?? "")])));
   }
 
+  /** @returns {boolean} whether there was a draft */
   restore() {
     const draft = parse(sessionStorage.getItem(this.draftKey));
-    if (!draft) return;
-    for (const name of FIELDS) {
-      const input = /** @type {HTMLInputElement|null} */ (this.form.elements.namedItem(name));
-      if (input && typeof draft[name] === "string") input.value = draft[name];
+    if (!draft) {
+      void this.address.follow();
+      return false;
     }
+    this.address.put(Object.fromEntries(FIELDS.map((name) => [name, draft[name]])));
+    return true;
   }
 
   /**
@@ -98,18 +149,20 @@ export class Checkout {
    */
   mark(errors, names = FIELDS) {
     for (const name of names) {
-      const input = /** @type {HTMLElement} */ (this.form.elements.namedItem(name));
+      const input = /** @type {HTMLElement|null} */ (this.form.elements.namedItem(name));
+      if (!input) continue; // the country has no such field
       const words = errors[/** @type {keyof Contact} */ (name)] ?? "";
       input.setAttribute("aria-invalid", String(Boolean(words)));
       say(byId(`contact-${name}-error`), words);
     }
     const first = names.find((name) => errors[/** @type {keyof Contact} */ (name)]);
-    if (first && names.length > 1) /** @type {HTMLElement} */ (this.form.elements.namedItem(first)).focus();
+    if (first && names.length > 1) /** @type {HTMLElement|null} */ (this.form.elements.namedItem(first))?.focus();
   }
 
   async place() {
     const contact = this.contact();
-    const errors = wrong(contact);
+    const { form } = this.address;
+    const errors = wrong(contact, form);
     this.mark(errors);
     if (Object.keys(errors).length || this.placing) return;
     this.placing = true;
@@ -119,22 +172,23 @@ export class Checkout {
     note.dataset.tone = "";
     say(note, "");
     try {
-      const placed = await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/checkout`, body(contact), { "Idempotency-Key": this.attempt() });
-      this.pending = { token: placed.token, number: placed.number, pay_url: placed.pay_url };
-      sessionStorage.setItem(this.pendingKey, JSON.stringify(this.pending));
-      if (placed.status === "paid") this.settled(placed);
-      else this.pay(this.pending);
+      if (!this.quotes.quote && !(await this.quotes.ask())) return;
+      const { quote, way, codes } = this.quotes;
+      const remember = /** @type {HTMLInputElement} */ (byId("remember")).checked;
+      const order = { ...body(contact, form), shipping: way, codes, total: quote?.total, remember };
+      await this.placed(await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/checkout`, order, { "Idempotency-Key": this.attempt() }));
     } catch (thrown) {
       const refusal = /** @type {any} */ (thrown);
-      const name = refusal.code === "invalid" ? fieldOf(refusal.facts?.field) : null;
-      if (name) this.mark({ [name]: "This is not right yet." });
+      if (refusal.code === "invalid" && this.markRefused(refusal.facts ?? {})) say(note, "");
       else if (OF_THE_BAG.has(refusal.code)) {
         // What to do about it is in the bag: say it there.
         byId("bag-note").dataset.tone = "wrong";
         say(byId("bag-note"), refused(refusal));
         this.tools.sheet.open("bag");
-      } else {
+      } else if (refusal.code === "code_refused") await this.quotes.failed(refusal);
+      else {
         note.dataset.tone = "wrong";
+        if (OF_THE_TOTAL.has(refusal.code)) await this.quotes.ask();
         say(note, refused(refusal));
       }
       // The same key with another body is refused for good: a new attempt gets a new one. A network that failed may
@@ -144,6 +198,30 @@ export class Checkout {
       this.placing = false;
       button.removeAttribute("aria-busy");
     }
+  }
+
+  /**
+   * The order stands: pay it, unless it is settled already (a remembered card, nothing to pay).
+   * @param {any} placed as the checkout answers
+   */
+  async placed(placed) {
+    this.pending = { token: placed.token, number: placed.number, pay_url: placed.pay_url };
+    sessionStorage.setItem(this.pendingKey, JSON.stringify(this.pending));
+    const order = await call("GET", `/api/orders/${encodeURIComponent(placed.token)}`).catch(() => null);
+    if (!this.pending) return; // the socket was faster
+    if (order && order.status !== "pending") this.settled(order);
+    else this.pay(this.pending);
+  }
+
+  /**
+   * @param {Record<string, any>} facts of a refusal that names fields
+   * @returns {boolean} whether they are fields of the form
+   */
+  markRefused(facts) {
+    const told = Object.keys(facts.fields ?? { [facts.field]: "" }).map(fieldOf);
+    const names = told.filter((name) => name !== null && this.form.elements.namedItem(name));
+    this.mark(Object.fromEntries(names.map((name) => [name, "This is not right yet."])));
+    return names.length > 0;
   }
 
   /** The idempotency key of this attempt; it survives a reload, so that a repeat is the same order. */
@@ -160,17 +238,41 @@ export class Checkout {
     byId("outcome").hidden = true;
     const place = byId("pay-place");
     place.hidden = false;
-    if (!place.querySelector("iframe")) {
-      const frame = document.createElement("iframe");
-      frame.className = "pay-frame";
-      frame.dataset.testid = "pay-frame";
-      frame.title = "Payment, on the provider’s own page";
-      frame.src = path(pending.pay_url);
-      place.replaceChildren(frame);
+    if (!place.childElementCount) {
+      if (pending.pay_url) this.frame(path(pending.pay_url));
+      else void this.byStripe(pending);
     }
     say(byId("pay-note"), "You pay on the provider’s page. The show goes on beside it.");
     this.tools.sheet.open("pay");
     this.ask();
+  }
+
+  /** @param {string} src */
+  frame(src) {
+    const frame = document.createElement("iframe");
+    frame.className = "pay-frame";
+    frame.dataset.testid = "pay-frame";
+    frame.title = "Payment, on the provider’s own page";
+    frame.src = src;
+    byId("pay-place").replaceChildren(frame);
+  }
+
+  /** @param {Pending} pending */
+  async byStripe(pending) {
+    const key = byId("show").dataset.stripe ?? "";
+    try {
+      const page = await call("GET", `/api/orders/${encodeURIComponent(pending.token)}/pay`);
+      if (this.pending !== pending) return;
+      if (page.kind === "checkout") await mountCheckout(byId("pay-place"), key, page.secret, () => this.heard("success"));
+      else if (page.kind === "challenge") {
+        say(byId("pay-note"), "Your bank wants to hear from you.");
+        this.heard((await answerBank(key, page.secret)) ? "success" : "authentication_failed");
+      }
+    } catch {
+      const note = byId("pay-note");
+      note.dataset.tone = "wrong";
+      say(note, "The payment page did not come. Check your line, or a blocker of scripts, then open the bag and try again.");
+    }
   }
 
   /** Ask for the order until it is settled: the provider's word may come late, or by another way. */
@@ -204,6 +306,7 @@ export class Checkout {
     fill(panel, "words", words.words);
     panel.hidden = false;
     byId("pay-place").hidden = true;
+    leave();
     byId("pay-place").replaceChildren();
     say(byId("pay-note"), "");
     if (this.tools.sheet.view !== "pay") this.tools.sheet.open("pay");
@@ -244,6 +347,7 @@ export class Checkout {
     this.pending = null;
     sessionStorage.removeItem(this.pendingKey);
     sessionStorage.removeItem(this.attemptKey);
+    leave();
     byId("pay-place").replaceChildren();
   }
 }

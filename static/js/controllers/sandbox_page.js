@@ -2,10 +2,12 @@
 /** The sandbox provider's page: tells the provider how the payment ends, then tells the page it is framed by. */
 import { byId, say } from "./dom.js";
 import { call } from "../http.js";
+import { last4, outcomeOf, wrongNumber } from "../models/test_card.js";
 
 const main = byId("main");
 const ref = main.dataset.ref ?? "";
 const says = byId("says");
+const number = /** @type {HTMLInputElement} */ (byId("number"));
 /** What this page says, by how the charge stands. */
 const SAID = /** @type {Record<string, string>} */ ({
   success: "Paid. You can go back to the shop.",
@@ -25,7 +27,9 @@ async function choose(outcome, code) {
   lock(true);
   say(says, "One moment …");
   try {
-    const choice = await call("POST", location.pathname, code === undefined ? { outcome } : { outcome, code });
+    // The number itself goes nowhere: what a real provider keeps, a shop is told the end of.
+    const card = number.value ? { last4: last4(number.value) } : {};
+    const choice = await call("POST", location.pathname, code === undefined ? { outcome, ...card } : { outcome, code, ...card });
     lock(false);
     if (choice.step === "code") return secure(true);
     ended(choice.status === "captured" ? (choice.step === "silent" ? "timeout_after_success" : "success") : choice.reason || "declined");
@@ -59,7 +63,17 @@ function lock(on) {
 
 byId("choose").addEventListener("click", (event) => {
   const outcome = /** @type {HTMLElement|null} */ (/** @type {Element} */ (event.target).closest("[data-outcome]"))?.dataset.outcome;
-  if (outcome) void choose(outcome);
+  if (!outcome) return;
+  if (outcome === "success" && number.value) {
+    const wrong = wrongNumber(number.value);
+    if (wrong) {
+      say(says, wrong);
+      number.focus();
+      return;
+    }
+    return void choose(outcomeOf(number.value));
+  }
+  void choose(outcome);
 });
 byId("secure").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -71,4 +85,5 @@ byId("secure").addEventListener("submit", (event) => {
   }
   void choose("three_d_secure", code);
 });
-byId("secure-back").addEventListener("click", () => secure(false));
+// A saved card's question has nothing to go back to: leaving it leaves the payment.
+byId("secure-back").addEventListener("click", () => (main.dataset.asks === "yes" ? void choose("abandon") : secure(false)));

@@ -5,9 +5,10 @@ import { CardView, waiting } from "./card.js";
 import { AsideView } from "./aside.js";
 import { ChatView } from "./chat.js";
 import { Checkout } from "./checkout.js";
+import { Express } from "./express.js";
 import { count } from "./countdown.js";
 import { Drops } from "./drops.js";
-import { byId, clone, fill, picture, reconcile, say, toast } from "./dom.js";
+import { byId, clone, fill, find, picture, reconcile, say, toast } from "./dom.js";
 import { GameView } from "./poll.js";
 import { enter } from "./room.js";
 import { Sheet } from "./sheet.js";
@@ -71,13 +72,16 @@ let stood = store.state.live.places;
 
 /** What was chosen on each look, shared by the card over the picture and the one in the sheet. */
 const choices = new Map();
-const tools = { store, clock, hold, release, wait, drops, sheet, choices, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
+const checkout = new Checkout({ slug, store, sheet });
+const express = new Express({ slug, store, clock, checkout });
+checkout.remembered = async () => express.kept ?? (await express.look());
+checkout.onForget = () => express.forget();
+const tools = { store, clock, hold, release, wait, drops, sheet, choices, express, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
 const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
 const bag = new BagView(tools);
 const chat = new ChatView({ store, clock, send: (kind, body) => wire.send(kind, body) });
 const aside = new AsideView({ store, sheet, chat, send: (kind, body) => wire.send(kind, body) });
-const checkout = new Checkout({ slug, store, sheet });
 const games = new GameView(byId("games"), { send: (kind, body) => wire.send(kind, body), clock, delay: () => delayMs() ?? 0 });
 
 document.addEventListener("click", (event) => {
@@ -171,6 +175,7 @@ function render(state, before) {
   if (live.stock !== was?.stock || live.cart !== was?.cart || live.show !== was?.show || live.places !== was?.places) cards(live, was ? cues : null);
   if (live.cart !== was?.cart || live.show !== was?.show) {
     bag.render();
+    void express.follow().then(() => card.tick());
     if (was) lapsed(live.cart, was.cart);
     if (was) offered(live.cart, was.cart);
   }
@@ -245,6 +250,8 @@ setInterval(() => {
   drops.tick();
   card.tick();
   inSheet.tick();
+  void express.follow();
+  express.draw(find(document, '[data-testid="bag-express"]'));
   bag.render();
   chat.tick();
   games.tick();

@@ -72,7 +72,8 @@ export function refused(refusal) {
     case "not_live": return "Pieces can be held while the show is on air.";
     case "hold_lapsed": return "A hold ran out. Hold the piece again to go on.";
     case "empty_bag": return "Your bag is empty.";
-    case "price_changed": return "The price has changed. Look it over, then go on.";
+    case "price_changed":
+    case "total_changed": return "The total has changed. Look it over, then go on.";
     case "silenced": return silenced(/** @type {any} */ (facts), Date.now());
     case "slow_mode": return `The room is in slow mode. Again in ${wait} s.`;
     case "throttled": return wait ? `A little slower, please. Again in ${wait} s.` : "A little slower, please.";

@@ -15,7 +15,8 @@ from chat.service import SHED_ORDER, Service
 from live.accounts.sessions import Session
 from live.money import Money
 from live.settings import Settings
-from live.shop.orders import Order, OrderLine
+from live.shop import addresses
+from live.shop.orders import Order, OrderLine, Sums
 from live.web import errors, words
 from live.web.app import Versioned
 from live.web.templating import STATIC, Pages, page
@@ -55,6 +56,7 @@ async def show(request: Request) -> Response:
         pinned=words.card_view(pinned, live.stock) if pinned else None,
         looks=[words.tile_view(card) for card in reversed(live.cards)],
         lines=[],
+        stripe_key="",
         countries=words.countries("en-GB"),
         state=painted.welcome(live),
     )
@@ -101,6 +103,10 @@ async def order(request: Request) -> Response:
         id="ord_1", number="FR-7K3M-Q2XV", token="t", show="shw_1", show_slug="winter", show_title="Winter, Unbuttoned",
         name="Ines Albrecht", brand="Maison Aurel", buyer="per_1", status="paid",
         total=Money(128000, "EUR"), lines=sold,
+        sums=Sums(
+            Money(126100, "EUR"), Money(0, "EUR"), Money(1900, "EUR"), Money(21333, "EUR"), True, 2000, "FR",
+            "Express", [],
+        ),
         email="ines@example.org",
         address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
         created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
@@ -155,7 +161,16 @@ async def room(request: Request) -> Response:
 
 async def pay(request: Request) -> Response:
     request.state.frame_ancestors = "'self'"
-    return page(request, "pages/sandbox_pay.html", ref="sbx_01jx7k3m", amount="€890.00", back="", settled="")
+    return page(
+        request,
+        "pages/sandbox_pay.html",
+        ref="sbx_01jx7k3m",
+        amount="€890.00",
+        back="",
+        settled="",
+        saves=True,
+        asks=False,
+    )
 
 
 async def choose(request: Request) -> Response:
@@ -176,6 +191,37 @@ async def checkout(request: Request) -> Response:
         },
         201,
     )
+
+
+async def quote(request: Request) -> Response:
+    asked = await request.json()
+
+    def euro(minor: int) -> dict[str, object]:
+        return {"minor": minor, "currency": "EUR"}
+
+    ways = [
+        {"id": "a", "name": "Standard", "price": euro(0), "days_min": 2, "days_max": 4},
+        {"id": "b", "name": "Express, by bicycle", "price": euro(1900), "days_min": 1, "days_max": 1},
+    ]
+    sent = 1900 if asked["shipping"] == "b" else 0
+    codes = [{"code": code, "kind": "percent", "amount": euro(8900)} for code in asked["codes"]]
+    total = 89_000 + sent - 8_900 * len(codes)
+    return JSONResponse(
+        {
+            "goods": euro(89_000), "discount": euro(8_900 * len(codes)), "shipping": euro(sent),
+            "tax": euro(round(total / 6)), "tax_included": True, "tax_bp": 2000, "tax_place": "FR",
+            "total": euro(total), "ways": ways, "way": asked["shipping"] or "a", "codes": codes,
+            "changed": [],
+        }
+    )  # fmt: skip
+
+
+async def address_form(request: Request) -> Response:
+    return Response(msgspec.json.encode(addresses.form(request.path_params["country"])), media_type="application/json")
+
+
+async def saved(request: Request) -> Response:
+    return JSONResponse({"contact": None, "method": None})
 
 
 async def order_api(request: Request) -> Response:
@@ -259,6 +305,9 @@ def create() -> Starlette:
             Route("/sandbox/pay/{ref}", choose, methods=["POST"]),
             Route("/api/shows/{slug}/checkout", checkout, methods=["POST"]),
             Route("/api/orders/{token}", order_api),
+            Route("/api/shows/{slug}/quote", quote, methods=["POST"]),
+            Route("/api/address-forms/{country}", address_form),
+            Route("/api/me/saved", saved),
             Route("/fixture/welcome", welcome),
             Route("/media/{name}", media),
             Route("/nowhere", missing),
