@@ -17,7 +17,7 @@ from live.money import Money
 from live.settings import Settings
 from live.shop import addresses
 from live.shop.orders import Order, OrderLine, Sums
-from live.web import errors, words
+from live.web import errors, order_words, words
 from live.web.app import Versioned
 from live.web.templating import STATIC, Pages, page
 from tests.browser.pages import painted
@@ -111,7 +111,7 @@ async def order(request: Request) -> Response:
         address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
         created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
     )  # fmt: skip
-    return page(request, "pages/order.html", house="Maison Aurel", token="t", order=words.order_view(found))
+    return page(request, "pages/order.html", house="Maison Aurel", token="t", order=order_words.buyer_view(found))
 
 
 async def sign_in(request: Request) -> Response:

@@ -55,16 +55,28 @@ async def checkout(page: Page) -> None:
 async def fill(page: Page) -> None:
     await open_bag(page)
     await page.get_by_test_id("checkout-button").click()
+    await page.get_by_label("Country").select_option("FR")
+    await page.locator(".fields__pair [name=postcode]").wait_for()
     for label, text in (
         ("Name", "Ines"),
         ("Email", "ines@example.org"),
         ("Street and number", "Rue 1"),
+        ("Postcode", "75002"),
         ("City", "Paris"),
     ):
         await page.get_by_label(label, exact=True).fill(text)
-    await page.get_by_label("Country").select_option("FR")
     await page.get_by_test_id("pay-button").click()
     await page.frame_locator("[data-testid=pay-frame]").get_by_test_id("pay-success").wait_for()
+
+
+async def whole(page: Page) -> None:
+    await open_bag(page)
+    await page.get_by_test_id("checkout-button").click()
+    await page.get_by_label("Country").select_option("FR")
+    await page.get_by_test_id("code-text").fill("TENTH")
+    await page.get_by_test_id("code-use").click()
+    await page.locator(".code").wait_for()
+    await page.get_by_test_id("sums").scroll_into_view_if_needed()
 
 
 async def declined(page: Page) -> None:
@@ -145,6 +157,7 @@ PAGES: dict[str, tuple[str, Act]] = {
     "sheet-looks": ("/shows/winter", looks),
     "sheet-look": ("/shows/winter", look),
     "sheet-checkout": ("/shows/winter?bag=1", checkout),
+    "sheet-sums": ("/shows/winter?bag=1", whole),
     "sheet-pay": ("/shows/winter?bag=1", fill),
     "sheet-declined": ("/shows/winter?bag=1", declined),
     "sheet-done": ("/shows/winter?bag=1", done),
