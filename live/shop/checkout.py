@@ -170,6 +170,10 @@ class Checkout:
             try:
                 priced = await self._quotes.of_order(show_id, cart, contact, lines, wishes)
                 if wishes.agreed_minor not in (None, priced.totals.total_minor):
+                    changes = await self._changes(lines)
+                    if changes:  # what she agreed to may be these prices
+                        fresh |= changes
+                        continue
                     raise TotalChanged(wishes.agreed_minor or 0, priced.totals.total_minor)
                 order = self._new_order(order_id, show_id, cart, contact, idempotency_key, body, priced)
                 order |= {"currency": lines[0][0].price.currency, "method": method, "saver": saver}
@@ -186,7 +190,7 @@ class Checkout:
                 continue
             except PriceChanged as why:
                 if wishes.agreed_minor is not None:
-                    fresh = why.changes  # she may have seen these very prices: the total decides
+                    fresh |= why.changes  # she may have seen these very prices: the total decides
                     continue
                 for sku, now in why.changes.items():
                     await self._carts.reprice(show_id, cart, sku, now)
@@ -239,6 +243,12 @@ class Checkout:
         if outcome == "LAPSED":
             raise HoldLapsed(lapsed)
         return [(_line.decode(line), units) for line, units in lines]
+
+    async def _changes(self, lines: list[tuple[KeptLine, int]]) -> dict[str, int]:
+        """SKUs of these lines that cost something else now, and what."""
+        at_ms = self._clock.now_ms()
+        now = await self._db.read(lambda c: order_rows.prices_now(c, [line.sku for line, _ in lines], at_ms))
+        return {line.sku: now[line.sku] for line, _ in lines if now.get(line.sku, line.price.minor) != line.price.minor}
 
     async def _not_placed(self, show_id: str, cart: str, order_id: str) -> None:
         """The bag was marked as being paid for by an order that came to nothing. One that is pending in another tab

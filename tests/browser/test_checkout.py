@@ -92,7 +92,10 @@ async def test_a_returning_buyer_buys_in_two_taps_and_the_picture_never_stops(
 
         # Forget me: nothing is left here, and no button comes.
         await page.locator('[data-view="done"] [data-act="close"]').click()
-        await hold(page, "L2-M")
+        await expect(page.locator("#sheet")).to_be_hidden()
+        await drop(house, 3)
+        await expect(card).to_contain_text("Coat 3")
+        await hold(page, "L3-S")
         await expect(express).to_be_visible()
         await page.get_by_test_id("bag-button").click()
         await page.get_by_test_id("checkout-button").click()

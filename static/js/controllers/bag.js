@@ -2,6 +2,7 @@
 /** The bag: its button, its lines and their timers. What is removed can be had back for five seconds. */
 import { byId, clone, field, fill, find, flag, picture, reconcile, ring, say } from "./dom.js";
 import * as bag from "../models/bag.js";
+import { left } from "../models/choice.js";
 import { timer } from "../models/clock.js";
 import { money, refused } from "../models/words.js";
 
@@ -62,7 +63,7 @@ export class BagView {
 
   render() {
     const { store, clock } = this.tools;
-    const { cart, show } = store.state.live;
+    const { cart, show, stock } = store.state.live;
     const now = clock.now();
     const leaving = new Set(this.leaving.keys());
 
@@ -74,7 +75,8 @@ export class BagView {
       const state = bag.stateOf(line, now);
       const goes = leaving.has(line.sku);
       const left_ms = line.held_until_ms - now;
-      item.dataset.state = state;
+      const gone = state === "lapsed" && line.sku in stock && left(stock, line.sku) < 1;
+      item.dataset.state = gone ? "gone" : state;
       item.dataset.sku = line.sku;
       flag(item, "leaving", goes);
       picture(field(item, "picture"), line.picture);
@@ -83,10 +85,10 @@ export class BagView {
       fill(item, "price", money({ minor: line.price.minor * line.qty, currency: line.price.currency }));
       const hold = field(item, "hold");
       flag(hold, "soon", left_ms < bag.SOON_MS);
-      fill(item, "hold-words", goes ? "Removed" : state === "lapsed" ? "The hold ran out" : state === "paying" ? "Waiting for payment" : `Yours for ${timer(left_ms)}`);
+      fill(item, "hold-words", goes ? "Removed" : gone ? "The hold ran out, and it is sold out" : state === "lapsed" ? "The hold ran out" : state === "paying" ? "Waiting for payment" : `Yours for ${timer(left_ms)}`);
       /** @type {SVGElement} */ (find(hold, "svg")).toggleAttribute("hidden", goes || state !== "held");
       ring(hold, bag.share(line, now, show.hold_ttl_s));
-      find(item, '[data-act="again"]').hidden = goes || state !== "lapsed" || show.status !== "live";
+      find(item, '[data-act="again"]').hidden = goes || gone || state !== "lapsed" || show.status !== "live";
       find(item, '[data-act="more"]').hidden = goes || state !== "held" || show.status !== "live";
       find(item, '[data-act="more"]').setAttribute("aria-label", `One more ${line.piece}`);
       find(item, '[data-act="remove"]').hidden = goes || state === "paying";
@@ -97,7 +99,6 @@ export class BagView {
     byId("bag-foot").hidden = cart.lines.length === 0;
     const sum = money(bag.total(cart, leaving, now));
     say(byId("bag-total"), sum);
-    for (const place of document.querySelectorAll('[data-field="checkout-total"]')) say(place, sum);
     // A hold outlives its show: what is set aside can be paid until its time is over.
     byId("cover-bag").hidden = show.status !== "ended" || held === 0;
     const checkout = /** @type {HTMLButtonElement} */ (find(byId("bag-foot"), '[data-act="checkout"]'));

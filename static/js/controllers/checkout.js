@@ -172,10 +172,19 @@ export class Checkout {
     note.dataset.tone = "";
     say(note, "");
     try {
-      if (!this.quotes.quote && !(await this.quotes.ask())) return;
+      // She agrees to what she saw: figures that come only now, and are others, are looked at first.
+      const seen = this.quotes.quote ?? { total: this.tools.store.state.live.cart.total, changed: [] };
+      if (!this.quotes.quote) void this.quotes.ask();
+      await this.quotes.settle();
       const { quote, way, codes } = this.quotes;
+      if (!quote) return;
+      if (quote.total.minor !== seen.total.minor || quote.changed.length > seen.changed.length) {
+        note.dataset.tone = "wrong";
+        say(note, refused({ code: "total_changed", facts: {} }));
+        return;
+      }
       const remember = /** @type {HTMLInputElement} */ (byId("remember")).checked;
-      const order = { ...body(contact, form), shipping: way, codes, total: quote?.total, remember };
+      const order = { ...body(contact, form), shipping: way, codes, total: quote.total, remember };
       await this.placed(await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/checkout`, order, { "Idempotency-Key": this.attempt() }));
     } catch (thrown) {
       const refusal = /** @type {any} */ (thrown);

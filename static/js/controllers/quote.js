@@ -19,6 +19,8 @@ export class QuoteView {
     this.codes = [];
     this.way = "";
     this.asked = 0;
+    /** @type {Promise<boolean>|null} */
+    this.asking = null;
     byId("ways-list").addEventListener("change", (event) => {
       this.way = /** @type {HTMLInputElement} */ (event.target).value;
       void this.ask();
@@ -50,9 +52,23 @@ export class QuoteView {
     if (await this.ask()) text.value = "";
   }
 
-  /** Ask for the figures; the last answer counts. @returns {Promise<boolean>} whether they came */
-  async ask() {
+  /** Ask for the figures; the last answer counts. Answers whether they came. */
+  ask() {
     const mine = ++this.asked;
+    this.asking = this.answered(mine);
+    return this.asking;
+  }
+
+  /** Wait until what is shown is what was asked last. */
+  async settle() {
+    for (let last = null; last !== this.asking; ) {
+      last = this.asking;
+      await last;
+    }
+  }
+
+  /** @param {number} mine @returns {Promise<boolean>} */
+  async answered(mine) {
     const { country, area, email } = this.tools.contact();
     const ask = { country, area, email: email.trim().slice(0, 254), shipping: this.way, codes: this.codes };
     try {
