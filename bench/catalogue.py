@@ -99,13 +99,19 @@ def floor(path: Path, rows: int) -> float:
     connection = sqlite3.connect(path, isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
-    connection.execute("INSERT INTO brands VALUES ('b', 'b', 'B', 'EUR', 'DE', 1)")
+    connection.execute(
+        "INSERT INTO brands (id, slug, name, currency, country, created_ms) VALUES ('b', 'b', 'B', 'EUR', 'DE', 1)"
+    )
     began = time.perf_counter()
     for start in range(0, rows, BATCH):
         numbers = range(start, min(start + BATCH, rows))
         connection.execute("BEGIN IMMEDIATE")
         made = [(f"p{n // 5}", "b", f"piece-{n // 5}", f"Piece {n // 5}", "Wool.", "", "", 1) for n in numbers[::5]]
-        connection.executemany("INSERT INTO products VALUES (?,?,?,?,?,?,?,?)", made)
+        connection.executemany(
+            "INSERT INTO products (id, brand_id, slug, title, blurb, picture, picture_alt, created_ms)"
+            " VALUES (?,?,?,?,?,?,?,?)",
+            made,
+        )
         connection.executemany(
             "INSERT INTO variants (sku, product_id, position, size, colour, colour_hex, gtin, price_minor, on_hand,"
             " sold) VALUES (?,?,?,?,?,'','',?,?,0)",
