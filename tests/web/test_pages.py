@@ -213,7 +213,9 @@ async def test_the_desk_knows_whether_a_key_is_out_before_it_makes_another(web: 
 async def test_the_moderators_page_tells_no_run_of_show(web: Web):
     text = (await (await web.signed_in(web.house.moderator)).open("/studio/shows/aw26/room")).text
     assert _state(text)["live"]["runsheet"] is None
-    assert "Blocked words" in text
+    assert "How it is kept" in text  # the moderator's desk
+    host = (await (await web.signed_in(web.house.host)).open("/studio/shows/aw26")).text
+    assert _state(host)["live"]["runsheet"] is not None  # there is one to tell
 
 
 async def test_the_viewers_page_is_shown_without_stock_while_redis_is_away(web: Web, monkeypatch: pytest.MonkeyPatch):
