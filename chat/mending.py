@@ -122,9 +122,20 @@ class Mending:
         room.begin(*await self._bus.history.position(room.name))
         room.tell_all = True
         room.caught_up()
-        for seat in list(room.seats):
-            if not seat.over:
-                try:
-                    await self._joining.bring_up(room, seat, None, None, "reset")
-                except (RedisError, OSError, StoreDown):
-                    seat.wire.close(1013, "try again later")
+        left = list(room.seats)
+        try:
+            while left:
+                seat = left[-1]
+                if not seat.over:
+                    try:
+                        await self._joining.bring_up(room, seat, None, None, "reset")
+                    except Exception as error:
+                        # Also what the app's scene raises: one snapshot that fails must not end the room for all.
+                        log.warning("no reset for a socket in %s: %r", room.name, error)
+                        seat.wire.close(1013, "try again later")
+                left.pop()
+        except BaseException:
+            # Out of time, or going: nobody comes back to whom this had not got to, and she would wait for good.
+            for seat in left:
+                seat.wire.close(1013, "try again later")
+            raise

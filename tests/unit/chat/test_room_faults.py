@@ -141,6 +141,41 @@ async def test_a_store_that_lost_its_newest_events_begins_an_epoch(web, house, r
     assert ann.seq == event.seq
 
 
+async def test_a_scene_that_fails_while_pages_are_reset_costs_that_page_and_not_the_room(web, house) -> None:
+    ann, bob = await web.join(house.person("ann")), await web.join(house.person("bob"))
+
+    async def fails_once() -> None:
+        house.before_snapshot = None
+        raise LookupError("the app's own trouble")
+
+    house.before_snapshot = fails_once
+    await web.bus.history.renew(ROOM, ann.epoch, 1_000)
+    await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+    await asyncio.wait(
+        [asyncio.ensure_future(one) for one in (ann.wait_closed(), bob.wait_closed())], return_when="FIRST_COMPLETED"
+    )
+    (lost, kept) = (ann, bob) if ann.close_code is not None else (bob, ann)
+    assert lost.close_code == 1013
+    await kept.wait("reset")
+    await web.bus.publish(ROOM, "card.dropped", {"card": 2})
+    await kept.wait("card.dropped", lambda body: body["card"] == 2)
+    assert kept.close_code is None
+
+
+async def test_a_reset_that_runs_out_of_time_leaves_nobody_waiting_for_good(redis_url, house, archive) -> None:
+    limits = msgspec.structs.replace(QUICK, mend_s=0.3)
+    async with web_process(redis_url, house, archive, limits=limits) as web:
+        ann, bob = await web.join(house.person("ann")), await web.join(house.person("bob"))
+        house.before_snapshot = asyncio.Event().wait
+        await web.bus.history.renew(ROOM, ann.epoch, 1_000)
+        await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+        assert (await ann.wait_closed(), await bob.wait_closed()) == (1013, 1013), "they come back by themselves"
+        house.before_snapshot = None
+        back = await web.join(house.person("ann"))
+        await web.bus.publish(ROOM, "card.dropped", {"card": 2})
+        await back.wait("card.dropped", lambda body: body["card"] == 2)
+
+
 async def test_what_was_published_while_the_subscription_was_cut_arrives_in_order(web, house, redis) -> None:
     ann = await web.join(house.person("ann"))
     for round_ in range(3):
