@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 
 from chat.ports import Act, Member
 from live.accounts.sessions import Sessions
+from live.desk import audit_log
 from live.desk.archive import SqlArchive
 from live.store.sql import Database
 from live.store.tables import audit, chat_lines, silences
@@ -97,6 +98,18 @@ async def test_a_row_rewritten_in_the_audit_log_is_found(sql_archive: SqlArchive
     broken = await sql_archive.verify(ROOM)
     assert broken is not None
     assert msgspec.structs.astuple(broken) == (ROOM, ids[1])
+
+
+async def test_words_put_into_a_row_that_says_it_was_erased_are_found(sql_archive: SqlArchive, db: Database) -> None:
+    for n in range(3):
+        await sql_archive.act(act(f"per_{n}"))
+    erased = await db.write(lambda sql: audit_log.erase(sql, audit.c.target == "per_1", 5))
+    assert erased == 1
+    assert await sql_archive.verify(ROOM) is None, "the premise: erasing keeps the chain"
+    await db.write(
+        lambda sql: sql.execute(update(audit).where(audit.c.target == "per_1").values(reason="forged")) and None
+    )
+    assert await sql_archive.verify(ROOM) is not None
 
 
 async def test_a_row_taken_out_of_the_audit_log_is_found(sql_archive: SqlArchive, db: Database) -> None:
