@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_, select, update
 
 from chat import keys as chat_keys
 from chat.bus import RedisBus
@@ -154,7 +154,8 @@ def _erase(sql: Connection, person: str, by: str, brands: Collection[str] | None
     rooms = _rooms(brands)
     hers = (chat_lines.c.person == person, _of(chat_lines.c.room, rooms))
     line_ids = list(sql.execute(select(chat_lines.c.id).where(*hers)).scalars())
-    rooms_written = set(sql.execute(select(audit.c.room).where(audit.c.target == person).distinct()).scalars())
+    about_her = (audit.c.target == person, _of(audit.c.room, rooms))
+    rooms_written = set(sql.execute(select(audit.c.room).where(*about_her).distinct()).scalars())
     rooms_written |= set(sql.execute(select(chat_lines.c.room).where(*hers).distinct()).scalars())
     # A row stays for each line, without words or author: one that is still on its way here must not come back.
     blank = {"person": "", "name": "", "text": "", "removed_ms": now, "removed_by": "erased"}
@@ -163,16 +164,26 @@ def _erase(sql: Connection, person: str, by: str, brands: Collection[str] | None
     for name, table in (("questions", questions), ("silences", silences), ("notes", person_notes)):
         which = (table.c.person == person, _of(table.c.room, rooms))
         counts[name] = sql.execute(delete(table).where(*which)).rowcount
-    acts = audit_log.erase(sql, (audit.c.target == person) & _of(audit.c.room, rooms), now)
+    acts = audit_log.erase(sql, and_(*about_her), now)
     for start in range(0, len(line_ids), 500):
         acts += audit_log.erase(sql, audit.c.target.in_(line_ids[start : start + 500]), now)
-    about = outbox.c.body.contains(f'"person":"{person}"', autoescape=True)
-    sql.execute(delete(outbox).where(outbox.c.kind.in_(ROOM_NOTICES), about))
+    _forget_notices(sql, person, rooms)
     kept = select(func.count()).select_from(orders).where(orders.c.buyer == person, _of(orders.c.show_id, rooms))
     orders_kept = int(sql.execute(kept).scalar_one())
     for room in sorted(rooms_written):
         audit_log.append(sql, Act(room, by, "person.erase", person, "", "", "", now))
     return Erased(person, int(lines), counts["questions"], counts["silences"], counts["notes"], acts, orders_kept)
+
+
+def _forget_notices(sql: Connection, person: str, rooms: Any) -> None:
+    """What other systems were told of her in those rooms, or will be: the deliveries go with it."""
+    about = outbox.c.body.contains(f'"person":"{person}"', autoescape=True)
+    told = sql.execute(select(outbox.c.id, outbox.c.body).where(outbox.c.kind.in_(ROOM_NOTICES), about)).all()
+    if rooms is not None:
+        within = set(sql.execute(rooms).scalars())
+        told = [row for row in told if msgspec.json.decode(row.body)["show"] in within]
+    for start in range(0, len(told), 500):
+        sql.execute(delete(outbox).where(outbox.c.id.in_([row.id for row in told[start : start + 500]])))
 
 
 def _rooms(brands: Collection[str] | None) -> Any:

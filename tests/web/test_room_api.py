@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from chat.client import RoomClient
 from chat.kinds import INTENTS
+from chat.message import Line
+from chat.ports import Act, LineRecord, Notice
 from live import cli
 from live.desk.person_data import retire
 from live.desk.wiring import Services, services
@@ -177,6 +179,24 @@ async def test_a_person_is_exported_and_erased_and_the_record_of_acts_stays_whol
     await ann.aclose()
 
 
+async def test_a_brands_staff_erase_nothing_of_anothers(room: Served):
+    s, now = room.services, room.services.clock.now_ms()
+    ours, theirs = room.house.show.id, room.house.other.id
+    for show in (ours, theirs):
+        line = Line(f"{show}.1", "per_x", "Ann", "hello", now)
+        await s.archive.lines_posted(show, [LineRecord(show, 1, line)])
+        await s.archive.act(Act(show, "per_mod", "person.ban", "per_x", "her reason", "", "", now))
+        await s.archive.notice(Notice(show, "person.banned", {"person": "per_x"}, now))
+    stef = await room.signed_in(room.house.staff)
+    assert (await stef.send("DELETE", "/api/people/per_x")).status_code == 200
+    assert await s.archive.acts(ours) == (2, 1)
+    assert await s.archive.acts(theirs) == (1, 0), "nothing is written into another brand's audit log"
+    told = select(outbox.c.body).where(outbox.c.kind == "person.banned")
+    left = await s.db.read(lambda sql: [msgspec.json.decode(body)["show"] for body in sql.execute(told).scalars()])
+    assert left == [theirs], "nor taken from what their systems are told"
+    assert await s.archive.verify(ours) is await s.archive.verify(theirs) is None
+
+
 async def test_words_that_were_put_back_under_an_erased_act_show(room: Served):
     s, room_id = room.services, room.house.show.id
     mo = await room.signed_in(room.house.moderator)
@@ -207,9 +227,6 @@ async def test_what_is_older_than_the_rooms_memory_goes(room: Served):
 
 
 def test_the_command_exports_and_erases(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch):
-    from chat.message import Line
-    from chat.ports import LineRecord
-
     settings = Settings(data_dir=tmp_path, redis_url=redis_url, _env_file=None)
 
     async def fill() -> None:
