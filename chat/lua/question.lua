@@ -10,7 +10,9 @@ if not epoch then return false end
 if ARGV[8] == '1' then
   local asked_in, asked = string.match(ARGV[1], '^(%w+)%.(%d+)$')
   local mark = '"body":{"question":{"id":"' .. ARGV[1] .. '",'
-  for number = asked_in == epoch and tonumber(asked) or 1, tonumber(redis.call('HGET', KEYS[1], 'seq')) do
+  local last = tonumber(redis.call('HGET', KEYS[1], 'seq'))
+  -- Not from before the log: of a long show that would be hundreds of thousands of looks, and the store waits for them.
+  for number = math.max(asked_in == epoch and tonumber(asked) or 1, last - tonumber(ARGV[5]) + 1), last do
     local entry = redis.call('HGET', KEYS[2], number)
     if entry and string.find(entry, mark, 1, true) then
       redis.call('HSET', KEYS[2], number, '{"seq":' .. number .. ',' .. ARGV[4])

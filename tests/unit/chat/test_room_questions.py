@@ -142,3 +142,16 @@ async def test_hearts_of_two_processes_are_told_together_and_none_is_lost(two_we
         assert (await there.post("heart.send", {"n": 7})).ok
     await until(lambda: sum(body["n"] for body in here.seen("hearts.counted")) == 36)
     assert here.seen("hearts.counted") == there.seen("hearts.counted")
+
+
+async def test_dismissing_a_question_of_a_long_show_looks_through_the_log_and_no_further(web, house, redis) -> None:
+    ann, mod = await web.join(house.person("ann")), await web.join(house.person("mod", "moderator"))
+    asked = (await ann.post("question.ask", {"text": "is it lined?"})).body["question"]
+    await redis.hset("c:{shw_spring}:head", "seq", 60_000)
+
+    async def looks() -> int:
+        return (await redis.info("commandstats"))["cmdstat_hget"]["calls"]
+
+    before = await looks()
+    assert (await mod.post("question.mark", {"question": asked, "state": "dismissed"})).ok
+    assert await looks() - before < 10_500, "each one more is time in which the store serves nobody"
