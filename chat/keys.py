@@ -13,6 +13,7 @@ c:{room}:pace:<person>     zset    60 s from a line       talk       op by ms: f
 c:{room}:said:<person>     list    60 s from a line       talk       match keys of her last 6 lines, by ms
 c:{room}:own:<person>      list    1 day from a line      talk       what a shadow-banned person said: hers alone
 c:{room}:pinned            string  until taken down       talk       the pinned line
+c:{room}:pins              zset    30 days from a pin     talk       seqs of pins: a removal takes their text along
 c:{room}:questions         hash    until rebuilt          questions  id -> question
 c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence, n:<network> ->
                                                                      until, since, person; `loaded`
@@ -70,6 +71,10 @@ def own(room: str, person: str) -> str:
 
 def pinned(room: str) -> str:
     return f"c:{{{room}}}:pinned"
+
+
+def pins(room: str) -> str:
+    return f"c:{{{room}}}:pins"
 
 
 def questions(room: str) -> str:

@@ -283,7 +283,7 @@ class Lines:
         if wanted and not (epoch and number.isascii() and number.isdecimal()):
             raise NotFound("line", wanted[:64])
         found = await self._pin(
-            keys=[keys.head(room), keys.log(room), keys.pinned(room)],
+            keys=[keys.head(room), keys.log(room), keys.pinned(room), keys.pins(room)],
             args=[epoch, number, LOG_KEPT, keys.channel(room), ROOM_LIFE_S],
         )
         if found is None:

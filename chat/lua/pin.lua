@@ -1,5 +1,5 @@
 -- Pins a line as it stands in the log, or takes the pin down; appends, numbers and publishes that in the same step.
--- KEYS  1 head, 2 log, 3 pinned (string)
+-- KEYS  1 head, 2 log, 3 pinned (string), 4 pins (zset)
 -- ARGV  1 epoch of the line, 2 its number ("": take down), 3 numbers kept, 4 channel, 5 seconds the room's keys live on
 -- Returns {epoch, seq} | {'', 0} (nothing was pinned) | false (no such line)
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
@@ -7,9 +7,10 @@ local line = 'null'
 if ARGV[2] == '' then
   if not epoch or redis.call('DEL', KEYS[3]) == 0 then return {'', 0} end
 else
-  if not epoch or epoch ~= ARGV[1] then return false end
+  if not epoch then return false end
   local entry = redis.call('HGET', KEYS[2], ARGV[2])
   if not entry or not string.find(entry, '^{"seq":%d+,"kind":"line%.posted"') then return false end
+  if string.match(entry, '"body":{"line":{"id":"([^"]+)"') ~= ARGV[1] .. '.' .. ARGV[2] then return false end
   local _, before = string.find(entry, '"body":{"line":', 1, true)
   line = string.sub(entry, before + 1, -3)
   redis.call('SET', KEYS[3], line, 'EX', ARGV[5])
@@ -18,6 +19,11 @@ local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 local envelope = '{"seq":' .. seq .. ',"kind":"line.pinned","body":{"line":' .. line .. '}}'
 redis.call('HSET', KEYS[2], seq, envelope)
 redis.call('HDEL', KEYS[2], seq - tonumber(ARGV[3]))
+if line ~= 'null' then
+  redis.call('ZADD', KEYS[4], seq, seq)
+  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', seq - tonumber(ARGV[3]))
+  redis.call('EXPIRE', KEYS[4], ARGV[5])
+end
 redis.call('EXPIRE', KEYS[1], ARGV[5])
 redis.call('EXPIRE', KEYS[2], ARGV[5])
 redis.call('SPUBLISH', ARGV[4], 'e ' .. epoch .. ' ' .. seq .. ' line.pinned\n' .. envelope)

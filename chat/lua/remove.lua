@@ -1,6 +1,8 @@
 -- Takes lines out of the log for good: each entry becomes a tombstone under its own number, in place, so that neither a
--- join nor a resume ever sees the text again; then one event tells the screens.
--- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*"), 5 pinned (string)
+-- join nor a resume ever sees the text again; then one event tells the screens. A line that was pinned stands in the log
+-- once more with each pin, and goes there too.
+-- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*"), 5 pinned (string),
+--       6 pins (zset)
 -- ARGV  1 epoch to use if the room has none, 2 numbers kept, 3 channel, 4 seconds the room's keys live on,
 --       5 "moderator" | "author", 6 a number, or "*" for all by the person
 -- Returns {epoch, seq of the event (0: there was nothing to remove), id, id, ...}
@@ -8,20 +10,30 @@ local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if not epoch then return {'', 0} end
 local numbers = {ARGV[6]}
 if ARGV[6] == '*' then numbers = redis.call('ZRANGE', KEYS[4], 0, -1) end
-local ids = {}
+local ids, gone = {}, {}
 for _, number in ipairs(numbers) do
   local entry = redis.call('HGET', KEYS[2], number)
   if entry and string.find(entry, '^{"seq":%d+,"kind":"line%.posted"') then
-    local id = epoch .. '.' .. number
+    -- Its own id: it may be of the epoch before, when the store came back without its newest numbers.
+    local id = string.match(entry, '"body":{"line":{"id":"([^"]+)"')
     redis.call('HSET', KEYS[2], number,
       '{"seq":' .. number .. ',"kind":"line.removed","body":{"line":"' .. id .. '","by":"' .. ARGV[5] .. '"}}')
     redis.call('ZREM', KEYS[3], number)
     local pinned = redis.call('GET', KEYS[5])
     if pinned and string.sub(pinned, 1, 9 + #id) == '{"id":"' .. id .. '",' then redis.call('DEL', KEYS[5]) end
     ids[#ids + 1] = id
+    gone[id] = true
   end
 end
 if #ids == 0 then return {epoch, 0} end
+for _, number in ipairs(redis.call('ZRANGE', KEYS[6], 0, -1)) do
+  local entry = redis.call('HGET', KEYS[2], number)
+  local id = entry and string.match(entry, '^{"seq":%d+,"kind":"line%.pinned","body":{"line":{"id":"([^"]+)"')
+  if id and gone[id] then
+    redis.call('HSET', KEYS[2], number, '{"seq":' .. number .. ',"kind":"line.pinned","body":{"line":null}}')
+    redis.call('ZREM', KEYS[6], number)
+  end
+end
 local kind, body = 'line.removed', '"line":"' .. ids[1] .. '"'
 if ARGV[6] == '*' then
   kind, body = 'lines.removed', '"lines":["' .. table.concat(ids, '","') .. '"]'

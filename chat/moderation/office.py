@@ -76,27 +76,32 @@ class Office:
         return msgspec.json.decode(found, type=Who) if found else Who("", "", [])
 
     async def line(self, room: str, wanted: str) -> Line | None:
-        """A line of this epoch as the log has it, or None when it was removed. Raises: NotFound."""
+        """A line as the log has it, or None when it was removed. Its epoch may be over: what the log kept is still on
+        the screens. Raises: NotFound."""
         epoch, _, number = wanted.rpartition(".")
         if not epoch or not (number.isascii() and number.isdecimal()):
             raise NotFound("line", wanted[:64])
-        async with self.bus.redis.pipeline(transaction=False) as pipe:
-            pipe.hget(keys.head(room), "epoch")
-            pipe.hget(keys.log(room), number)
-            now_epoch, entry = await pipe.execute()
-        if entry is None or now_epoch is None or now_epoch.decode() != epoch:
+        entry: Any = await self.bus.redis.hget(keys.log(room), number)
+        if entry is None:
             raise NotFound("line", wanted[:64])
         envelope = msgspec.json.decode(entry)
-        if envelope["kind"] == "line.removed":
+        if envelope["kind"] == "line.removed" and envelope["body"]["line"] == wanted:
             return None
-        if envelope["kind"] != "line.posted":
+        if envelope["kind"] != "line.posted" or envelope["body"]["line"]["id"] != wanted:
             raise NotFound("line", wanted[:64])
         return msgspec.convert(envelope["body"]["line"], Line)
 
     async def take_out(self, room: str, which: str, person: str, by: str) -> list[str]:
         """Remove a number of the log, or "*" for all of the person's; ids of the lines that were there."""
         answer = await self._remove(
-            keys=[keys.head(room), keys.log(room), keys.lines(room), keys.lines_by(room, person), keys.pinned(room)],
+            keys=[
+                keys.head(room),
+                keys.log(room),
+                keys.lines(room),
+                keys.lines_by(room, person),
+                keys.pinned(room),
+                keys.pins(room),
+            ],
             args=[new_epoch(), LOG_KEPT, keys.channel(room), ROOM_LIFE_S, by, which],
         )
         return [found.decode() for found in answer[2:]]

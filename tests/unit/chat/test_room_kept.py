@@ -486,3 +486,44 @@ async def test_every_act_is_written_with_actor_reason_before_and_after(web, hous
     assert msgspec.json.decode(by["person.unban"].before)["until_ms"] == FOREVER_MS
     assert msgspec.json.decode(by["mode.set"].before)["slow_s"] == 0
     assert msgspec.json.decode(by["mode.set"].after)["slow_s"] == 5
+
+
+# ---- what a second look found
+
+
+async def test_a_removed_line_that_was_pinned_comes_back_with_no_resume(web, house, redis) -> None:
+    ann, mod = await web.join(house.person("ann")), await web.join(house.person("mod", "moderator"))
+    bob_cookie = house.person("bob")
+    bob = await web.join(bob_cookie)
+    stood = (bob.epoch, bob.seq)
+    await bob.aclose()
+    lines = [(await said(ann, text)).body["line"] for text in ("regrettable", "harmless")]
+    for line in [*lines, lines[0]]:
+        assert (await mod.post("line.pin", {"line": line})).ok
+    assert any(b"regrettable" in entry for entry in await redis.hvals("c:{shw_spring}:log")), "the premise"
+    assert (await mod.post("line.remove", {"line": lines[0]})).ok
+    back = await web.join(bob_cookie, resume_from=stood)
+    await back.wait("resumed")
+    assert [body["line"] and body["line"]["text"] for body in back.seen("line.pinned")] == [None, "harmless", None]
+    assert not any(b"regrettable" in entry for entry in await redis.hvals("c:{shw_spring}:log"))
+    assert (await mod.post("person.ban", {"person": "per_ann"})).ok
+    assert not any(b"harmless" in entry for entry in await redis.hvals("c:{shw_spring}:log"))
+
+
+async def test_a_line_of_the_epoch_before_is_still_deleted_pinned_and_banned(web, house, redis) -> None:
+    ann, mod = await web.join(house.person("ann")), await web.join(house.person("mod", "moderator"))
+    lines = [(await said(ann, text)).body["line"] for text in ("one", "two", "three")]
+    was = mod.epoch
+    epoch, _ = await web.bus.history.renew("shw_spring", was, 1_000)  # the store came back without its newest numbers
+    assert epoch != was
+    assert (await said(mod, "on we go")).ok
+    await ann.wait("reset")
+    late = await web.join(house.person("late"))
+    shown = [line["id"] for line in late.welcome["room"]["lines"]]
+    assert shown[:3] == lines, "the premise: they are on the screens under their old ids"
+    assert (await mod.post("line.pin", {"line": lines[0]})).ok
+    assert (await mod.post("line.remove", {"line": lines[0]})).ok
+    assert (await late.wait("line.removed"))["line"] == lines[0]
+    assert (await mod.post("line.remove", {"line": f"{epoch}.2"})).code == "not_found"
+    assert (await mod.post("person.ban", {"person": "per_ann"})).body["lines"] == lines[1:]
+    assert (await late.wait("lines.removed"))["lines"] == lines[1:]
