@@ -95,7 +95,8 @@ class Joining:
             wanted = LINES_REPLAYED if room.service.history else 0
             moment = await self._bus.history.moment(room.name, lines=wanted)
             live = await self._scene.snapshot(room.name, seat.member)
-            lines = await self._lines_for(room.name, seat.member, moment.lines)
+            # Without history nobody gets lines: whom only she hears would know by hers.
+            lines = await self._lines_for(room.name, seat.member, moment.lines) if wanted else []
             facts = RoomFacts(max(moment.viewers, 1), lines, moment.mode, moment.pinned, moment.questions)
             welcome = Welcome(moment.epoch, moment.seq, self._now_ms(), you, facts, live)
             items = [Item(otherwise, encode(otherwise, welcome))]

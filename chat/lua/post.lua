@@ -86,6 +86,14 @@ local function answered(how, one, other)
   return {'new', how, one, other}
 end
 
+if fate == 'shadow' and why ~= '' then
+  -- She is told what anybody would be, or she would know by it that nobody else hears her. Nobody has to decide.
+  redis.call('SPUBLISH', ARGV[5], 'r moderator line.shadowed\n{"kind":"line.shadowed","body":{"line":{"id":"' .. ARGV[20]
+    .. string.sub(ARGV[3], 1, -3) .. '}}')
+  answered('held', ARGV[20], why)
+  return {'again', 'held', ARGV[20], why} -- not new: other systems are not asked either
+end
+
 if fate == 'held' then
   local case = ARGV[21] .. why .. ARGV[22]
   redis.call('HSET', KEYS[12], ARGV[20], case)

@@ -527,3 +527,32 @@ async def test_a_line_of_the_epoch_before_is_still_deleted_pinned_and_banned(web
     assert (await mod.post("line.remove", {"line": f"{epoch}.2"})).code == "not_found"
     assert (await mod.post("person.ban", {"person": "per_ann"})).body["lines"] == lines[1:]
     assert (await late.wait("lines.removed"))["lines"] == lines[1:]
+
+
+async def test_who_is_shadow_banned_is_told_that_her_line_waits_as_anybody_is(web, house, archive, redis) -> None:
+    troll, mod = await web.join(house.person("troll")), await web.join(house.person("mod", "moderator"))
+    bob = await web.join(house.person("bob"))
+    assert (await mod.post("person.ban", {"person": "per_troll", "shadow": True})).ok
+    assert (await mod.post("mode.set", {"hold": True})).ok
+    for text in ("psst", "psst again"):
+        mine, his = await said(troll, text), await said(bob, f"hello, {text}")
+        assert set(mine.body) == set(his.body)
+        assert mine.body["why"] == his.body["why"] == "hold"
+    assert (await mod.wait("line.shadowed"))["line"]["text"] == "psst"
+    assert {case["person"] for case in map(msgspec.json.decode, await redis.hvals("c:{shw_spring}:cases"))} == {
+        "per_bob"
+    }, "nobody has to decide on hers"
+    assert [notice.facts["person"] for notice in archive.notices if notice.kind == "line.held"] == ["per_bob"] * 2
+    assert texts(troll) == []
+
+
+async def test_a_shadow_banned_person_sees_no_more_history_than_others(web, house) -> None:
+    cookie = house.person("troll")
+    troll = await web.join(cookie)
+    mod, host = await web.join(house.person("mod", "moderator")), await web.join(house.person("hana", "host"))
+    assert (await mod.post("person.ban", {"person": "per_troll", "shadow": True})).ok
+    assert (await said(troll, "psst")).ok
+    assert len((await web.join(cookie)).welcome["room"]["lines"]) == 1, "the premise"
+    assert (await host.post("service.set", {"history": "off"})).ok
+    await troll.wait("service.changed", lambda body: not body["service"]["history"])
+    assert (await web.join(cookie)).welcome["room"]["lines"] == []
