@@ -230,10 +230,13 @@ class Review:
                 facts = {"line": case.line.id, "person": case.person, "by": intent.member.person}
                 await office.notice(room, "line.removed", **facts)
         elif case.kind == "appeal" and verdict == "approve":
+            found = await office.decisions.in_force(room, case.person, "")
+            if found is None or case.id != f"app_{found.id}":
+                return  # it ran out meanwhile; or another came since, which nobody has appealed against
             try:
                 await self._silences.lift(intent, case.person)
             except NotFound:
-                return  # it ran out meanwhile
+                return
 
     async def _tell_closed(self, intent: Intent, case: Case, verdict: Verdict, reason: str) -> None:
         bus, room = self._office.bus, intent.room

@@ -556,3 +556,12 @@ async def test_a_shadow_banned_person_sees_no_more_history_than_others(web, hous
     assert (await host.post("service.set", {"history": "off"})).ok
     await troll.wait("service.changed", lambda body: not body["service"]["history"])
     assert (await web.join(cookie)).welcome["room"]["lines"] == []
+
+
+async def test_an_appeal_lifts_the_silence_it_was_against_and_no_later_one(web, house) -> None:
+    ann, mod = await web.join(house.person("ann")), await web.join(house.person("mod", "moderator"))
+    assert (await mod.post("person.timeout", {"person": "per_ann", "seconds": 600})).ok
+    case = (await ann.post("appeal.send", {"text": "it was the cat"})).body["case"]
+    assert (await mod.post("person.ban", {"person": "per_ann", "reason": "threats"})).ok
+    assert (await mod.post("case.decide", {"case": case, "verdict": "approve"})).ok
+    assert (await said(ann, "hello")).code == "silenced"
