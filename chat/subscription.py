@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from chat.errors import StoreDown
 
@@ -23,6 +23,7 @@ CONFIRM_S = 5.0
 # A store that hangs without closing the connection is noticed after two of these.
 QUIET_S = 5.0
 BACKOFF_S = (0.1, 2.0)
+_AWAY = (RedisError, OSError, RedisClusterException)  # the last, of a cluster as a whole, is no RedisError
 _ALONE = ""  # the name of the one node of a store that is no cluster
 
 
@@ -65,7 +66,7 @@ class Subscription:
                 await self._subscribe({channel})
             async with asyncio.timeout(CONFIRM_S):
                 await future
-        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+        except (*_AWAY, RuntimeError) as error:
             # A RuntimeError: the group of readers is ending just now.
             raise StoreDown() from error
         finally:
@@ -92,7 +93,7 @@ class Subscription:
                 async with asyncio.TaskGroup() as self._group:
                     await self._connect()
                     backoff = BACKOFF_S[0]
-            except* (RedisError, OSError) as errors:
+            except* _AWAY as errors:
                 log.warning("the store's subscription was lost: %s", errors.exceptions[0])
             finally:
                 self.up = False

@@ -21,6 +21,7 @@ class StoreCluster:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.ports: list[int] = []
+        self._commands: list[list[str]] = []
         self._processes: list[subprocess.Popen[bytes]] = []
 
     @property
@@ -39,8 +40,8 @@ class StoreCluster:
             command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(home)]
             command += ["--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", str(bus)]
             command += ["--cluster-node-timeout", "5000", "--save", "", "--appendonly", "yes"]
-            with (home / "store.log").open("ab") as log:
-                self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
+            self._commands.append(command)
+            self._run(command)
         clients = [Redis(port=port) for port in self.ports]
         try:
             self._wait(lambda: all(client.ping() for client in clients))
@@ -53,6 +54,15 @@ class StoreCluster:
         finally:
             for client in clients:
                 client.close()
+
+    def again(self) -> None:
+        """The same nodes with what they kept, after `stop`."""
+        for command in self._commands:
+            self._run(command)
+
+    def _run(self, command: list[str]) -> None:
+        with (self.folder / command[2] / "store.log").open("ab") as log:
+            self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def flush(self) -> None:
         for port in self.ports:

@@ -21,7 +21,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from live.errors import StoreDown
@@ -68,10 +68,21 @@ async def connect(settings: Settings, *, url: str | None = None) -> Redis:
     return await _cluster(address)
 
 
+class Cluster(RedisCluster):
+    """A cluster that can't be reached, or has a slot without a node, is a store that is away: a RedisError, as with one
+    store. To its client that is an error of another kind, which nobody who stays up without a store catches."""
+
+    async def initialize(self, *args: Any, **more: Any) -> RedisCluster:
+        try:
+            return await super().initialize(*args, **more)
+        except RedisClusterException as why:
+            raise RedisConnectionError(str(why)) from why
+
+
 async def _cluster(address: str) -> Redis:
     """A client of the whole cluster that the node at `address` belongs to. It follows a slot that moved; a command
     whose reply was lost is, as everywhere, not sent again."""
-    cluster = RedisCluster.from_url(
+    cluster = Cluster.from_url(
         address,
         max_connections=CLUSTER_CONNECTIONS,
         decode_responses=False,

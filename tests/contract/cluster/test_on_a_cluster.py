@@ -13,7 +13,8 @@ import test_room_talk
 import test_scripts
 import test_waitlist
 from redis.asyncio import RedisCluster
-from room_process import until
+from room_process import until, web_process
+from store_cluster import StoreCluster
 
 from live.accounts.sessions import Sessions
 from live.accounts.throttle import Throttle
@@ -70,6 +71,27 @@ async def test_a_lost_connection_to_one_node_loses_no_event(two_webs, house, red
     for client in clients:
         await until(lambda client=client: client.seq == 5, within_s=10)
         assert [e["seq"] for e in client.envelopes if "seq" in e] == [1, 2, 3, 4, 5]
+
+
+async def test_sockets_stay_while_the_whole_cluster_is_away_and_go_on_after(tmp_path, house, archive) -> None:
+    cluster = StoreCluster(tmp_path)
+    cluster.start()
+    try:
+        async with web_process(cluster.url, house, archive) as web:
+            ann = await web.join(house.person("ann"))
+            assert (await ann.post("line.post", {"text": "before"})).ok
+            cluster.stop()
+            for _ in range(5):
+                assert (await ann.post("line.post", {"text": "meanwhile"})).code == "store_down"
+            await ann.wait("service.changed", lambda body: body["service"]["read_only"])
+            cluster.again()
+            async with asyncio.timeout(30):
+                while not (await ann.post("line.post", {"text": "after"})).ok:  # noqa: ASYNC110 - nothing to subscribe to
+                    await asyncio.sleep(0.2)
+            await ann.wait("line.posted", lambda body: body["line"]["text"] == "after", timeout=20)
+            assert ann.close_code is None
+    finally:
+        cluster.stop()
 
 
 async def test_sessions_and_limits_work_where_their_keys_lie_on_different_nodes(redis) -> None:
