@@ -227,7 +227,8 @@ class Hub:
                 self._uncount(member)
             else:
                 self.leave(seat)
-            if isinstance(error, (RedisError, OSError, StoreDown)):
+            # By its code: the app's stores have errors of their own.
+            if isinstance(error, (RedisError, OSError)) or getattr(error, "code", "") in ("store_down", "overloaded"):
                 raise NotAdmitted(1013, "try again later") from error
             raise
         return seat

@@ -20,7 +20,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from chat.envelope import Frame, Hello, decode_body, decode_frame
-from chat.errors import BadFrame, Invalid, NotAdmitted, StoreDown
+from chat.errors import BadFrame, Invalid, NotAdmitted
 from chat.hub import Hub
 from chat.ports import Gate, Member
 from chat.seat import Wire
@@ -41,7 +41,9 @@ def room_endpoint(hub: Hub, gate: Gate) -> Callable[[WebSocket], Awaitable[None]
                 await ws.accept()
             await _close(ws, refusal.close_code, refusal.reason)
             return
-        except (RedisError, OSError, StoreDown):
+        except Exception as error:
+            if not isinstance(error, (RedisError, OSError)) and getattr(error, "code", "") != "store_down":
+                raise
             await ws.accept()
             await _close(ws, 1013, "try again later")
             return

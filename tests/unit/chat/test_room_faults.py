@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 import uvloop
 from room_process import QUICK, until, web_process
 
@@ -139,6 +140,27 @@ async def test_a_store_that_lost_its_newest_events_begins_an_epoch(web, house, r
     event = await web.bus.publish(ROOM, "card.dropped", {"card": 9})
     await ann.wait_envelope("card.dropped", lambda body: body["card"] == 9)
     assert ann.seq == event.seq
+
+
+class AppsStoreDown(Exception):
+    """As live.errors has it: no error of the room's."""
+
+    code = "store_down"
+
+
+@pytest.mark.parametrize("where", ["gate", "scene"])
+async def test_who_comes_while_a_store_of_the_apps_is_down_is_told_to_come_back(
+    web, house, where, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def down(*_: object) -> None:
+        raise AppsStoreDown
+
+    cookie = house.person("ann")
+    with monkeypatch.context() as patch:
+        patch.setattr(house, *(("admit", down) if where == "gate" else ("before_snapshot", down)))
+        with pytest.raises(ConnectionError, match="closed with 1013 try again later"):
+            await web.join(cookie)
+    assert (await web.join(cookie)).welcome is not None
 
 
 async def test_a_scene_that_fails_while_pages_are_reset_costs_that_page_and_not_the_room(web, house) -> None:
