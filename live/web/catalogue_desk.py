@@ -20,6 +20,7 @@ from live.shop.feed_import import export
 from live.shop.imports import Import, State
 from live.shop.pictures import Picture
 from live.shop.pricing import FOR_EVER_MS
+from live.web.masthead import studio_links
 from live.web.security import grants_of
 from live.web.templating import page
 
@@ -37,6 +38,7 @@ async def catalogue(request: Request) -> Response:
     return page(
         request,
         "studio/catalogue.html",
+        nav=await studio_links(request, brand=house.slug),
         house=house,
         houses=houses,
         words=words,
@@ -53,7 +55,14 @@ async def product(request: Request) -> Response:
     sheet = await s.assortment.sheet(request.path_params["product"])
     house = await house_by_id(request, sheet.brand_id, "product", sheet.id)
     pictures = await s.pictures.of(sheet.id)
-    return page(request, "studio/product.html", house=house, sheet=sheet_view(sheet, house), pictures=pictures)
+    return page(
+        request,
+        "studio/product.html",
+        nav=await studio_links(request, brand=house.slug),
+        house=house,
+        sheet=sheet_view(sheet, house),
+        pictures=pictures,
+    )
 
 
 async def bring_in(request: Request) -> Response:
@@ -61,7 +70,12 @@ async def bring_in(request: Request) -> Response:
     house, houses = await house_of(request)
     kept = await _services(request).imports.list(house.id)
     return page(
-        request, "studio/import.html", house=house, houses=houses, state={"imports": [brief(one) for one in kept]}
+        request,
+        "studio/import.html",
+        nav=await studio_links(request, brand=house.slug),
+        house=house,
+        houses=houses,
+        state={"imports": [brief(one) for one in kept]},
     )
 
 

@@ -19,6 +19,7 @@ from live.shop.webhooks import deliveries, kinds
 from live.shop.webhooks.deliveries import Delivery
 from live.shop.webhooks.endpoints import Endpoint
 from live.web import words
+from live.web.masthead import studio_links
 from live.web.reading import services_of
 from live.web.security import actor_of, reach_of
 from live.web.templating import page
@@ -26,12 +27,6 @@ from live.web.templating import page
 LIVES = (("", "Until it is revoked"), ("30", "30 days"), ("90", "90 days"), ("365", "A year"))
 SINCE = (("3600000", "the last hour"), ("86400000", "the last day"), ("259200000", "the last 3 days"))
 LOG_PAGE = 50
-NAV = [
-    ("/studio", "Shows"),
-    ("/studio/orders", "Orders"),
-    ("/studio/api", "API"),
-    ("/studio/webhooks", "Webhooks"),
-]
 
 
 # ---- tokens ------------------------------------------------------------------------------------
@@ -93,7 +88,7 @@ async def _tokens_page(
         request,
         "studio/api.html",
         status=status,
-        nav=NAV,
+        nav=await studio_links(request),
         groups=groups,
         places=places,
         scopes=list(scopes.WORDS.items()),
@@ -101,7 +96,10 @@ async def _tokens_page(
         op=new_id("tok"),
         made=made,
         error=error,
-        kept={"name": _one(kept, "name") if kept else "", "scopes": set(kept.getlist("scope")) if kept else set()},
+        kept={
+            **{field: _one(kept, field) if kept else "" for field in ("name", "place", "days")},
+            "scopes": set(kept.getlist("scope")) if kept else set(),
+        },
     )
 
 
@@ -207,12 +205,15 @@ async def _hooks_page(
         request,
         "studio/webhooks.html",
         status=status,
-        nav=NAV,
+        nav=await studio_links(request),
         groups=[(name, [_hook_view(one) for one in endpoints if one.brand_id == brand]) for brand, name in brands],
         brands=brands,
         kinds=_kinds(),
         error=error,
-        kept={"url": _one(kept, "url") if kept else "", "kinds": set(kept.getlist("kind")) if kept else set()},
+        kept={
+            **{field: _one(kept, field) if kept else "" for field in ("url", "brand")},
+            "kinds": set(kept.getlist("kind")) if kept else set(),
+        },
     )
 
 
@@ -233,7 +234,7 @@ async def _hook_page(
         request,
         "studio/webhook.html",
         status=status,
-        nav=NAV,
+        nav=await studio_links(request),
         hook=_hook_view(fresh),
         entries=[_entry_view(entry, s.clock.now_ms()) for entry in entries],
         older=entries[-1].id if len(entries) == LOG_PAGE else None,

@@ -21,6 +21,7 @@ from live.shop.after_sale import By
 from live.shop.order_list import Row, Wanted
 from live.shop.order_story import StaffOrder
 from live.web import order_words as words
+from live.web.masthead import studio_links
 from live.web.order_forms import ACTS, Doing
 from live.web.orders_api import scope_of
 from live.web.orders_csv import rows_of
@@ -29,7 +30,6 @@ from live.web.security import actor_of
 from live.web.templating import page
 from live.web.words import when
 
-NAV = [("/studio", "Shows"), ("/studio/orders", "Orders")]
 PACKED_AT_ONCE = 50
 
 
@@ -50,7 +50,7 @@ async def index(request: Request) -> Response:
         request,
         "studio/orders.html",
         house=house_of(await s.shows.list()),
-        nav=NAV,
+        nav=await studio_links(request),
         rows=[words.row_view(row) for row in rows],
         asked=asked,
         trouble=trouble,
@@ -99,7 +99,13 @@ async def packing(request: Request) -> Response:
         if order.paid_ms is not None
     ]
     sheets = [sheet for sheet in sheets if sheet["lines"]]
-    return page(request, "studio/packing.html", house=house_of(await s.shows.list()), nav=NAV, sheets=sheets)
+    return page(
+        request,
+        "studio/packing.html",
+        house=house_of(await s.shows.list()),
+        nav=await studio_links(request),
+        sheets=sheets,
+    )
 
 
 # ---- one order ---------------------------------------------------------------------------------
@@ -125,7 +131,7 @@ async def act(request: Request) -> Response:
             raise Invalid("act", "is none that an order knows")
         doing = ACTS[name](s, found, form)
         if doing.question and form.get("confirm") != "yes":
-            return _confirm(request, found, form, doing)
+            return await _confirm(request, found, form, doing)
         await doing.do(By(actor_of(request), str(form.get("op", ""))[:64] or new_id("op"), _seen(form)))
     except (Conflict, WrongState, Invalid, IdempotencyMismatch) as why:
         now = await s.order_list.one(reach, number)
@@ -145,7 +151,7 @@ async def _page_of(
         "studio/order.html",
         status=status,
         house=found.order.brand,
-        nav=NAV,
+        nav=await studio_links(request),
         order=words.staff_view(found),
         buyers_url=f"{s.settings.base_url}/orders/{found.order.token}",
         ops={name: new_id("op") for name in ACTS},
@@ -154,13 +160,13 @@ async def _page_of(
     )
 
 
-def _confirm(request: Request, found: StaffOrder, form: FormData, doing: Doing) -> Response:
+async def _confirm(request: Request, found: StaffOrder, form: FormData, doing: Doing) -> Response:
     kept = [(name, str(value)) for name, value in form.multi_items() if name not in ("csrf", "confirm")]
     return page(
         request,
         "studio/order_confirm.html",
         house=found.order.brand,
-        nav=NAV,
+        nav=await studio_links(request),
         number=found.order.number,
         doing=doing,
         fields=kept,

@@ -7,10 +7,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.accounts.roles import roles_anywhere, roles_in
+from live.accounts.roles import roles_in
 from live.desk.wiring import Services
 from live.stage.show import Show
 from live.web import words
+from live.web.masthead import studio_links
 from live.web.pages import house_of
 from live.web.security import grants_of, member_of
 from live.web.templating import page
@@ -26,12 +27,7 @@ async def index(request: Request) -> Response:
         roles = roles_in(grants, show_id=found.id, brand_id=found.brand_id)
         if "moderator" in roles:
             rows.append({**words.row_view(found, s.clock.now_ms()), "links": _links(found, roles)})
-    is_staff = "staff" in roles_anywhere(grants)
-    nav = [("/studio/orders", "Orders")] if is_staff else []
-    if any(grant.brand_id and grant.role == "staff" for grant in grants):
-        nav.append(("/studio/catalogue", "Catalogue"))
-    if is_staff:
-        nav += [("/studio/api", "API"), ("/studio/webhooks", "Webhooks")]
+    nav = await studio_links(request)
     return page(request, "studio/shows.html", house=house_of(shows), nav=nav, shows=rows)
 
 

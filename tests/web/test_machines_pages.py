@@ -70,6 +70,7 @@ async def test_what_is_wrong_with_a_token_is_said_and_what_was_typed_stays(web: 
         assert refused.status_code == 422, more
         assert said in refused.text
         assert more.get("name") == "" or 'value="Kasse"' in refused.text
+        assert "place" not in more or f'value="{more["place"]}" selected' in refused.text
         assert not SECRET.search(refused.text)
     assert await web.services.tokens.list() == []
 
@@ -185,3 +186,12 @@ async def test_an_address_that_will_not_do_is_said_and_stays_in_the_form(web: We
         assert refused.status_code == 422
         assert f'value="{url}"' in refused.text
         assert "The address:" in refused.text
+
+
+async def test_the_studios_pages_have_the_same_links_and_say_which_is_open(web: Web):
+    staff = await web.signed_in(web.house.staff)
+    links = re.compile(r'<a href="(/studio[^"?]*)[^"]*"( aria-current="page")?>')
+    pages = ["/studio", "/studio/orders", "/studio/catalogue", "/studio/api", "/studio/webhooks"]
+    for here in pages:
+        head = (await staff.open(here)).text.partition('aria-label="Pages"')[2].partition("</nav>")[0]
+        assert links.findall(head) == [(one, ' aria-current="page"' if one == here else "") for one in pages], here
