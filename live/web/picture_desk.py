@@ -26,6 +26,7 @@ async def desk(request: Request) -> Response:
         ("/studio", "Shows"),
         (f"/studio/shows/{show.slug}", "The desk"),
         (f"/studio/shows/{show.slug}/room", "The room"),
+        (f"/shows/{show.slug}", "As viewers see it"),
     ]
     return page(request, "studio/picture.html", show=show.facts, nav=nav, state=await _seen(request))
 

@@ -57,9 +57,9 @@ async def room(request: Request) -> Response:
     """GET /studio/shows/{slug}/room: the moderator's page."""
     found: Show = request.state.show
     member = await member_of(request, found)
-    nav = [("/studio", "Shows"), (f"/shows/{found.slug}", "As viewers see it")]
-    if "host" in member.roles:
-        nav.insert(1, (f"/studio/shows/{found.slug}", "The desk"))
+    own = f"/studio/shows/{found.slug}"
+    of_hosts = [(own, "The desk"), (f"{own}/picture", "The picture")] if "host" in member.roles else []
+    nav = [("/studio", "Shows"), *of_hosts, (f"/shows/{found.slug}", "As viewers see it")]
     return page(request, "studio/moderator.html", show=found.facts, nav=nav, state=await _state(request, found))
 
 
