@@ -107,7 +107,7 @@ def parcel_view(parcel: Shipment, lines: Mapping[str, OrderLine]) -> dict[str, A
         "when_ms": parcel.created_ms,
         "when": when(parcel.created_ms),
         "pieces": [
-            " · ".join(part for part in (line.title, what_of(line), f"× {qty}" if qty > 1 else "") if part)
+            " · ".join(part for part in (line.title, what_of(line)) if part) + (f" × {qty}" if qty > 1 else "")
             for line, qty in inside
         ],
     }

@@ -161,9 +161,10 @@ def order_view(order: Order) -> dict[str, Any]:
         "lines": [
             {
                 "piece": line.title,
-                "what": " · ".join(
-                    part for part in (line.size, line.colour, f"× {line.qty}" if line.qty > 1 else "") if part
-                ),
+                "what": (
+                    " · ".join(part for part in (line.size, line.colour) if part)
+                    + (f" × {line.qty}" if line.qty > 1 else "")
+                ).strip(),
                 "price": (line.unit * line.qty).words(),
                 "picture": line.picture,
             }

@@ -116,7 +116,7 @@ async def say(page: Page, text: str, *, name: str | None = None) -> None:
 async def hold(page: Page, sku: str) -> None:
     """Choose the size and hold the piece of the pinned card."""
     card = page.get_by_test_id("pinned-card")
-    await card.get_by_test_id(f"size-{sku}").check(force=True)  # the radio is drawn as type
+    await card.get_by_test_id(f"size-{sku}").check()  # waits for a card that still moves, as a forced click would not
     await card.get_by_test_id("hold-button").click()
     await expect(card.get_by_test_id("hold-timer")).to_be_visible()
 

@@ -405,9 +405,8 @@ function render(state, before) {
   if (live.runsheet !== was?.runsheet || live.stock !== was?.stock || live.pinned !== was?.pinned || live.show !== was?.show) runsheet(state);
   if (live.tally !== was?.tally || state.viewers !== before?.viewers) {
     const tally = live.tally;
-    say(byId("tally-viewers"), String(Math.max(tally?.viewers ?? 0, state.viewers)));
-    say(byId("tally-held"), String(tally?.held ?? 0));
-    say(byId("tally-orders"), String(tally?.orders ?? 0));
+    const figures = { viewers: Math.max(tally?.viewers ?? 0, state.viewers), held: tally?.held ?? 0, orders: tally?.orders ?? 0 };
+    for (const [name, figure] of Object.entries(figures)) say(byId(`tally-${name}`), new Intl.NumberFormat("en").format(figure));
     say(byId("tally-revenue"), tally ? money(tally.revenue) : "–");
   }
 }
