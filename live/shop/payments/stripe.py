@@ -4,6 +4,7 @@ our charge      Stripe's                        ref
 new method      Checkout Session, embedded      cs_…
 saved method    Payment Intent, confirmed       pi_…
 costs nothing   nothing: it is not asked        free_…
+what it refuses nothing: there is no charge     none_…
 
 Only cards, and what rides on them (wallets): an order's holds can't wait for a method that takes days. A request is
 sent with our own idempotency key and nothing in it changes from try to try, so that a repeat is the same charge. An
@@ -36,6 +37,7 @@ REPEATS = 1
 SIGNATURE = "stripe-signature"
 TOLERANCE_S = 300  # an event signed longer ago is a replay
 FREE = "free_"
+REFUSED = "none_"
 EXPAND = ["latest_charge", "payment_method"]
 _NOT_NOW = (
     stripe.APIConnectionError,
@@ -82,7 +84,13 @@ class StripeProvider:
     async def create(self, request: ChargeRequest) -> Charge:
         if request.amount_minor == 0:
             return _free(f"{FREE}{request.currency}_{request.idempotency_key}")
-        return await (self._confirm(request) if request.method else self._session(request))
+        try:
+            return await (self._confirm(request) if request.method else self._session(request))
+        except stripe.InvalidRequestError as why:
+            # It never will: a saved method that is gone there, less than Stripe takes. A charge that is over, so that
+            # the order ends with it: one that waited for good would keep its buyer from every other.
+            log.warning("stripe.refused", error=why.code, param=why.param)
+            return _refused(f"{REFUSED}{request.currency}_{request.idempotency_key}")
 
     async def capture(self, ref: str) -> Charge:
         intent = await self._intent_id(ref)
@@ -93,8 +101,8 @@ class StripeProvider:
         return await self.fetch(ref)
 
     async def cancel(self, ref: str) -> Charge:
-        if ref.startswith(FREE):
-            return _free(ref)
+        if ref.startswith((FREE, REFUSED)):
+            return await self.fetch(ref)
         try:
             if ref.startswith("cs_"):
                 await _answer(self._api.checkout.sessions.expire_async(ref))
@@ -119,13 +127,17 @@ class StripeProvider:
     async def fetch(self, ref: str) -> Charge:
         if ref.startswith(FREE):
             return _free(ref)
+        if ref.startswith(REFUSED):
+            return _refused(ref)
         if ref.startswith("cs_"):
             return _of_session(await self._read_session(ref))
         intent = await self._read_intent(ref)
         if intent.status == "requires_payment_method":
             # Its bank said no. Left open, the page could still pay it by another card, for an order that is over.
-            await _answer(self._api.payment_intents.cancel_async(ref))
-            return _of_intent(intent, ref)
+            try:
+                await _answer(self._api.payment_intents.cancel_async(ref))
+            except stripe.InvalidRequestError:  # closed by another process, or paid, a moment ago: its state says which
+                intent = await self._read_intent(ref)
         return _of_intent(intent, ref)
 
     def pay_url(self, ref: str) -> str:
@@ -217,9 +229,6 @@ class StripeProvider:
             return await _answer(asked)
         except stripe.IdempotencyError as why:
             raise Invalid("idempotency_key", "was used for another amount") from why
-        except stripe.InvalidRequestError as why:
-            log.warning("stripe.refused", error=why.code, param=why.param)
-            raise Invalid("payment", f"was refused by the provider ({why.code or 'no code'})") from why
 
     async def _read_session(self, ref: str) -> stripe.checkout.Session:
         expand = [f"payment_intent.{name}" for name in EXPAND]
@@ -280,6 +289,11 @@ def _about(thing: Any) -> str:
 def _free(ref: str) -> Charge:
     currency = ref.removeprefix(FREE).partition("_")[0]
     return Charge(ref, "captured", 0, currency, 0, 0, "")
+
+
+def _refused(ref: str) -> Charge:
+    currency = ref.removeprefix(REFUSED).partition("_")[0]
+    return Charge(ref, "declined", 0, currency, 0, 0, "", "declined")
 
 
 def _of_session(session: stripe.checkout.Session) -> Charge:

@@ -141,6 +141,39 @@ async def test_a_declined_saved_card_leaves_nothing_open_at_stripe(world: World,
     assert (await world.carts.view(world.show, "per_ada")).lines[0].state == "held"
 
 
+async def test_what_stripe_refuses_for_good_ends_the_order_and_the_bag_can_be_bought_again(
+    world: World, at_stripe: StripeHand
+) -> None:
+    method = await _saved(world, at_stripe)
+    await world.add("per_ada", "COAT-38")
+    await at_stripe.provider.forget(method)  # as by hand, on Stripe's own site: here it still counts as saved
+    refused = await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    assert (await world.orders.by_id(refused.order_id)).status == "cancelled"
+    assert (await world.checkout.page(refused.order_id)).kind == "none"
+    assert (await world.carts.view(world.show, "per_ada")).lines[0].state == "held"
+    again = await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    assert again == refused, "the same key answers the same"
+    placed = await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-3")
+    at_stripe.fake.pay(placed.payment_ref)
+    settled = await world.checkout.settle(placed.payment_id)
+    assert settled is not None
+    assert settled.status == "paid"
+    assert await world.wrong() == []
+
+
+async def test_a_declined_card_that_two_processes_close_at_once_is_declined_for_both(
+    world: World, at_stripe: StripeHand
+) -> None:
+    method = await _saved(world, at_stripe)
+    at_stripe.fake.methods[method.partition("/")[2]]["card"]["last4"] = "3184"
+    await world.add("per_ada", "COAT-38")
+    placed = await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    at_stripe.fake.answer_bank(placed.payment_ref, right=False)
+    answers = await asyncio.gather(*(world.checkout.settle(placed.payment_id) for _ in range(5)))
+    assert {answer.status for answer in answers if answer} == {"cancelled"}
+    assert await world.wrong() == []
+
+
 async def test_stripe_without_its_keys_does_not_start(tmp_path) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValidationError, match="STRIPE_SECRET_KEY, STRIPE_PUBLISHABLE_KEY, STRIPE_WEBHOOK_SECRET"):
         Settings(data_dir=tmp_path, payments="stripe", _env_file=None)  # type: ignore[call-arg]
