@@ -145,22 +145,26 @@ class DropDesk:
         for look in _hot(programme, self._clock.now_ms()):
             if not look.is_open(self._clock.now_ms()):
                 continue
-            heard += await self._draw(programme, look)
+            drawn = await self._draw(programme, look)
+            if drawn is None:
+                continue  # until the line is laid it holds only those who came late: nobody is let in from it
+            heard += drawn
             came = await self._let_in(programme, look)
             heard += len(came.came)
             moved[look.id] = Queue(came.gone, came.waiting)
         await self._tell_moved(programme.show.id, moved)
         return heard
 
-    async def _draw(self, programme: Programme, look: Look) -> int:
-        """The draw, once: its row in SQL decides, so that who comes after a death in between draws the same."""
+    async def _draw(self, programme: Programme, look: Look) -> int | None:
+        """The draw, once: its row in SQL decides, so that who comes after a death in between draws the same. None: it
+        is another worker's, and not over."""
         show_id, terms = programme.show.id, programme.terms(look)
         people = await self._lines.sealed(show_id, terms)
         if people is None:
             return 0
         mine = await self._redis.set(keys.lock(f"draw:{terms.line}"), b"1", nx=True, px=DRAW_CLAIM_MS)
         if not mine:
-            return 0  # another worker is at it; should it die, its claim ends
+            return None  # another worker is at it; should it die, its claim ends
         drawn = await self._lines.record(
             show_id,
             look.id,

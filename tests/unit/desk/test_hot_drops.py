@@ -228,6 +228,29 @@ async def test_a_worker_that_dies_between_record_and_line_leaves_the_same_draw_t
     assert first == set(draws.in_order(bytes.fromhex(recorded.seed), recorded.entries)[:UNITS])
 
 
+async def test_nobody_is_let_in_ahead_of_the_drawn_while_another_worker_lays_the_line(
+    two: Two, armed: House, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+):
+    one, other = two
+    for name in PEOPLE:
+        await take(one, armed, name)
+    await present(one, armed.show.id, *PEOPLE, "hasty")
+    clock.advance(10_000)
+    assert (await take(other, armed, "hasty")).state == "line"
+
+    async def stops(*_: object) -> bool:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(one.drops._lines, "lay", stops)
+    with pytest.raises(asyncio.CancelledError):
+        await one.drops.advance()
+    await other.drops.advance()  # the first one's claim still stands
+    assert (await place(one, armed, "hasty")).state == "line"
+    await other.redis.delete(*await other.redis.keys("lock:draw:*"))
+    await other.drops.advance()
+    assert (await place(one, armed, "hasty")).ahead == len(PEOPLE) - UNITS
+
+
 async def test_an_emptied_store_lays_the_recorded_order_again(two: Two, drawn: House):
     one, other = two
     recorded = await one.drops.drawn(drawn.show.id, drawn.looks[0])
