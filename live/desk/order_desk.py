@@ -9,7 +9,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from live.desk.control import Desk
-from live.errors import Conflict, Error
+from live.errors import Conflict, Error, IdempotencyMismatch
 from live.shop.after_sale import AfterSale, By
 from live.shop.checkout import Checkout
 from live.shop.order_acts import Parcel
@@ -18,6 +18,8 @@ from live.shop.order_sheet import Moved
 from live.shop.stock import StockGate
 
 log = structlog.get_logger()
+
+GIVEN_UP = "Given up before it was paid."
 
 
 class OrderDesk:
@@ -51,14 +53,18 @@ class OrderDesk:
         that was paid this very moment is sold, and its canceller is told so."""
         pending = await self._list.pending_payment(order)
         if pending is None:
-            return await self._restocked(by, await self.after_sale.cancel(order, by, wanted, note))
+            try:
+                return await self._restocked(by, await self.after_sale.cancel(order, by, wanted, note))
+            except IdempotencyMismatch:
+                # Given up by this very act, sent again: what stands by its name is the note. Raises where it is not.
+                return await self.after_sale.note(order, by, note or GIVEN_UP)
         settled = await self._checkout.cancel(pending)
         if settled is None or settled.status != "cancelled":
             # Nothing is cancelled behind the back of a buyer who has just paid: look at it again, then decide.
             raise Conflict("order_moved", kind="order.paid", actor="")
         if settled.changed:
             await self._desk.announce(settled)
-        await self.after_sale.note(order, by, note or "Given up before it was paid.")
+        await self.after_sale.note(order, by, note or GIVEN_UP)
         return Moved(order, settled.show_id, settled.cart, changed=settled.changed)
 
     async def refund(

@@ -44,8 +44,10 @@ def _take_back(s: Services, found: StaffOrder, form: FormData) -> Doing:
         raise Invalid("lines", "name at least one piece")
     again = {sku: qty for sku, qty in units.items() if form.get(f"restock-{sku}")}
     amount = words.repays(found, units) if form.get("refund") else Money(0, found.left.currency)
+    # Their worth is reckoned by the act itself: sent again when it is done, it is still the same act.
+    minor = None if form.get("refund") else 0
     return Doing(
-        lambda by: s.order_desk.take_back(found.order.id, by, units, again, amount.minor),
+        lambda by: s.order_desk.take_back(found.order.id, by, units, again, minor),
         f"{_pieces(units)} came back from {found.order.name}?",
         (
             f"{_pieces(again)} for sale again, at once." if again else "Nothing of it is for sale again.",
@@ -66,9 +68,9 @@ def _refund(s: Services, found: StaffOrder, form: FormData) -> Doing:
     else:
         amount = Money(words.minor_of(_text(form, "amount"), found.left.currency), found.left.currency)
         minor, lines, what = amount.minor, None, ""
-    if amount.minor > found.left.minor:
+    if amount.minor > found.left.minor and form.get("confirm") != "yes":  # then the act says so, unless it is done
         raise Conflict("more_than_is_left", left_minor=found.left.minor)
-    left = found.left - amount
+    left = Money(max(0, found.left.minor - amount.minor), found.left.currency)
     return Doing(
         lambda by: s.order_desk.refund(found.order.id, by, minor, lines, note),
         f"Refund {amount.words()}{what} to {found.order.name}?",

@@ -292,11 +292,12 @@ def minor_of(text: str, currency: str) -> int:
     """`129`, `129.5`, `129,50` → minor units. Raises Invalid."""
     places = get_currency_precision(currency)
     try:
-        exact = Decimal(text.strip().replace(",", ".")).scaleb(places)
-        whole = int(exact)
+        typed = Decimal(text.strip().replace(",", "."))
+        whole = int(typed.scaleb(places))
     except (InvalidOperation, ValueError, OverflowError):
         raise Invalid("amount", "is not an amount") from None
-    if exact != whole or not 0 < whole < 2**53:
+    # More decimals than there are is a thousand's mark: 1,000 must not refund 1.
+    if -int(typed.as_tuple().exponent) > places or not 0 < whole < 2**53:
         raise Invalid("amount", f"must be above 0, with at most {places} decimals")
     return whole
 

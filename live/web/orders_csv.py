@@ -15,10 +15,13 @@ from live.shop.feeds import guarded
 from live.shop.order_list import OrderList, Reach, Sold, Wanted
 
 CSV_AT_ONCE, CSV_ORDERS = 200, 50_000
+_PLACE = ("line1", "line2", "district", "postcode", "city", "area", "country")
 _COLUMNS = (
-    *("number", "placed", "paid", "status", "name", "email", "line1", "line2", "postcode", "city", "country"),
+    *("number", "placed", "paid", "status", "name", "email"),
+    *_PLACE,
     *("show", "look", "drop", "media_second", "sku", "title", "size", "colour"),
-    *("qty", "shipped", "returned", "cancelled", "currency", "unit_price", "order_total", "order_refunded"),
+    *("qty", "shipped", "returned", "cancelled", "currency", "unit_price"),
+    *("order_discount", "order_shipping", "order_tax", "order_total", "order_refunded"),
 )
 
 
@@ -37,13 +40,14 @@ async def rows_of(orders: OrderList, reach: Reach, wanted: Wanted) -> AsyncItera
 def _csv_rows(sold: Sold) -> list[tuple[str, ...]]:
     order = sold.order
     head = (order.number, _iso(order.created_ms), _iso(order.paid_ms), order.status, order.name, order.email)
-    place = tuple(order.address.get(field, "") for field in ("line1", "line2", "postcode", "city", "country"))
+    place = tuple(order.address.get(field, "") for field in _PLACE)
+    sums = (order.sums.discount, order.sums.shipping, order.sums.tax)
     rows = []
     for line in order.lines:
         origin = sold.origins[line.sku]
         from_ = (origin.look, origin.drop, None if origin.at_ms is None else origin.at_ms // 1000)
         counts = (line.qty, line.shipped, line.returned, line.struck)
-        money = (line.unit, order.total, order.refunded or Money(0, order.total.currency))
+        money = (line.unit, *sums, order.total, order.refunded or Money(0, order.total.currency))
         rows.append(
             (
                 *head,

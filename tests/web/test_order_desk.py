@@ -162,8 +162,11 @@ async def test_an_order_that_waits_for_its_payment_is_given_up_by_the_providers_
     placed = await s.desk.place(show, "per_ada", BUYER, idempotency_key="k")
     staff = await web.signed_in(web.house.staff)
     assert (await staff.client.get(f"{API}/{placed.number}")).json()["acts"] == ["cancel"]
-    given_up = await act(staff, placed.number, "cancel", note="she asked")
+    cancel = {"op": "cancel-1", "note": "she asked"}
+    given_up = await act(staff, placed.number, "cancel", **cancel)
     assert given_up.json()["order"]["status"] == "cancelled", given_up.text
+    again = await act(staff, placed.number, "cancel", **cancel)
+    assert (again.status_code, again.json()) == (200, given_up.json()), "sent again, it is the same act"
     assert [entry["actor"] for entry in given_up.json()["ledger"]] == ["", "", "Stef"]
     await s.desk.add_to_cart(show, "per_bea", "L1-S", 1, op="1")
     other = await s.desk.place(show, "per_bea", BUYER, idempotency_key="k")
@@ -196,6 +199,35 @@ async def test_a_refund_is_asked_about_with_its_amount_and_done_once_however_oft
     now = (await staff.open(str(twice[0].headers["location"]))).text
     assert "Refunded in part" in now
     assert "Refunded €12.50" in now
+    page = (await staff.open(f"/studio/orders/{order.number}")).text
+    asked = await post(staff, order.number, {**fields_of(page, "refund"), "of": "amount", "amount": "374,50"})
+    sure = fields_of(asked.text, "refund")
+    again = [await post(staff, order.number, sure, follow=False) for _ in range(2)]
+    assert [answer.status_code for answer in again] == [303] * 2, "also of all that is left, and one after the other"
+
+
+async def test_a_return_whose_button_is_hit_again_after_it_was_done_is_the_same_return(web: Web):
+    order = await an_order(web)
+    staff = await web.signed_in(web.house.staff)
+    await act(staff, order.number, "shipments", lines={"L1-S": 2})
+    page = (await staff.open(f"/studio/orders/{order.number}")).text
+    asked = await post(staff, order.number, {**fields_of(page, "return"), "qty-L1-S": "1", "refund": "1"})
+    sure = fields_of(asked.text, "return")
+    hits = [await post(staff, order.number, sure, follow=False) for _ in range(2)]
+    assert [answer.status_code for answer in hits] == [303] * 2
+    refunded = (await web.services.orders.by_id(order.id)).refunded
+    assert refunded is not None
+    assert refunded.minor == 12_900
+
+
+async def test_an_amount_with_a_thousands_mark_is_not_taken_for_a_small_one(web: Web):
+    order = await an_order(web)
+    staff = await web.signed_in(web.house.staff)
+    for typed in ("1,000", "1.000", "0.010"):
+        page = (await staff.open(f"/studio/orders/{order.number}")).text
+        asked = await post(staff, order.number, {**fields_of(page, "refund"), "of": "amount", "amount": typed})
+        assert (asked.status_code, "Refund €" in asked.text) == (422, False), typed
+        assert "at most 2 decimals" in asked.text
 
 
 async def test_two_of_the_staff_at_once_get_one_outcome_and_the_other_is_told_by_whom(web: Web):
@@ -293,6 +325,18 @@ async def test_the_csv_has_a_row_a_line_and_no_cell_that_a_spreadsheet_would_run
     assert {row["show"] for row in rows} == {"AW26"}
     assert all(row["drop"].isdigit() and row["media_second"].isdigit() for row in rows)
     assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for row in rows for cell in row.values())
+
+
+async def test_the_csv_has_all_of_an_address_and_how_the_total_came_about(web: Web):
+    await web.services.terms.add_method(web.house.show.brand_id, name="Courier", places="*", price_minor=900)
+    there = msgspec.structs.replace(BUYER.address, country="US", area="NY", city="New York", postcode="10001")
+    order = await an_order(web, contact=msgspec.structs.replace(BUYER, address=there))
+    staff = await web.signed_in(web.house.staff)
+    text = (await staff.client.get("/studio/orders.csv")).content.decode("utf-8-sig")
+    row = next(iter(csv.DictReader(io.StringIO(text))))
+    assert (row["area"], row["district"], row["country"]) == ("NY", "", "US")
+    assert (row["order_discount"], row["order_shipping"], row["order_tax"]) == ("0.00", "9.00", "0.00")
+    assert (row["order_total"], order.total.minor) == ("396.00", 39_600)
 
 
 async def test_packing_lists_have_what_is_still_to_be_shipped_and_nothing_else(web: Web):
