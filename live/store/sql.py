@@ -48,6 +48,8 @@ PRAGMAS = (
 # IMMEDIATE: a writer that began as a reader can't be upgraded while another process writes.
 BEGIN = {False: "BEGIN IMMEDIATE", True: "BEGIN"}  # by whether only reads follow
 BY_HAND = "begun_by_hand"  # a connection whose transactions are ours: through SQLAlchemy each costs as much as a read
+# By itself PostgreSQL would look anew with each statement, and a claim could be read as sold beside stock of before.
+PG_READ = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
 PG_TRIES = 5  # a deadlock or a serialisation failure is run again, jobs being pure SQL
 _PG_TRY_AGAIN = ("40001", "40P01")
 
@@ -89,7 +91,7 @@ def new_engine(url: str, *, readers: bool = False) -> Engine:
 
         return engine
     engine = create_engine(url, pool_size=PG_WORKERS, max_overflow=0, pool_pre_ping=True, pool_timeout=BUSY_TIMEOUT_S)
-    return engine.execution_options(postgresql_readonly=True) if readers else engine
+    return engine.execution_options(**PG_READ) if readers else engine
 
 
 class Database:
@@ -103,7 +105,7 @@ class Database:
         self.url = normalised(url)
         self.dialect = "sqlite" if self.url.startswith("sqlite") else "postgresql"
         self._write_engine = new_engine(self.url)
-        self._read_engine: Engine = self._write_engine.execution_options(postgresql_readonly=True)
+        self._read_engine: Engine
         self._writer: _Groups | None = None
         self._readers: _Groups | None = None
         self._pool: ThreadPoolExecutor | None = None
@@ -114,6 +116,7 @@ class Database:
                 self._read_engine, "sql-reader", threads=READERS, limit=READ_GROUP_LIMIT, run=_read_group
             )
         else:
+            self._read_engine = self._write_engine.execution_options(**PG_READ)
             self._pool = ThreadPoolExecutor(PG_WORKERS, thread_name_prefix="sql")
         self._waiting = 0
 

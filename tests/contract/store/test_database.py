@@ -66,6 +66,18 @@ async def test_a_reader_may_not_write(db: Database) -> None:
     assert await db.read(_count) == 0
 
 
+async def test_a_read_has_one_view_whatever_is_committed_meanwhile(db: Database) -> None:
+    def twice(connection: Connection) -> tuple[int, int]:
+        before = _count(connection)
+        with db._write_engine.begin() as other:
+            _brand(other, "meanwhile")
+        return before, _count(connection)
+
+    assert await db.read(twice) == (0, 0)
+    assert await db.read(_count) == 1
+    await db.write(lambda c: _brand(c, "after"))  # by a connection that may have been a reader's
+
+
 async def test_a_writer_that_was_cancelled_still_writes_or_does_not_but_the_next_one_works(db: Database) -> None:
     task = asyncio.ensure_future(db.write(lambda c: _brand(c, "one")))
     await asyncio.sleep(0)
