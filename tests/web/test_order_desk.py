@@ -211,13 +211,13 @@ async def test_a_return_whose_button_is_hit_again_after_it_was_done_is_the_same_
     staff = await web.signed_in(web.house.staff)
     await act(staff, order.number, "shipments", lines={"L1-S": 2})
     page = (await staff.open(f"/studio/orders/{order.number}")).text
-    asked = await post(staff, order.number, {**fields_of(page, "return"), "qty-L1-S": "1", "refund": "1"})
+    asked = await post(staff, order.number, {**fields_of(page, "return"), "qty-L1-S": "2", "refund": "1"})
     sure = fields_of(asked.text, "return")
     hits = [await post(staff, order.number, sure, follow=False) for _ in range(2)]
     assert [answer.status_code for answer in hits] == [303] * 2
     refunded = (await web.services.orders.by_id(order.id)).refunded
     assert refunded is not None
-    assert refunded.minor == 12_900
+    assert refunded.minor == 25_800
 
 
 async def test_an_amount_with_a_thousands_mark_is_not_taken_for_a_small_one(web: Web):
