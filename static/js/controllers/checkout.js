@@ -33,6 +33,8 @@ export class Checkout {
     this.again = false; // she wants to try again as soon as the failed order is closed
     /** What the device remembers, asked for once. @type {() => Promise<import("./express.js").Kept|null>} */
     this.remembered = () => call("GET", "/api/me/saved").catch(() => null);
+    /** An order that stands and is paid. */
+    this.onBought = () => {};
     /** @type {() => Promise<void>} */
     this.onForget = () => call("DELETE", "/api/me/saved").catch(() => undefined);
     this.address = new AddressForm(this.form);
@@ -342,6 +344,7 @@ export class Checkout {
     this.forget();
     if (!["cancelled", "refunded"].includes(order.status)) {
       // Paid, or further already: a quick house has sent it.
+      this.onBought();
       say(byId("done-number"), pending.number);
       say(byId("done-words"), "Paid, and off the rail. The receipt has an address of its own: keep it.");
       /** @type {HTMLAnchorElement} */ (byId("done-link")).href = `/orders/${encodeURIComponent(pending.token)}`;

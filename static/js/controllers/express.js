@@ -58,6 +58,11 @@ export class Express {
     await this.ask(bag);
   }
 
+  /** She bought, and may have asked to be remembered: the next hold looks again. */
+  bought() {
+    this.looked = false;
+  }
+
   async look() {
     this.kept = await call("GET", "/api/me/saved").catch(() => null);
     return this.kept;

@@ -76,6 +76,7 @@ const checkout = new Checkout({ slug, store, sheet });
 const express = new Express({ slug, store, clock, checkout });
 checkout.remembered = async () => express.kept ?? (await express.look());
 checkout.onForget = () => express.forget();
+checkout.onBought = () => express.bought();
 const tools = { store, clock, hold, release, wait, drops, sheet, choices, express, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
 const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
