@@ -35,7 +35,7 @@ ORDER_WORDS = {  # status: (title, lede)
 
 
 def stock(left: int, size: str) -> str:
-    where = f" in {size}" if size else ""
+    where = f" in {size}" if size and size.lower() != "one size" else ""
     return f"{left} left{where}" if left > 0 else f"Sold out{where}"
 
 

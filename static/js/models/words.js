@@ -19,7 +19,7 @@ export function money(amount, locale = "en") {
  * @param {string} size
  */
 export function stock(left, size) {
-  const where = size ? ` in ${size}` : "";
+  const where = size && size.toLowerCase() !== "one size" ? ` in ${size}` : "";
   return left > 0 ? `${left} left${where}` : `Sold out${where}`;
 }
 

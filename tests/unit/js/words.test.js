@@ -14,6 +14,7 @@ test("stock names the size, also when it is gone", () => {
   assert.equal(words.stock(3, "M"), "3 left in M");
   assert.equal(words.stock(0, "M"), "Sold out in M");
   assert.equal(words.stock(-1, ""), "Sold out");
+  assert.equal(words.stock(3, "One size"), "3 left");
 });
 
 test("every refusal of the server has words that say what to do, none a code", () => {
