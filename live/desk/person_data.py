@@ -8,6 +8,7 @@ accounts must be (ten years in most of Europe), and so is *that* a moderator act
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 from typing import Any
 
@@ -24,7 +25,9 @@ from chat.questions import Questions
 from live.clock import Clock
 from live.desk import audit_log
 from live.desk.archive import SqlArchive
-from live.errors import NotFound
+from live.errors import NotFound, StoreDown
+from live.shop.payments.port import Provider
+from live.shop.saved import SavedBuyers
 from live.store import keys
 from live.store.sql import Database
 from live.store.tables import audit, chat_lines, orders, outbox, person_notes, questions, shows, silences
@@ -68,8 +71,19 @@ class Erased(msgspec.Struct, frozen=True):
 class PersonData:
     """`brands` narrows both to the shows of those; None: everywhere."""
 
-    def __init__(self, db: Database, redis: Redis, bus: RedisBus, archive: SqlArchive, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        redis: Redis,
+        bus: RedisBus,
+        archive: SqlArchive,
+        clock: Clock,
+        saved: SavedBuyers,
+        provider: Provider,
+    ) -> None:
         self._db = db
+        self._saved = saved
+        self._provider = provider
         self._redis = redis
         self._bus = bus
         self._clock = clock
@@ -129,11 +143,21 @@ class PersonData:
             await redis.delete(key(room, person))
 
     async def _sign_out(self, person: str) -> None:
-        """Her sessions end: the nickname goes with them."""
+        """Her sessions end: the nickname goes with them, and what their devices were asked to remember."""
         await self._bus.revoke(person=person)
         async for key in self._redis.scan_iter(match=keys.session("*"), count=1000):
-            if await self._redis.hget(key, "person") == person.encode():
+            found: Any = await self._redis.hmget(key, ["person", "device"])
+            whose, device = found
+            if whose == person.encode():
+                if device:
+                    await self._forget_device(device.decode())
                 await self._redis.delete(key)
+
+    async def _forget_device(self, device: str) -> None:
+        kept = await self._saved.forget(device)
+        if kept is not None and kept.method is not None and kept.provider == self._provider.name:
+            with contextlib.suppress(StoreDown):  # fails open, as web.till: only we could have charged it
+                await self._provider.forget(kept.method.ref)
 
 
 def retire(sql: Connection, before_ms: int, now_ms: int) -> int:

@@ -6,7 +6,8 @@ from house import CONTACT, Browser, Web
 from sqlalchemy import select, update
 
 from live.shop.promotions import Promotions
-from live.store.tables import saved_buyers
+from live.store.tables import orders, saved_buyers
+from live.store.tables import sandbox_methods as methods
 
 SLUG = "/api/shows/aw26"
 
@@ -86,6 +87,19 @@ async def test_a_device_is_known_again_when_its_session_is_lost_and_a_forged_one
         await stranger.open("/shows/aw26")
         kept = (await stranger.client.get("/api/me/saved")).json()
         assert (kept["contact"] is not None) == known
+
+
+async def test_erasing_a_person_forgets_what_her_device_was_asked_to_remember(web: Web):
+    await web.house.go_live(1)
+    s, buyer = web.services, await web.viewer()
+    await buy_and_be_remembered(web, buyer)
+    method = (await s.db.read(lambda c: c.execute(select(saved_buyers)).one())).method
+    person = await s.db.read(lambda c: c.execute(select(orders.c.buyer)).scalar_one())
+    gone = select(methods.c.gone_ms).where(methods.c.ref == method)
+    assert await s.db.read(lambda c: c.execute(gone).scalar_one()) is None, "the premise: the provider keeps it"
+    assert (await s.person_data.erase(person, by="cli")).orders_kept == 1
+    assert await s.db.read(lambda c: c.execute(select(saved_buyers)).all()) == []
+    assert await s.db.read(lambda c: c.execute(gone).scalar_one()) is not None
 
 
 async def test_forget_me_leaves_nothing_here_or_at_the_provider(web: Web):
