@@ -195,7 +195,7 @@ async def test_where_no_worker_runs_the_buyers_own_look_settles_a_paid_order(two
     clock.advance(2_000)
     ears, others = Ears(one), Ears(other)
     looks = await asyncio.gather(*(s.desk.order(placed.token) for s in (one, other, one, other)))
-    assert [order.status for order in looks].count("paid") == 1, "one of them asked the provider"
+    assert "paid" in [order.status for order in looks], "one of them asked the provider; who read later sees it too"
     assert (await other.desk.order(placed.token)).status == "paid"
     assert [kind for _, kind, _ in [*ears.told, *others.told]].count("order.changed") == 1
 
