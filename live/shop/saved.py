@@ -89,12 +89,6 @@ class SavedBuyers:
             )
         )
 
-    async def drop_method(self, device: str) -> None:
-        """Its bank said no, or the provider knows it no more."""
-        blank = {"provider": "", "method": "", "method_label": ""}
-        of = saved_buyers.c.device_tag == self.tag(device)
-        await self._db.write(lambda c: c.execute(update(saved_buyers).where(of).values(blank)).rowcount)
-
     async def forget(self, device: str) -> SavedBuyer | None:
         """Keep nothing of it; answers what there was, so that the provider can be told too."""
         before = await self.of(device)
