@@ -63,7 +63,7 @@ async def test_a_line_is_drawn_for_those_who_were_there_and_the_last_one_hears_t
             await expect(button(outside)).to_contain_text("You are next")
             await expect(host.get_by_test_id("look-1")).to_contain_text("1 in line")
             for one, sku in zip(inside, ("L1-S", "L1-M"), strict=True):
-                await one.get_by_test_id("pinned-card").get_by_test_id(f"size-{sku}").check(force=True)
+                await one.get_by_test_id("pinned-card").get_by_test_id(f"size-{sku}").check()
                 await button(one).focus()
                 await one.keyboard.press("Enter")
                 await expect(one.get_by_test_id("pinned-card").get_by_test_id("hold-timer")).to_be_visible()
@@ -112,7 +112,7 @@ async def test_a_browser_does_its_work_before_the_countdown_ends_and_holds_by_on
             await expect(page.locator("#announce")).to_contain_text("Look 1")
 
             # Another size: the cap of the drop says no, in words.
-            await page.get_by_test_id("pinned-card").get_by_test_id("size-L1-M").check(force=True)
+            await page.get_by_test_id("pinned-card").get_by_test_id("size-L1-M").check()
             await button(page).click()
             await expect(page.get_by_test_id("pinned-card").locator(".card__note")).to_contain_text("one piece")
     finally:

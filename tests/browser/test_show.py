@@ -72,7 +72,7 @@ async def test_a_viewer_watches_a_published_file_buys_what_walks_and_the_room_st
         await expect(neighbour.get_by_test_id("pinned-card")).to_contain_text("Look 3")
 
         await hold(viewer, "L3-S")
-        await neighbour.get_by_test_id("pinned-card").get_by_test_id("size-L3-S").check(force=True)
+        await neighbour.get_by_test_id("pinned-card").get_by_test_id("size-L3-S").check()
         await left_on(neighbour, UNITS - 1)
         await expect(host.get_by_test_id("tally-held")).to_have_text("1")
 

@@ -24,7 +24,7 @@ async def test_what_comes_free_is_the_first_ones_and_her_page_says_so(browser: B
             first, second = await new_page(browser, phone=True), await new_page(browser)
             for one in (first, second):
                 await one.goto(page)
-                await one.get_by_test_id("pinned-card").get_by_test_id("size-L1-S").check(force=True)
+                await one.get_by_test_id("pinned-card").get_by_test_id("size-L1-S").check()
             for n in range(UNITS):
                 await parts.desk.add_to_cart(show, f"per_{n}", "L1-S", 1, op=str(n))
 
@@ -34,7 +34,7 @@ async def test_what_comes_free_is_the_first_ones_and_her_page_says_so(browser: B
                 await button.click()
                 await expect(button).to_contain_text(words)
             await first.reload()  # her place is the server's to keep
-            await first.get_by_test_id("pinned-card").get_by_test_id("size-L1-S").check(force=True)
+            await first.get_by_test_id("pinned-card").get_by_test_id("size-L1-S").check()
             await expect(first.get_by_test_id("pinned-card").get_by_test_id("hold-button")).to_contain_text("next")
 
             await parts.desk.remove_from_cart(show, "per_0", "L1-S", op="back")

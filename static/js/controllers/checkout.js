@@ -2,7 +2,7 @@
 /** From the bag to an order: where it goes, what it comes to, the provider's page, and how it ended. All in the sheet. */
 import { AddressForm } from "./address.js";
 import { byId, fill, find, say } from "./dom.js";
-import { QuoteView } from "./quote.js";
+import { NOT_THERE, QuoteView } from "./quote.js";
 import { answerBank, leave, mountCheckout } from "./stripe_pay.js";
 import { call, randomId } from "../http.js";
 import { FIELDS, body, fieldOf, fromKept, wrong } from "../models/contact.js";
@@ -165,6 +165,8 @@ export class Checkout {
     const contact = this.contact();
     const { form } = this.address;
     const errors = wrong(contact, form);
+    // The shop said so already: it stays said, beside whatever else is missing.
+    if (contact.country && contact.country === this.quotes.unserved) errors.country = NOT_THERE;
     this.mark(errors);
     if (Object.keys(errors).length || this.placing) return;
     this.placing = true;

@@ -7,6 +7,8 @@ import { money, refused } from "../models/words.js";
 
 /** @typedef {import("../models/quote.js").Quote} Quote */
 
+export const NOT_THERE = "We do not send there yet.";
+
 export class QuoteView {
   /**
    * @param {{slug: string, contact: () => import("../models/contact.js").Contact, onChange: () => void}} tools
@@ -18,6 +20,7 @@ export class QuoteView {
     /** @type {string[]} */
     this.codes = [];
     this.way = "";
+    this.unserved = ""; // the country of which the shop said last that it does not send there
     this.asked = 0;
     /** @type {Promise<boolean>|null} */
     this.asking = null;
@@ -76,6 +79,7 @@ export class QuoteView {
       if (mine !== this.asked) return true;
       this.quote = quote;
       this.way = quote.way;
+      this.unserved = "";
       say(byId("contact-country-error"), "");
     } catch (thrown) {
       if (mine !== this.asked) return false;
@@ -102,7 +106,8 @@ export class QuoteView {
       return this.ask();
     } else if (field === "address.country") {
       this.quote = null;
-      say(byId("contact-country-error"), "We do not send there yet.");
+      this.unserved = this.tools.contact().country;
+      say(byId("contact-country-error"), NOT_THERE);
     } else if (refusal.code !== "empty_bag") {
       const note = byId("checkout-note");
       note.dataset.tone = "wrong";
