@@ -76,6 +76,7 @@ async def test_a_lost_connection_to_one_node_loses_no_event(two_webs, house, red
 async def test_sockets_stay_while_the_whole_cluster_is_away_and_go_on_after(tmp_path, house, archive) -> None:
     cluster = StoreCluster(tmp_path)
     cluster.start()
+    cluster.keep_at_once()
     try:
         async with web_process(cluster.url, house, archive) as web:
             ann = await web.join(house.person("ann"))
