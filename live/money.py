@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from functools import lru_cache
+
 import msgspec
 from babel.numbers import format_currency, get_currency_precision
 
@@ -29,8 +32,11 @@ class Money(msgspec.Struct, frozen=True, order=True):
 
     def words(self, locale: str = "en") -> str:
         """The amount as people of `locale` write it: `€129.00`. Whole amounts keep their decimals."""
-        # Babel's signature takes a Decimal; an exact one is built from the minor units.
-        from decimal import Decimal
+        return _words(self.minor, self.currency, locale)
 
-        exact = Decimal(self.minor).scaleb(-get_currency_precision(self.currency))
-        return format_currency(exact, self.currency, locale=locale)
+
+@lru_cache(maxsize=4096)  # a page says the same few prices again and again, and Babel takes 0.1 ms for each
+def _words(minor: int, currency: str, locale: str) -> str:
+    # Babel's signature takes a Decimal; an exact one is built from the minor units.
+    exact = Decimal(minor).scaleb(-get_currency_precision(currency))
+    return format_currency(exact, currency, locale=locale)

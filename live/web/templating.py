@@ -35,6 +35,7 @@ class Pages:
             loader=jinja2.FileSystemLoader(templates),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
+            auto_reload=False,  # as with static files, whose hash is taken once: a change needs a restart
             trim_blocks=True,
             lstrip_blocks=True,
         )
