@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import structlog
 from redis.exceptions import RedisError
 from starlette.requests import Request
@@ -19,7 +20,7 @@ from live.web import order_words, words
 from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
 from live.web.structured import pieces_of
-from live.web.templating import page
+from live.web.templating import page, page_for_many
 from live.web.till import sandbox_of
 
 log = structlog.get_logger()
@@ -59,31 +60,38 @@ async def show(request: Request) -> Response:
     found = await s.shows.by_slug(request.path_params["slug"])
     member = await member_of(request, found)
     live, viewers = await _snapshot(request, found)
-    pinned = next((card for card in live.cards if card.look == live.pinned), None)
     you = {"person": member.person, "name": member.name, "roles": sorted(member.roles), "silenced": None}
     room = {"viewers": viewers, "lines": [], "mode": {"slow_s": 0, "links": "off"}, "pinned": None}
     again = await replay_of(s, found) if found.status == "ended" else None
     request.state.pays = True
-    template: dict[str, Any] = {"name": "pages/show.html"}
+    bag_count = sum(line.qty for line in live.cart.lines if line.state != "lapsed")
+    countries = words.countries(request.headers.get("accept-language", ""))
+    own: dict[str, Any] = {
+        "viewers_words": words.watching(viewers),
+        "state": {"epoch": "", "seq": 0, "now_ms": s.clock.now_ms(), "you": you, "room": room, "live": live},
+    }
+
+    def context() -> dict[str, Any]:
+        pinned = next((card for card in live.cards if card.look == live.pinned), None)
+        return {
+            "show": live.show,
+            "picture_state": live.picture.state,
+            "slate_words": words.slate(live.picture.state),
+            "when_words": words.show_when(live.show),
+            "bag_count": bag_count,
+            "pinned": words.card_view(pinned, live.stock) if pinned else None,
+            "looks": [words.tile_view(card) for card in reversed(live.cards)],
+            "lines": [],
+            "structured": pieces_of(live.show, live.cards, live.stock, s.settings.base_url),
+            "stripe_key": s.settings.stripe_publishable_key if s.settings.payments == "stripe" else "",
+            "countries": countries,
+        }
+
     if again is not None and again.recordings:
-        template = {"name": "pages/replay.html", "module": "js/controllers/replay_page.js", "replay": again}
-    return page(
-        request,
-        **template,
-        show=live.show,
-        picture_state=live.picture.state,
-        slate_words=words.slate(live.picture.state),
-        viewers_words=words.watching(viewers),
-        when_words=words.show_when(live.show),
-        bag_count=sum(line.qty for line in live.cart.lines if line.state != "lapsed"),
-        pinned=words.card_view(pinned, live.stock) if pinned else None,
-        looks=[words.tile_view(card) for card in reversed(live.cards)],
-        lines=[],
-        structured=pieces_of(live.show, live.cards, live.stock, s.settings.base_url),
-        stripe_key=s.settings.stripe_publishable_key if s.settings.payments == "stripe" else "",
-        countries=words.countries(request.headers.get("accept-language", "")),
-        state={"epoch": "", "seq": 0, "now_ms": s.clock.now_ms(), "you": you, "room": room, "live": live},
-    )
+        template: dict[str, Any] = {"module": "js/controllers/replay_page.js", "replay": again}
+        return page(request, "pages/replay.html", **template, **own, **context())
+    facts = (live.show, live.picture.state, bag_count, live.pinned, live.cards, live.stock, str(countries))
+    return page_for_many(request, "pages/show.html", key=msgspec.msgpack.encode(facts), context=context, own=own)
 
 
 async def order(request: Request) -> Response:

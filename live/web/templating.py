@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import re
+import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -23,6 +26,7 @@ from live.settings import Settings
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = ROOT / "templates"
 STATIC = ROOT / "static"
+LAYOUTS = 64
 
 
 class Pages:
@@ -39,6 +43,8 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._laid: dict[tuple[str, bytes], list[str]] = {}
+        self._place = f"place-{secrets.token_hex(16)}-"  # nobody can write one into a page
         self.env.filters["money"] = money
         self.env.filters["json_for_script"] = json_for_script
         self.env.filters["moment"] = moment
@@ -58,11 +64,43 @@ class Pages:
         known = {"request": request, "person": session, "csrf": session.csrf, "nonce": request.state.nonce}
         return HTMLResponse(self.env.get_template(name).render({**known, **(context or {})}), status)
 
+    def shared(
+        self, request: Request, name: str, key: bytes, context: Callable[[], dict[str, Any]], own: dict[str, Any]
+    ) -> HTMLResponse:
+        """The page `name`, laid out once for all who come with the same `key`; `context` is asked for only then.
+
+        `own` is what is each reader's, as are `csrf` and `nonce`: the layout has a place for each, which is filled by
+        what the template would have written: text escaped, anything else as JSON for a script.
+        `key` must say everything that `context` depends on. The last 64 layouts are kept, 5 MB at most.
+        """
+        own = {"csrf": request.state.session.csrf, "nonce": request.state.nonce, **own}
+        parts = self._laid.get((name, key))
+        if parts is None:
+            places = {each: _Place(f"{self._place}{number}.") for number, each in enumerate(own)}
+            text = self.env.get_template(name).render({**context(), **places})
+            parts = self._laid[name, key] = re.split(re.escape(self._place) + r"([0-9]+)\.", text)
+            if len(self._laid) > LAYOUTS:
+                self._laid.pop(next(iter(self._laid)))
+        said = [escape(value) if isinstance(value, str) else json_for_script(value) for value in own.values()]
+        return HTMLResponse("".join(said[int(part)] if turn % 2 else part for turn, part in enumerate(parts)))
+
+
+class _Place(Markup):
+    """Where something of each reader's will stand; no filter changes it."""
+
 
 def page(request: Request, name: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """`page(request, "pages/show.html", show=facts)`: what a page's endpoint returns."""
     pages: Pages = request.app.state.pages
     return pages.response(request, name, context, status=status)
+
+
+def page_for_many(
+    request: Request, name: str, *, key: bytes, context: Callable[[], dict[str, Any]], own: dict[str, Any]
+) -> HTMLResponse:
+    """As `page`, for one that thousands open at once: see Pages.shared."""
+    pages: Pages = request.app.state.pages
+    return pages.shared(request, name, key, context, own)
 
 
 def money(amount: Money) -> str:
@@ -77,6 +115,8 @@ def moment(ms: int) -> str:
 
 def json_for_script(value: object) -> Markup:
     """JSON for a `<script type="application/json">`: nothing in it can close the element or open a comment."""
+    if isinstance(value, _Place):
+        return value
     text = msgspec.json.encode(value).decode()
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
