@@ -211,12 +211,14 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=WHO, piece=PIECE, name=st.sampled_from(sorted(STEPS)))
     def a_process_is_killed_at_a_step_of_a_purchase(self, who: int, piece: int, name: str) -> None:
+        name = self._rarest(name)
         self.server.die_at(name)
         self._act(f"die_at({name}); buy({who}, {piece})", self._buy(who, piece))
 
     @rule(who=WHO, name=st.sampled_from([name for name in sorted(STEPS) if name.startswith("refund")]))
     def a_process_is_killed_while_it_pays_back(self, who: int, name: str) -> None:
         """Paid for, but meanwhile staff took away what there was."""
+        name = self._rarest(name)
 
         async def through() -> None:
             await self._hold(who, 0, 1, new_id("op"))
@@ -324,6 +326,12 @@ class Machine(RuleBasedStateMachine):
             self._do(self._leave_all())
             if self.watch is not None:
                 self._do(self.watch.leave())
+
+    def _rarest(self, name: str) -> str:
+        """`name` while nobody was killed there, then the step of its kind where that happened least often: left to
+        chance, a long run misses some of the sixteen."""
+        alike = [one for one in sorted(STEPS) if one.startswith("refund") == name.startswith("refund")]
+        return min(alike, key=lambda one: self.tally.get(one, 0)) if name in self.tally else name
 
     async def _wrong(self) -> list[str]:
         """What is wrong at once, and what stays wrong although everybody had the time to set it right."""
