@@ -43,7 +43,12 @@ export class Connection extends EventTarget {
     this._cutOffTimer = undefined;
     this._heard = { packets: 0, at: 0 };
     this._lookedAt = 0;
-    this._leave = () => void this._end();
+    this._leave = () => {
+      this._generation += 1; // some browsers tell of our own closing, too: that is no fault that asks for another try
+      clearTimeout(this._retryTimer);
+      clearTimeout(this._cutOffTimer);
+      void this._end();
+    };
     // Kept by the browser and shown again: what was left is not there any more, and no event of it will come.
     this._back = (/** @type {PageTransitionEvent} */ event) => {
       if (!event.persisted || !this._wanted) return;
