@@ -71,7 +71,8 @@ class Pages:
 
         `own` is what is each reader's, as are `csrf` and `nonce`: the layout has a place for each, which is filled by
         what the template would have written: text escaped, anything else as JSON for a script.
-        `key` must say everything that `context` depends on. The last 64 layouts are kept, 5 MB at most.
+        `key` must say everything that `context` depends on. The 64 layouts laid last are kept: 5 MB of pages like the
+        demo's, and more where a show has more looks.
         """
         own = {"csrf": request.state.session.csrf, "nonce": request.state.nonce, **own}
         parts = self._laid.get((name, key))
