@@ -14,7 +14,7 @@ WHIP_WHEP := 1.2.0
 LIVEKIT_CLIENT := 2.23.0
 PEERS := .venv/js-peers-$(WERIFT)-$(WHIP_WHEP)-$(LIVEKIT_CLIENT)
 # Many tests wait more than they work. Whole files to a process, the long ones of browsers first.
-SIDE_BY_SIDE := $(BIN)/pytest -q -m "not alone" -n 3 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := $(BIN)/pytest -q -m "not alone" -n 4 --dist loadfile --no-loadscope-reorder
 SOAK := $(BIN)/python -m bench.soak
 VIDEO ?=
 BOTS ?= 5
@@ -22,6 +22,8 @@ PORT ?= 8000
 ARGS ?=
 export PORT
 export UV_PYTHON_DOWNLOADS := never
+# Set in many images: each process would then compile all it imports anew, and the tests start two hundred.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: faults faults-shop faults-room help install dev livekit demo serve test check peers bench bench-relay soak fuzz-api packages lock clean
 
@@ -43,7 +45,7 @@ test: packages .venv/dev.stamp peers ## System packages (as root), checks, then 
 ifeq ($(ARGS),)
 	@nice -n 10 $(SOAK) --minutes 5 --light --json .venv/soak.json >.venv/soak.log 2>&1 & soak=$$!; \
 	trap 'kill $$soak 2>/dev/null || true' EXIT; \
-	echo "$(BIN)/pytest -m 'not alone', three at a time"; $(SIDE_BY_SIDE) || exit 1; \
+	echo "$(BIN)/pytest -m 'not alone', four at a time"; $(SIDE_BY_SIDE) || exit 1; \
 	wait $$soak && echo "the soak of five minutes beside them passed" || { cat .venv/soak.log >&2; exit 1; }; \
 	echo "$(BIN)/pytest -m alone"; $(BIN)/pytest -q -m alone
 else

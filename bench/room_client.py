@@ -19,15 +19,20 @@ SMALLEST_BUFFER = 2048
 class Tally:
     def __init__(self) -> None:
         self.events = 0
+        self.last_at = 0.0
         self.waits_ms: list[float] = []
         self.drops_ms: list[float] = []
+        self.marks: dict[bytes, tuple[float, list[float]]] = {}  # bytes waited for on every screen, since when, ms
 
 
 class Client(asyncio.Protocol):
-    """`says` is sent after the handshake, as one frame. `ready` is done then, `in_room` when the server answered."""
+    """`says` is sent after the handshake, as one frame. `ready` is done then, `in_room` when the server answered.
+    `asks`: path and headers, where another door than the bench's is knocked at."""
 
-    def __init__(self, name: str, tally: Tally, says: bytes, sampled: bool) -> None:
+    def __init__(self, name: str, tally: Tally, says: bytes, sampled: bool, asks: bytes = b"") -> None:
         self.name, self.tally, self.says, self.sampled = name, tally, says, sampled
+        self.asks = asks or b"GET /ws/bench HTTP/1.1\r\nHost: bench\r\nCookie: who=" + name.encode() + b":\r\n"
+        self.seen: set[bytes] = set()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.in_room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -48,9 +53,8 @@ class Client(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
         transport.write(
-            b"GET /ws/bench HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            b"Cookie: who=" + self.name.encode() + b":\r\n\r\n"
+            self.asks + b"Upgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
 
     def send(self, text: bytes) -> None:
@@ -69,7 +73,12 @@ class Client(asyncio.Protocol):
         if not self.in_room.done():
             self.in_room.set_result(None)
         data = self.rest + data
+        for mark, (since, waits) in self.tally.marks.items():
+            if mark in data and mark not in self.seen:
+                self.seen.add(mark)
+                waits.append(1000 * (time.monotonic() - since))
         self.tally.events += data.count(MARK)
+        self.tally.last_at = time.monotonic()
         # A mark that was cut in two is counted with the next chunk.
         self.rest = b"" if data.endswith((b"}", b"\n")) else data[-len(MARK) + 1 :]
         if self.sampled and b'"t' in data:
@@ -134,22 +143,19 @@ class NatsServer(Server):
 
 
 async def connect(
-    server: Server, sockets: int, tally: Tally, says: bytes, *, stalled: int = 0, first: int = 0
+    server: Server, sockets: int, tally: Tally, says: bytes, *, small: int = 0, first: int = 0, sampled: int = SAMPLED
 ) -> list[Client]:
-    """All in the room, a few at a time, as a crowd comes; the last `stalled` of them never read again."""
+    """All in the room, a few at a time, as a crowd comes; the last `small` of them with the smallest buffer."""
     loop = asyncio.get_running_loop()
 
     async def one(n: int) -> Client:
-        stalls = n >= sockets - stalled
         sock = socket.socket()
         sock.setblocking(False)
-        if stalls:
+        if n >= sockets - small:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALLEST_BUFFER)
         await loop.sock_connect(sock, ("127.0.0.1", server.port))
-        _, client = await loop.create_connection(lambda: Client(f"per{first + n}", tally, says, n < SAMPLED), sock=sock)
+        _, client = await loop.create_connection(lambda: Client(f"per{first + n}", tally, says, n < sampled), sock=sock)
         await client.in_room
-        if stalls:
-            client.transport.pause_reading()  # type: ignore[attr-defined]
         return client
 
     clients: list[Client] = []

@@ -24,7 +24,8 @@ from starlette.websockets import WebSocket
 
 from chat.bus import RedisBus
 from chat.hub import Hub, Limits
-from chat.ports import Act, LineRecord, Member, RoomRecord, SilenceRecord
+from chat.moderation.kinds import FoundLine, Mode
+from chat.ports import Act, LineRecord, Member, Notice, RoomRecord, SilenceRecord
 from chat.socket import room_endpoint
 from chat.wire import RoomProtocol
 
@@ -39,22 +40,31 @@ class OpenDoor:
     async def snapshot(self, room: str, member: Member) -> object:
         return {}
 
-    async def private(self, room: str, member: Member) -> list[tuple[str, object]]:
-        return []
+    async def private(self, room: str, members: list[Member]) -> list[list[tuple[str, object]]]:
+        return [[] for _ in members]
 
     async def lines_posted(self, room: str, lines: list[LineRecord]) -> None: ...
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None: ...
+    async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None: ...
     async def silenced(self, room: str, silence: SilenceRecord) -> None: ...
     async def lifted(self, room: str, person: str, wall_ms: int) -> None: ...
     async def term(self, room: str, term: str, *, blocked: bool, actor: str, wall_ms: int) -> None: ...
     async def named(self, room: str, member: Member, name: str) -> None: ...
     async def act(self, act: Act) -> None: ...
+    async def mode(self, room: str, mode: Mode) -> None: ...
+    async def notice(self, notice: Notice) -> None: ...
+
+    async def crew(self, room: str) -> list[str]:
+        return []
+
+    async def find(self, room: str, *, person: str = "", words: str = "", most: int = 100) -> list[FoundLine]:
+        return []
 
     async def load(self, room: str, now_ms: int) -> RoomRecord:
-        return RoomRecord([], [])
+        return RoomRecord([], {})
 
 
-async def serve(redis_url: str, port: int) -> None:
+async def serve(redis_url: str, port: int, busy_share: float = 0) -> None:
     # As live.store.redis.connect makes it.
     pool = BlockingConnectionPool.from_url(redis_url, max_connections=64, timeout=5, retry=Retry(NoBackoff(), 0))
     redis: Redis = Redis.from_pool(pool)
@@ -68,7 +78,7 @@ async def serve(redis_url: str, port: int) -> None:
         archive=door,
         scene=door,
         now_ms=now_ms,
-        limits=Limits(sockets_per_person=10_000, busy_share=0),
+        limits=Limits(sockets_per_person=10_000, busy_share=busy_share),
     )
     app = Starlette(routes=[WebSocketRoute("/ws/{show}", room_endpoint(hub, door))])
     listener = socket.create_server(("127.0.0.1", port), backlog=4096)
@@ -96,5 +106,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redis", required=True)
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--busy-share", type=float, default=0, help="of work a second, above which it sheds")
     args = parser.parse_args()
-    uvloop.run(serve(args.redis, args.port))
+    uvloop.run(serve(args.redis, args.port, args.busy_share))

@@ -3,12 +3,16 @@ disagree.
 
 What travels on a room's channel is a header line and the bytes that a socket will get:
 
-    e <epoch> <seq> <kind> [author]   an event; author is a person, or "!" for a line that is never thinned out
+    e <epoch> <seq> <kind> [author [person …]]
+                                      an event; author is a person, or "!" for a line that is never thinned out; then
+                                      the persons whom it mentions or answers
     v <kind>                          volatile, to everyone
     p <person> <kind>                 to one person's tabs
     r <role> <kind>                   to everyone with that role
     n <person>                        a new name (JSON): processes keep it with her sockets
     b <person>                        a new badge (JSON), likewise
+    x <person> <device>               a ban (JSON of its Silence): their sockets are told, and cut
+    y <person> <device>               that ban is over: who was kept from the talk under it has it again
     t                                 the terms or the crew's names changed
     s                                 the switches were set
 
@@ -17,15 +21,17 @@ Every method raises redis' RedisError when the store is down; `Hub` turns that i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 
 from chat import keys
+from chat.durability import Durability
 from chat.envelope import Envelope, decode_envelope, encode, numbered, tail
-from chat.history import LOG_KEPT, ROOM_LIFE_S, History, new_epoch, script
+from chat.history import LOG_KEPT, ROOM_LIFE_S, History, new_epoch, numbering
+from chat.moderation.kinds import Silence
 
 REVOKED_LIFE_MS = 3600_000
 
@@ -36,8 +42,13 @@ class RedisBus:
     def __init__(self, redis: Redis, *, now_ms: Callable[[], int]) -> None:
         self.redis = redis
         self.now_ms = now_ms
-        self._publish = script(redis, "publish")
-        self.history = History(redis)
+        self._durability = Durability(redis)
+        self._publish = self.numbering("publish")
+        self.history = History(redis, self._durability)
+
+    def numbering(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """The script chat/lua/`name`.lua, one that gives out numbers."""
+        return numbering(self.redis, self._durability, name)
 
     async def publish(self, room: str, kind: str, body: object, *, at: int | None = None) -> Envelope:
         """Append, number and send an event to everyone in the room, on every process."""
@@ -69,6 +80,14 @@ class RedisBus:
         """Every process keeps `badge` with the person's sockets."""
         await self._send(room, f"b {person}", msgspec.json.encode(badge))
 
+    async def banned(self, room: str, person: str, device: str, silence: Silence) -> None:
+        """Every process tells the person's sockets, and the device's when it is not "", and cuts them (4423)."""
+        await self._send(room, f"x {person} {device}", msgspec.json.encode(silence))
+
+    async def let_in(self, room: str, person: str, device: str) -> None:
+        """Every process gives the talk back to those who were kept from it by the person's ban."""
+        await self._send(room, f"y {person} {device}", b"")
+
     async def terms_changed(self, room: str) -> None:
         """Every process reads the terms and the crew's names again."""
         await self._send(room, "t", b"")
@@ -88,11 +107,6 @@ class RedisBus:
             pipe.zremrangebyscore(keys.REVOKED, "-inf", now - REVOKED_LIFE_MS)
             pipe.spublish(keys.REVOKED_CHANNEL, mark)
             await pipe.execute()
-
-    async def revoked_since(self, since_ms: int) -> list[tuple[str, int]]:
-        """Marks (`s <session>`, `p <person>`) revoked at or after `since_ms`, and when."""
-        found: Any = await self.redis.zrangebyscore(keys.REVOKED, since_ms, "+inf", withscores=True)
-        return [(mark.decode(), int(at_ms)) for mark, at_ms in found]
 
     async def _send(self, room: str, header: str, data: bytes) -> None:
         await self.redis.spublish(keys.channel(room), header.encode() + b"\n" + data)

@@ -15,6 +15,8 @@ from chat.errors import BadFrame, Invalid
 
 MAX_FRAME_IN_BYTES = 16 * 1024
 MAX_OP_CHARS = 64
+# What a decoder says of bytes that somebody else sent; the last of brackets within brackets, some thousand deep.
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ def decode_frame(data: str | bytes) -> Frame:
         raise BadFrame(1009, "too large")
     try:
         frame = _frames.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise BadFrame(1007, "not an envelope") from error
     if len(frame.op) > MAX_OP_CHARS:
         raise BadFrame(1007, "op too long")
@@ -66,7 +68,7 @@ def decode_body(body: bytes | msgspec.Raw, shape: type[T]) -> T:
     """Raises: Invalid (carries the field's JSON path, and why)."""
     try:
         return msgspec.json.decode(body, type=shape)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         why, _, path = str(error).partition(" - at `")
         raise Invalid(path.rstrip("`").removeprefix("$.") or "body", why) from error
 

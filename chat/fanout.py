@@ -2,14 +2,14 @@
 
 What a delivery costs is mostly the kernel's, and what the kernel did in between has pushed our objects out of the CPU's
 caches: each object that is looked at on the way to a socket costs about as much as the looking. So the loop over the
-sockets in step touches nothing but the transports' write functions. Who falls out of step (her buffer is full, she is
+sockets in step touches nothing but their transports. Who falls out of step (her buffer is full, she is
 leaving, she is being brought up) is told by an event, not found by asking; she is then one of the `others`, and the
 hub looks at those one by one.
 """
 
 from __future__ import annotations
 
-from chat.seat import Prepared, Seat, Write
+from chat.seat import Prepared, Seat, Sender
 
 
 class Fanout:
@@ -18,12 +18,12 @@ class Fanout:
     def __init__(self) -> None:
         self.seq = 0
         self.others: set[Seat] = set()
-        self._writes: dict[Seat, Write] = {}
-        self._packed: dict[Seat, Write] = {}  # those who take permessage-deflate
+        self._plain: dict[Seat, Sender] = {}
+        self._packed: dict[Seat, Sender] = {}  # those who take permessage-deflate
         self._fallen: list[Seat] | None = None  # a list while the loop runs: a write may fill a buffer
 
     def __len__(self) -> int:
-        return len(self._writes) + len(self._packed)
+        return len(self._plain) + len(self._packed)
 
     def add(self, seat: Seat) -> None:
         seat.out_of_step = self.step_out
@@ -38,36 +38,26 @@ class Fanout:
         assert seat.seq == self.seq
         assert seat.held is None
         assert seat.outbox is None
-        write = seat.wire.direct(lambda: self.step_out(seat))
-        if write is not None:
-            (self._packed if seat.wire.packs else self._writes)[seat] = write
+        sender = seat.wire.direct(lambda: self.step_out(seat))
+        if sender is not None:
+            (self._packed if seat.wire.packs else self._plain)[seat] = sender
             self.others.discard(seat)
 
     def step_out(self, seat: Seat) -> None:
         """`seat.seq` is true again, and she is looked at one by one. Nothing happens to one who is not in step."""
         if self._fallen is not None:
             self._fallen.append(seat)
-        elif self._writes.pop(seat, None) or self._packed.pop(seat, None):
+        elif self._plain.pop(seat, None) or self._packed.pop(seat, None):
             seat.seq = self.seq
             self.others.add(seat)
 
     def write(self, prepared: Prepared, last: int) -> None:
         """`prepared` to everyone in step; they have had all up to number `last` then."""
         fallen = self._fallen = []
-        frame = prepared.frame
-        for seat, write in self._writes.items():
-            try:
-                write(frame)
-            except RuntimeError:
-                # uvloop: closed since the last turn of the loop.
-                fallen.append(seat)
+        if self._plain:
+            fallen += _write(self._plain, prepared.frame)
         if self._packed:
-            frame = prepared.packed
-            for seat, write in self._packed.items():
-                try:
-                    write(frame)
-                except RuntimeError:
-                    fallen.append(seat)
+            fallen += _write(self._packed, prepared.packed)
         self._fallen = None
         self.seq = last
         for seat in fallen:
@@ -75,6 +65,21 @@ class Fanout:
 
     def break_up(self, seq: int) -> None:
         """Nobody is in step any more: the numbers start again at `seq`."""
-        for seat in [*self._writes, *self._packed]:
+        for seat in [*self._plain, *self._packed]:
             self.step_out(seat)
         self.seq = seq
+
+
+def _write(senders: dict[Seat, Sender], frame: bytes) -> list[Seat]:
+    """`frame` to each; those who can't be written to any more."""
+    gone: set[int] = set()
+    left = iter(senders.values())
+    while True:
+        try:
+            for sender in left:
+                sender.write(frame)
+            break
+        except RuntimeError:
+            # uvloop: closed since the last turn of the loop. The loop goes on with the next.
+            gone.add(id(sender))
+    return [seat for seat, sender in senders.items() if id(sender) in gone] if gone else []

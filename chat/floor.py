@@ -15,16 +15,19 @@ import time
 from collections.abc import Callable
 
 from chat.fanout import Fanout
-from chat.outbox import Item, sampled
+from chat.outbox import Item, is_talk, sampled
 from chat.pace import Pace
 from chat.room import Attendance
-from chat.seat import SLOW_BYTES, Prepared, Seat
+from chat.seat import SLOW_BYTES, Bucket, Prepared, Seat
 from chat.service import Service
 
 MAY_WAIT = frozenset({"line.posted", "presence.counted", "hearts.counted"})
 HELD_MOST = 10_000
-# While not every line is sent: so many a tick, which is at most 20 a second, and more than anyone reads.
+# While not every line is sent: so many a tick, which is at most 20 a second, and still more than anyone reads.
 LINES_A_TICK = 5
+# While every line is: above this no screen could show them, and what a viewer costs would grow with them without end.
+# What came late, or in one burst, is shown as well: two seconds of it.
+LINES_S, LINES_BURST = 120.0, 240.0
 
 
 class Room:
@@ -39,6 +42,7 @@ class Room:
         self.behind = True
         self.seats: set[Seat] = set()
         self.slow: set[Seat] = set()
+        self.crew: set[Seat] = set()
         self.by_person: dict[str, set[Seat]] = {}
         self.fanout = Fanout()
         self.attendance = Attendance()
@@ -46,7 +50,9 @@ class Room:
         self.opened = asyncio.Event()
         self.empty_since = time.monotonic()
         self.tell_all = True  # the next beat names everyone, not only who came and went
+        self.unheard: frozenset[str] = frozenset()  # who is shadow-banned: `p:<person>`, `d:<device>`
         self.hearts = 0
+        self.hearts_apart: dict[str, int] = {}  # of such a person: for her own tabs
         self.hearts_at = 0.0
         self.hearts_wait = False  # some are gathered in the store, and the gap isn't over
         self.beat_at = 0.0
@@ -54,6 +60,7 @@ class Room:
         self._stash: list[tuple[str, Item]] = []
         self._waiting: list[Item] = []
         self._pace = Pace()
+        self._shown = Bucket(LINES_S, LINES_BURST)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer runs, on the loop's clock
         self._fall_behind = fall_behind
@@ -62,6 +69,8 @@ class Room:
 
     def seat(self, seat: Seat) -> None:
         self.seats.add(seat)
+        if seat.member.may("moderator"):
+            self.crew.add(seat)
         self.fanout.add(seat)
         self.by_person.setdefault(seat.member.person, set()).add(seat)
         self.attendance.enter(seat.member.person)
@@ -71,6 +80,7 @@ class Room:
         if seat not in self.seats:
             return
         self.seats.discard(seat)
+        self.crew.discard(seat)
         self.fanout.remove(seat)
         person = seat.member.person
         self.by_person[person].discard(seat)
@@ -107,6 +117,10 @@ class Room:
         self.seq = item.seq
         self.queue(item)
 
+    def forget_stash(self) -> None:
+        """Before the log is asked: it has all that came so far, but for what is of an epoch that is over."""
+        self._stash.clear()
+
     def caught_up(self) -> None:
         self.behind = False
         stash, self._stash = self._stash, []
@@ -117,11 +131,13 @@ class Room:
 
     def queue(self, item: Item) -> None:
         """To everyone, with the next tick."""
+        self._waiting.append(item)
+        urgent = item.kind not in MAY_WAIT
+        if self._timer is not None and not urgent:
+            return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        self._pace.note(now)
-        self._waiting.append(item)
-        due = now + self._pace.due_in(now, len(self.seats), urgent=item.kind not in MAY_WAIT)
+        due = now + self._pace.due_in(now, len(self.seats), urgent=urgent)
         if self._timer is not None:
             # Not timer.when(): uvloop gives a plain handle for what is due at once.
             if self._due <= due:
@@ -143,34 +159,41 @@ class Room:
         before, last = (numbers[0] - 1, numbers[-1]) if numbers else (fanout.seq, fanout.seq)
         if before != fanout.seq:
             fanout.break_up(before)
-        shown = items if self.service.every_line else self._thinned(items, before)
-        prepared = Prepared([item.data for item in shown], shared=True)
+        whole = Prepared([item.data for item in items], shared=True)
+        shown, left_out = self._thinned(items, before, started)
+        prepared = whole if not left_out else Prepared([item.data for item in shown], shared=True)
+        # Whom a line that is left out concerns gets it all: its author, those whom it mentions or answers, and the
+        # crew, behind whose back nothing is said.
+        gets_all = self._gets_all(left_out)
+        for seat in gets_all:
+            fanout.step_out(seat)
         fanout.write(prepared, last)
         for seat in list(fanout.others):
-            mine = prepared if shown is items or not self._wrote(seat, items) else None
-            if not _offer(self, seat, items, mine, before, last):
+            if not _offer(self, seat, items, whole if seat in gets_all else prepared, before, last):
                 self.close_slow(seat)
-            elif seat.seq == last and seat.held is None and seat.outbox is None:
+            elif seat.seq == last and seat.held is None and seat.outbox is None and not seat.kept_out:
                 fanout.step_in(seat)
         self.deliveries += len(shown) * len(self.seats)
-        self._pace.flushed(started, loop.time())
+        urgent = any(item.kind not in MAY_WAIT for item in items)
+        self._pace.flushed(started, loop.time(), len(items), urgent=urgent)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _thinned(self, items: list[Item], before: int) -> list[Item]:
-        """What most get of a tick while not every line is sent. Who wrote a line that is left out is taken out of
-        step, and gets it all."""
-        shown, left_out = sampled(items, before, LINES_A_TICK)
-        for author in {item.author for item in left_out}:
-            for seat in self.by_person.get(author, ()):
-                self.fanout.step_out(seat)
-        return shown
+    def _thinned(self, items: list[Item], before: int, now: float) -> tuple[list[Item], list[Item]]:
+        """What most get of a tick, and the lines that they don't."""
+        lines = sum(is_talk(item) for item in items)
+        # The newest of a tick is always shown: it may be the last for long.
+        most = max(1, self._shown.take(now, lines)) if self.service.every_line else LINES_A_TICK
+        return sampled(items, before, most) if lines > most else (items, [])
 
-    def _wrote(self, seat: Seat, items: list[Item]) -> bool:
-        return any(item.author == seat.member.person for item in items)
+    def _gets_all(self, left_out: list[Item]) -> set[Seat]:
+        if not left_out:
+            return set()
+        people = {person for item in left_out for person in (item.author, *item.named)}
+        return self.crew.union(*(self.by_person.get(person, ()) for person in people))
 
     # ---- one by one
 
@@ -196,9 +219,9 @@ class Room:
                 self.close_slow(seat)
 
 
-def _offer(room: Room, seat: Seat, items: list[Item], prepared: Prepared | None, before: int, last: int) -> bool:
-    """A tick for one who is not in step; `prepared` is it, or None for one who gets more than the others. False when
-    she must go: too much is waiting for her."""
+def _offer(room: Room, seat: Seat, items: list[Item], prepared: Prepared, before: int, last: int) -> bool:
+    """A tick for one who is not in step; `prepared` is what she gets of it if she has had all before. False when she
+    must go: too much is waiting for her."""
     wire = seat.wire
     if seat.held is not None:
         seat.held += items
@@ -210,7 +233,7 @@ def _offer(room: Room, seat: Seat, items: list[Item], prepared: Prepared | None,
             seat.slow_since = time.monotonic()
             room.slow.add(seat)
         return seat.wait_with(items)
-    if prepared is not None and seat.seq == before:
+    if seat.seq == before and not seat.kept_out:
         wire.write(prepared)
         seat.seq = last
     else:

@@ -9,6 +9,7 @@ Every method raises redis' RedisError when the store is down.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from chat import keys
+from chat.durability import Durability
 from chat.envelope import Envelope, decode_envelope
 from chat.message import Line, Question
 from chat.moderation.kinds import Mode
@@ -30,7 +32,8 @@ _LUA = Path(__file__).parent / "lua"
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """The room at one moment; `lines` are envelopes of line.posted, oldest first."""
+    """The room at one moment; `lines` are envelopes of line.posted, oldest first. Not `is_whole`: the store forgot the
+    room, and the archive has more of it."""
 
     epoch: str
     seq: int
@@ -39,11 +42,38 @@ class Moment(msgspec.Struct, frozen=True):
     pinned: Line | None = None
     questions: list[Question] = []
     lines: list[bytes] = []
+    is_whole: bool = True
+
+
+class Newest(msgspec.Struct, frozen=True):
+    """The newest envelopes of an epoch, oldest first; `seq` is the last one's number."""
+
+    epoch: str
+    seq: int
+    envelopes: list[bytes]
+
+    def since(self, epoch: str, seq: int) -> list[bytes] | None:
+        """What came after `seq`, or None: another epoch, a number that was never given out, or too far back."""
+        missed = self.seq - seq
+        if not epoch or epoch != self.epoch or seq < 0 or not 0 <= missed <= len(self.envelopes):
+            return None
+        return self.envelopes[len(self.envelopes) - missed :]
 
 
 def script(redis: Redis, name: str) -> AsyncScript:
     """chat/lua/`name`.lua, sent by its hash and loaded when the store doesn't know it."""
     return redis.register_script((_LUA / f"{name}.lua").read_text())
+
+
+def numbering(redis: Redis, durability: Durability, name: str) -> Callable[..., Awaitable[Any]]:
+    """As `script`, for one that gives out numbers or tells of them: behind epoch.lua, with what that reads, and
+    said.lua, which appends what people say."""
+    run = redis.register_script("".join((_LUA / f"{part}.lua").read_text() for part in ("epoch", "said", name)))
+
+    async def call(*, keys: list[str], args: list[Any]) -> Any:
+        return await run(keys=keys, args=[*args, int(await durability.keeps())])
+
+    return call
 
 
 def new_epoch() -> str:
@@ -59,11 +89,12 @@ def mode_of(stored: dict[bytes, bytes]) -> Mode:
 class History:
     """The logs of all rooms, read. Only the bus writes them."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, durability: Durability | None = None) -> None:
         self._redis = redis
-        self._snapshot = script(redis, "snapshot")
-        self._since = script(redis, "since")
-        self._renew = script(redis, "renew")
+        durability = durability or Durability(redis)
+        self._snapshot = numbering(redis, durability, "snapshot")
+        self._since = numbering(redis, durability, "since")
+        self._renew = numbering(redis, durability, "renew")
 
     async def position(self, room: str) -> tuple[str, int]:
         """(epoch, seq of the newest event). A room without one begins an epoch."""
@@ -86,7 +117,7 @@ class History:
         position = Moment(epoch.decode(), int(seq), int(viewers))
         if not more:
             return position
-        fields, pinned, questions, entries = more
+        fields, pinned, questions, entries, is_loaded = more
         return msgspec.structs.replace(
             position,
             mode=mode_of(dict(zip(fields[::2], fields[1::2], strict=True))),
@@ -95,6 +126,7 @@ class History:
                 (msgspec.json.decode(question, type=Question) for question in questions), key=lambda one: one.wall_ms
             ),
             lines=entries,
+            is_whole=bool(is_loaded),
         )
 
     async def viewers(self, room: str) -> int:
@@ -119,8 +151,16 @@ class History:
 
     async def since_bytes(self, room: str, epoch: str, seq: int, *, most: int = LOG_KEPT) -> list[bytes] | None:
         """As `since`, in the bytes that a socket gets; None also when there are more than `most`."""
-        found: list[bytes] | None = await self._since(keys=[keys.head(room), keys.log(room)], args=[epoch, seq, most])
-        return found
+        newest = await self.newest(room, {(epoch, seq)}, most=most)
+        return newest.since(epoch, seq)
+
+    async def newest(self, room: str, positions: Collection[tuple[str, int]], *, most: int = LOG_KEPT) -> Newest:
+        """What came since each of `positions`, as far as that can be told and is no more than `most`."""
+        if not positions:
+            return Newest("", 0, [])
+        words = [word for position in positions for word in position]
+        epoch, seq, envelopes = await self._since(keys=[keys.head(room), keys.log(room)], args=[most, *words])
+        return Newest(epoch.decode(), int(seq), envelopes)
 
     async def renew(self, room: str, epoch: str, seq: int) -> tuple[str, int]:
         """The position, after beginning a new epoch if the store lost numbers that were given out already."""

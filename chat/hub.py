@@ -1,28 +1,32 @@
 """The room on one process: sockets come in, what comes over the bus goes out to them, intents are answered.
 
-The parts: `floor` (a room, its numbers and ticks), `joining` (bringing a socket up to date), `mending` (what was
-missed), `pulse` (presence, hearts), `switchboard` (what is given up under load), `keeper` (lines for the archive).
-This file wires them and is what the app and the socket's endpoint talk to.
+The parts: `floor` (a room, its numbers and ticks), `joining` (bringing a socket up to date), `arrivals` (what the
+store says to many who come), `mending` (what was missed), `expulsion` (who is banned), `pulse` (presence, hearts),
+`switchboard` (what is given up under load), `keeper` (lines for the archive), `watch` (what holds whatever the bus
+lost). This file wires them and is what the app and the socket's endpoint talk to.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import msgspec
 from redis.exceptions import RedisError
 
 from chat import keys
+from chat.arrivals import Arrivals
 from chat.bus import RedisBus
 from chat.envelope import Frame, answer, encode
 from chat.errors import Forbidden, Invalid, NotAdmitted, Refused, StoreDown, Throttled, UnknownKind
+from chat.expulsion import Expulsion
 from chat.floor import Room
 from chat.intent import Intent
 from chat.joining import Joining
@@ -30,26 +34,25 @@ from chat.keeper import Keeper
 from chat.kinds import INTENTS, Going, Refusal
 from chat.limits import Limits
 from chat.mending import Mending
+from chat.moderation.kinds import Silence
 from chat.moderation.store import Decisions
-from chat.outbox import CoalesceKey, Item, volatile_key
+from chat.outbox import Item, State, StateOf, volatile
 from chat.ports import Archive, Member, Scene
 from chat.pulse import Pulse
 from chat.seat import Bucket, Seat, Wire
 from chat.subscription import Subscription
 from chat.switchboard import Switchboard
 from chat.talk import Talk
+from chat.watch import Watch
 
 log = logging.getLogger("chat.hub")
 
 Handler = Callable[[Intent], Awaitable[object]]
 
-# Half of the store's connections: when thousands come back at once, they wait in line here instead of failing there.
-JOINS_AT_ONCE = 32
-
 
 class Hub:
     """`scene` and `archive` are the app's. `media_ms(room)` is the media time to stamp lines with, or None.
-    `coalesce(item)` names what a newer event of the app makes superfluous for a slow reader."""
+    `coalesce(item)` says what an event of the app tells all of, for a slow reader."""
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Hub:
         now_ms: Callable[[], int],
         limits: Limits | None = None,
         media_ms: Callable[[str], int | None] = lambda room: None,
-        coalesce: CoalesceKey = lambda item: None,
+        coalesce: StateOf = lambda item: None,
     ) -> None:
         self.limits = limits or Limits()
         self.process = secrets.token_hex(6)
@@ -71,8 +74,6 @@ class Hub:
         self._handlers: dict[str, tuple[Handler, str]] = {}
         self._persons: Counter[str] = Counter()
         self._networks: Counter[str] = Counter()
-        self._revoked_seen_ms = now_ms()
-        self._entering = asyncio.Semaphore(JOINS_AT_ONCE)
         self._draining = False
         self._delivered_before = 0  # in rooms that are gone
 
@@ -86,23 +87,28 @@ class Hub:
         self._talk = Talk(
             bus, decisions, archive, now_ms, hearts=self._pulse.heart, archived=self._keeper.keep, media_ms=media_ms
         )
+        self._arrivals = Arrivals(bus, self._talk, scene, store_s=self.limits.store_s)
         self._joining = Joining(
             bus,
             rooms=self._rooms,
             new_room=lambda name: Room(name, fall_behind=self._mending.fall_behind),
             subscription=self._subscription,
+            arrivals=self._arrivals,
             talk=self._talk,
             scene=scene,
             switchboard=self.switchboard,
             now_ms=now_ms,
+            store_s=self.limits.store_s,
         )
-        self._mending = Mending(
+        self._expulsion = Expulsion(self._talk)
+        self._mending = Mending(bus, rooms=self._rooms, joining=self._joining, limits=self.limits, reread=self._reread)
+        self._watch = Watch(
             bus,
             rooms=self._rooms,
-            joining=self._joining,
             limits=self.limits,
-            reread=self._reread,
             revoked=self._revoked,
+            bans_changed=self._look_at_bans,
+            finish=self._talk.finish,
         )
         for kind, handler in {**self._talk.handlers, "service.set": self.switchboard.intent}.items():
             self.on(kind, handler, role=INTENTS[kind][1])
@@ -164,11 +170,9 @@ class Hub:
         """Everything that goes on by itself, until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._subscription.run())
-                group.create_task(self._pulse.run())
                 group.create_task(self._look_forever())
-                group.create_task(self._mending.run())
-                group.create_task(self._keeper.run())
+                for part in (self._subscription, self._pulse, self._mending, self._watch, self._keeper):
+                    group.create_task(part.run())
         finally:
             for room in self._rooms.values():
                 room.stop()
@@ -215,13 +219,16 @@ class Hub:
         self._networks[member.network] += 1
         seat: Seat | None = None
         try:
-            # A store that hangs is a store that is down (a TimeoutError is an OSError). The line doesn't count.
-            async with self._entering, asyncio.timeout(self.limits.store_s):
-                room = await self._joining.open(room_name)
-                seat = self._seat(room, member, wire, asked_ms)
-                # Seated first: a revocation from here on finds her.
-                await self._joining.check_in(room_name, member, self._now_ms() if asked_ms is None else asked_ms)
-                await self._joining.bring_up(room, seat, epoch, seq, "welcome" if epoch is None else "reset")
+            # A store that hangs is a store that is down (a TimeoutError is an OSError).
+            room = self._rooms.get(room_name)
+            if room is None or not room.opened.is_set():
+                async with asyncio.timeout(self.limits.store_s):
+                    room = await self._joining.open(room_name)
+            # Seated first: a revocation from here on finds her.
+            seat = self._seat(room, member, wire, self._now_ms() if asked_ms is None else asked_ms)
+            had = None if epoch is None or seq is None else (epoch, seq)
+            otherwise = "welcome" if epoch is None else "reset"
+            await self._joining.bring_up(room, seat, had, otherwise, asked_ms=seat.entered_ms)
         except BaseException as error:
             if seat is None:
                 self._uncount(member)
@@ -277,20 +284,20 @@ class Hub:
             if counter[key] <= 0:
                 del counter[key]
 
-    def _seat(self, room: Room, member: Member, wire: Wire, asked_ms: int | None) -> Seat:
+    def _seat(self, room: Room, member: Member, wire: Wire, asked_ms: int) -> Seat:
         bucket = Bucket(self.limits.intents_s, self.limits.intents_burst)
-        seat = Seat(room.name, member, wire, bucket, self._key_of, self._now_ms() if asked_ms is None else asked_ms)
+        seat = Seat(room.name, member, wire, bucket, self._state_of, asked_ms)
         room.seat(seat)
         return seat
 
-    def _key_of(self, item: Item) -> str | None:
-        return volatile_key(item) or self._coalesce(item)
+    def _state_of(self, item: Item) -> State | None:
+        return volatile(item) or self._coalesce(item)
 
     # ---- from the bus
 
     def _delivered(self, channel: str, data: bytes) -> None:
         if channel == keys.REVOKED_CHANNEL:
-            self._revoked(data.decode())
+            self._revoked({data.decode(): math.inf})
             return
         room = self._rooms.get(keys.room_of(channel))
         if room is None:
@@ -298,8 +305,8 @@ class Hub:
         header, _, body = data.partition(b"\n")
         what, *words = header.decode().split(" ")
         if what == "e":
-            epoch, seq, kind, *author = words
-            room.event(epoch, Item(kind, body, int(seq), author[0] if author else ""))
+            epoch, seq, kind, *people = words
+            room.event(epoch, Item(kind, body, int(seq), people[0] if people else "", people[1:]))
         elif what == "v":
             self._volatile(room, Item(words[0], body))
         elif what == "p":
@@ -315,6 +322,10 @@ class Hub:
             # Who keeps the room has her own badge.
             for seat in [seat for seat in room.by_person.get(words[0], ()) if not seat.member.badge]:
                 seat.member = msgspec.structs.replace(seat.member, badge=msgspec.json.decode(body))
+        elif what == "x":
+            self._expulsion.cut(room, words[0], words[1], msgspec.json.decode(body, type=Silence))
+        elif what == "y":
+            self._mending.come_back(self._expulsion.kept_out(room, words[0], words[1]))
         elif what in ("t", "s"):
             self._mending.rules_are_stale(room)
 
@@ -327,21 +338,19 @@ class Hub:
         if not is_off:
             room.queue(item)
 
-    def _revoked(self, mark: str, at_ms: int | None = None) -> None:
-        what, _, which = mark.partition(" ")
+    def _revoked(self, marks: Mapping[str, float]) -> None:
+        """Who was admitted after her revocation (mark -> ms) signed in again."""
+        sessions = {mark[2:]: at_ms for mark, at_ms in marks.items() if mark[0] == "s"}
+        people = {mark[2:]: at_ms for mark, at_ms in marks.items() if mark[0] == "p"}
         for room in self._rooms.values():
             for seat in list(room.seats):
-                # Who was admitted after the revocation signed in again.
-                is_later = at_ms is not None and seat.entered_ms > at_ms
-                if not is_later and which == (seat.member.session if what == "s" else seat.member.person):
+                member = seat.member
+                if seat.entered_ms <= max(sessions.get(member.session, -1), people.get(member.person, -1)):
                     seat.wire.close(4401, "signed out")
 
     def _restored(self, channel: str) -> None:
-        if channel == keys.REVOKED_CHANNEL:
-            self._mending.revocations_missed(self._revoked_seen_ms)
-            return
         room = self._rooms.get(keys.room_of(channel))
-        if room is not None:
+        if room is not None:  # of the revocations nothing is missed: chat.watch asks for them
             self._mending.rules_are_stale(room)
             room.tell_all = True
             self._mending.fall_behind(room)
@@ -352,8 +361,6 @@ class Hub:
         """Apart from the pulse, which asks the store: a store that hangs must not keep a slow reader in her seat."""
         while True:
             await asyncio.sleep(self.limits.pulse_s)
-            if self._subscription.up and not self._mending.misses_revocations:
-                self._revoked_seen_ms = self._now_ms()
             self.switchboard.look()
             now = time.monotonic()
             for room in self._rooms.values():
@@ -362,12 +369,17 @@ class Hub:
     async def _reread(self, room: Room) -> None:
         await self._talk.refresh(room.name)
         await self.switchboard.read(room)
+        await self._look_at_bans(room)
+
+    async def _look_at_bans(self, room: Room) -> None:
+        self._mending.come_back(await self._expulsion.look(room))
 
     async def _let_go(self, room: Room) -> None:
         del self._rooms[room.name]
         room.stop()
         self._delivered_before += room.deliveries
         self._talk.forget(room.name)
+        self._arrivals.forget(room.name)
         self.switchboard.forget(room.name)
         await self._subscription.leave(keys.channel(room.name))
 

@@ -4,7 +4,7 @@ All keys of a room share the hash tag `{room}`, so that one script may touch the
 sharded one (SPUBLISH, server 7 or newer).
 
 key                        type    life                   owner
-c:{room}:head              hash    until rebuilt          bus        epoch, seq
+c:{room}:head              hash    until rebuilt          bus        epoch, seq, run (lua/epoch.lua), viewers
 c:{room}:log               hash    last 10,000 numbers    bus        seq -> the envelope's bytes
 c:{room}:lines             zset    last 200 lines         bus        seq by seq: what a join replays
 c:{room}:by:<person>       zset    1 day from a line      bus        seqs of her lines, for a ban
@@ -12,17 +12,22 @@ c:{room}:op:<person>:<op>  string  10 minutes             bus        first answe
 c:{room}:pace:<person>     zset    60 s from a line       talk       op by ms: flood and slow mode
 c:{room}:said:<person>     list    60 s from a line       talk       match keys of her last 6 lines, by ms
 c:{room}:own:<person>      list    1 day from a line      talk       what a shadow-banned person said: hers alone
+c:{room}:asked             hash    1 day from a question  talk       person -> what she asked, shadow-banned: hers alone
 c:{room}:pinned            string  until taken down       talk       the pinned line
 c:{room}:pins              zset    30 days from a pin     talk       seqs of pins: a removal takes their text along
 c:{room}:questions         hash    until rebuilt          questions  id -> question
 c:{room}:silences          hash    until rebuilt          moderation p:<person>, d:<device> -> silence, n:<network> ->
-                                                                     until, since, person; `loaded`
+                                                                     until, since, person; `loaded`, `turn`
 c:{room}:terms             hash    until rebuilt          moderation term -> kind; "" marks it as loaded
 c:{room}:mode              hash    until rebuilt          moderation the fields of Mode
-c:{room}:cases             hash    until decided          moderation id -> case, as it came up
+c:{room}:cases             hash    until decided          moderation id -> held line or question, as it came up
+c:{room}:reports           hash    until decided          moderation id -> reported line, with the number of reports
+c:{room}:appeals           hash    until decided          moderation id -> appeal
 c:{room}:claims            hash    1 day from a claim     moderation case -> until, person, name
 c:{room}:decided           hash    1 day from a decision  moderation case -> verdict, name
-c:{room}:rep:<line>        set     1 day from a report    moderation persons who reported the line
+c:{room}:rep:<line>        set     1 day from a report    moderation who reported the line: persons, networks of the new
+c:{room}:raised:<who>      string  10 minutes             moderation cases that a person or network raised by reports
+c:{room}:spent:<what>:<person>  string  10 to 3,600 s     moderation reports, appeals, names of one person
 c:{room}:hearts            hash    60 s from a heart      talk       n not sent yet, ms of the last sending
 c:{room}:service           hash    1 day from a change    switchboard switch -> "on", "off" or "auto": staff's choice
 c:{room}:who               hash    1 day from a join      hub        person -> device, name, roles, network, …
@@ -69,6 +74,10 @@ def own(room: str, person: str) -> str:
     return f"c:{{{room}}}:own:{person}"
 
 
+def asked(room: str) -> str:
+    return f"c:{{{room}}}:asked"
+
+
 def pinned(room: str) -> str:
     return f"c:{{{room}}}:pinned"
 
@@ -83,6 +92,22 @@ def questions(room: str) -> str:
 
 def cases(room: str) -> str:
     return f"c:{{{room}}}:cases"
+
+
+def reports(room: str) -> str:
+    return f"c:{{{room}}}:reports"
+
+
+def appeals(room: str) -> str:
+    return f"c:{{{room}}}:appeals"
+
+
+def raised(room: str, who: str) -> str:
+    return f"c:{{{room}}}:raised:{who}"
+
+
+def spent(room: str, what: str, person: str) -> str:
+    return f"c:{{{room}}}:spent:{what}:{person}"
 
 
 def claims(room: str) -> str:

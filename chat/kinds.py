@@ -136,7 +136,7 @@ class PresenceCounted(msgspec.Struct, frozen=True):
 
 
 class HeartsCounted(msgspec.Struct, frozen=True):
-    """Hearts since the last of these."""
+    """Hearts since the last of these. A shadow-banned person's are told to her own tabs alone."""
 
     n: int
 

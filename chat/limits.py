@@ -8,7 +8,8 @@ import msgspec
 class Limits(msgspec.Struct, frozen=True):
     """Sockets are capped per person and per network (in this process); intents are counted per socket; `slow_s` is how
     long a reader may lag before it is closed with 1013. `busy_share` is the share of a second this process's loop may
-    work before it sheds what is decoration (chat.service); 0: it never does."""
+    work before it sheds what is decoration (chat.service); 0: it never does. `watch_s` and
+    `finish_s`: how often chat.watch looks."""
 
     sockets_per_person: int = 12
     sockets_per_network: int = 2_000
@@ -23,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True):
     pulse_s: float = 0.25
     beat_s: float = 2.0
     beat_life_s: float = 6.0
+    watch_s: float = 0.5
+    finish_s: float = 10.0
     hearts_every_s: float = 0.25
     drain_s: float = 2.0
     reconnect_within_s: float = 2.0

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,17 +14,18 @@ import msgspec
 from chat import keys
 from chat.envelope import tail
 from chat.errors import Blocked, Forbidden, NotFound, Silenced, SlowMode, StoreDown, Throttled
-from chat.history import LINES_KEPT, LOG_KEPT, ROOM_LIFE_S, new_epoch, script
+from chat.history import LINES_KEPT, LOG_KEPT, ROOM_LIFE_S, new_epoch
 from chat.intent import Intent
 from chat.kinds import LinePost, LinePosted, LineRemove, QuestionAsk, QuestionChanged
 from chat.message import MAX_MENTIONS, Line, Mention, Question, Reply, line_text
 from chat.moderation import rules
 from chat.moderation.kinds import Case, CaseKind, LinePin
 from chat.moderation.office import Handlers, Office, Who, is_crew
-from chat.moderation.review import MAX_CASES
+from chat.moderation.review import MAX_CASES, Review
 from chat.moderation.store import silence_of
 from chat.moderation.terms import RoomWords
 from chat.names import Names
+from chat.outbox import named
 from chat.ports import LineRecord
 from chat.questions import Questions
 
@@ -42,6 +42,7 @@ class Lines:
         words: RoomWords,
         names: Names,
         questions: Questions,
+        review: Review,
         *,
         archived: Callable[[str, LineRecord], None],
         media_ms: Callable[[str], int | None],
@@ -53,10 +54,11 @@ class Lines:
         self._words = words
         self._names = names
         self._questions = questions
+        self._review = review
         self._archived = archived
         self._media_ms = media_ms
-        self._post = script(office.bus.redis, "post")
-        self._pin = script(office.bus.redis, "pin")
+        self._post = office.bus.numbering("post")
+        self._pin = office.bus.numbering("pin")
 
     @property
     def handlers(self) -> Handlers:
@@ -67,10 +69,13 @@ class Lines:
             "question.ask": self.ask,
         }
 
-    async def own(self, room: str, person: str) -> list[Line]:
-        """What she alone sees of what she said, oldest first."""
-        found: Any = await self._bus.redis.lrange(keys.own(room, person), 0, -1)
-        return [msgspec.json.decode(line, type=Line) for line in reversed(found)]
+    async def own_of_each(self, room: str, people: list[str]) -> list[list[Line]]:
+        """What each of them alone sees of what she said, oldest first."""
+        async with self._bus.redis.pipeline(transaction=False) as pipe:
+            for person in people:
+                pipe.lrange(keys.own(room, person), 0, -1)
+            found = await pipe.execute()
+        return [[msgspec.json.decode(line, type=Line) for line in reversed(own)] for own in found]
 
     async def post(self, intent: Intent) -> dict[str, object]:
         said = intent.read(LinePost)
@@ -90,7 +95,7 @@ class Lines:
         )
         is_new, how, one, other = await self._say(intent, "line", line, LinePosted(line), hold)
         if how == "held":
-            await self._tell_held(intent, is_new, one, other, text)
+            await self._tell_held(intent, is_new, _case(one, other, "line", line))
             return {"held": one, "why": other, "nonce": said.nonce}
         line_id = f"{one}.{other}"
         if is_new:
@@ -110,7 +115,7 @@ class Lines:
         question = Question("", member.person, member.name, text, now, member.badge, at)
         is_new, how, one, other = await self._say(intent, "question", line, QuestionChanged(question), hold)
         if how == "held":
-            await self._tell_held(intent, is_new, one, other, text)
+            await self._tell_held(intent, is_new, _case(one, other, "question", line))
             return {"held": one, "why": other}
         if is_new and how == "asked" and not other:
             await self._keep(intent.room, msgspec.structs.replace(question, id=one))
@@ -144,13 +149,21 @@ class Lines:
         ]
         reply = None
         if wanted:
-            # One that is gone, or older than the log, or that only its author sees, is no longer named.
-            with suppress(NotFound):
-                line = await self._office.line(room, wanted)
-                reply = None if line is None else Reply(line.id, line.person, line.name)
+            # One that is gone, or older than the log, is no longer named; one that only its author sees, by her alone.
+            line = await self._replied(intent, wanted)
+            reply = None if line is None else Reply(line.id, line.person, line.name)
         since_ms = self._now_ms() - rules.REPEAT_WITHIN_MS
         recent = [key for at, _, key in (one.decode().partition(" ") for one in remembered) if int(at) > since_ms]
         return reply, mentions, None if is_again else recent
+
+    async def _replied(self, intent: Intent, wanted: str) -> Line | None:
+        office, room, member = self._office, intent.room, intent.member
+        try:
+            return await office.line(room, wanted)
+        except NotFound:
+            own = await office.own_line(room, member.person, wanted)
+            # Whose shadow ban was lifted is heard again: nobody else has the line that she would answer.
+            return own[1] if own and await office.is_shadowed(room, member) else None
 
     async def _check(self, intent: Intent, text: str, recent: list[str] | None) -> str:
         """Why a moderator looks at it first, or "". Raises: Blocked."""
@@ -164,7 +177,7 @@ class Lines:
         if rules.is_repeat(text, recent):
             raise Blocked("repeat")
         # A name may have been taken before its owner came into this room.
-        if rules.name_key(member.name) in await self._names.of_crew(room):
+        if not rules.name_keys(member.name).isdisjoint(await self._names.of_crew(room)):
             raise Blocked("name")
         return "term" if ban.held else ""
 
@@ -175,7 +188,7 @@ class Lines:
         room, member = intent.room, intent.member
         # `id` is the first field of the first field: the script writes it where these two halves meet.
         before, _, after = tail(_kind_of(what), event, at=line.at).partition(b'"id":""')
-        case = Case(f"held_{new_epoch()}", "", what, member.person, member.name, line.text, line.wall_ms, line)
+        case = _case(f"held_{new_epoch()}", "", what, line)
         case_before, _, case_after = msgspec.json.encode(case).partition(b'"why":""')
         exempt = is_crew(member)
         answer: list[Any] = []
@@ -195,6 +208,7 @@ class Lines:
                     keys.own(room, member.person),
                     keys.cases(room),
                     keys.questions(room),
+                    keys.asked(room),
                 ],
                 args=[
                     new_epoch(),
@@ -213,7 +227,7 @@ class Lines:
                     msgspec.json.encode(Who.of(member)),
                     LINES_KEPT,
                     OP_LIFE_MS,
-                    "!" if exempt else member.person,
+                    " ".join(["!" if exempt else member.person, *named(line.reply, line.mentions)]),
                     what,
                     f"{secrets.randbelow(1_000_000):06}",
                     case.id,
@@ -238,18 +252,20 @@ class Lines:
             await self._office.decisions.load_if_empty(room)
         return _said(answer)
 
-    async def _tell_held(self, intent: Intent, is_new: bool, case: str, why: str, text: str) -> None:
-        """Other systems may want to decide. Fails open: the moderators have it already."""
+    async def _tell_held(self, intent: Intent, is_new: bool, case: Case) -> None:
+        """It is kept, and other systems may want to decide. Fails open: the moderators have it already."""
         if is_new:
-            facts = {"case": case, "why": why, "person": intent.member.person, "name": intent.member.name}
+            await self._review.keep(intent.room, case)
+            facts = {"case": case.id, "why": case.why, "person": case.person, "name": case.name, "text": case.text}
             try:
-                await self._office.notice(intent.room, "line.held", **facts, text=text)
+                await self._office.notice(intent.room, "line.held", **facts)
             except StoreDown:
                 return
 
     async def remove(self, intent: Intent) -> dict[str, object]:
         office, room, member = self._office, intent.room, intent.member
         wanted = intent.read(LineRemove).line
+        await office.decisions.load_if_empty(room)
         try:
             line = await office.line(room, wanted)
         except NotFound:
@@ -269,27 +285,35 @@ class Lines:
 
     async def _remove_own(self, room: str, person: str, wanted: str) -> bool:
         """A line that only she sees goes from her own tabs, as any other would."""
-        found: Any = await self._bus.redis.lrange(keys.own(room, person), 0, -1)
-        for stored in found:
-            if msgspec.json.decode(stored, type=Line).id == wanted:
-                await self._bus.redis.lrem(keys.own(room, person), 1, stored)
-                await self._bus.tell(room, person, "line.removed", {"line": wanted, "by": "author"})
-                return True
-        return False
+        own = await self._office.own_line(room, person, wanted)
+        if own is None:
+            return False
+        await self._bus.redis.lrem(keys.own(room, person), 1, own[0])  # type: ignore[arg-type]  # its stub wants a str
+        await self._bus.tell(room, person, "line.removed", {"line": wanted, "by": "author"})
+        return True
 
     async def pin(self, intent: Intent) -> dict[str, object]:
         wanted, room = intent.read(LinePin).line, intent.room
         epoch, _, number = wanted.rpartition(".")
         if wanted and not (epoch and number.isascii() and number.isdecimal()):
             raise NotFound("line", wanted[:64])
+        await self._office.decisions.load_if_empty(room)
         found = await self._pin(
-            keys=[keys.head(room), keys.log(room), keys.pinned(room), keys.pins(room)],
-            args=[epoch, number, LOG_KEPT, keys.channel(room), ROOM_LIFE_S],
+            keys=[keys.head(room), keys.log(room), keys.pinned(room), keys.pins(room), keys.silences(room)],
+            args=[epoch, number, LOG_KEPT, keys.channel(room), ROOM_LIFE_S, new_epoch()],
         )
         if found is None:
             raise NotFound("line", wanted)
-        await self._office.book(intent, wanted)
+        if found[0] == b"unloaded":
+            raise StoreDown()  # it has only just forgotten the room: asked again, this is carried out
+        acted, seq = found[0].decode(), int(found[1])
+        work = self._archive.pinned(room, wanted, acted, seq, self._now_ms())
+        await self._office.book(intent, wanted, work)
         return {"line": wanted}
+
+
+def _case(case_id: str, why: str, what: CaseKind, line: Line) -> Case:
+    return Case(case_id, why, what, line.person, line.name, line.text, line.wall_ms, line)
 
 
 def _kind_of(what: CaseKind) -> str:

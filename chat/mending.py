@@ -1,30 +1,27 @@
-"""What is put right after something was missed: gaps in the numbers, another epoch, rules that changed, revocations."""
+"""What is put right after something was missed: gaps in the numbers, another epoch, rules that changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from redis.exceptions import RedisError
 
 from chat.bus import RedisBus
-from chat.envelope import decode_envelope
-from chat.errors import StoreDown
+from chat.errors import NotAdmitted, StoreDown
 from chat.floor import Room
 from chat.joining import Joining
 from chat.limits import Limits
-from chat.outbox import Item
+from chat.outbox import logged
+from chat.seat import Seat
 
 log = logging.getLogger("chat.mending")
-
-# A lost connection to the store is noticed within this.
-REVOKED_MARGIN_MS = 15_000
 
 
 class Mending:
     """Works off what it is told, again and again until the store plays along. `reread(room)` reads a room's rules and
-    switches; `revoked(mark, at_ms)` closes sockets."""
+    switches."""
 
     def __init__(
         self,
@@ -34,22 +31,16 @@ class Mending:
         joining: Joining,
         limits: Limits,
         reread: Callable[[Room], Awaitable[None]],
-        revoked: Callable[[str, int], None],
     ) -> None:
         self._bus = bus
         self._rooms = rooms
         self._joining = joining
         self._limits = limits
         self._reread = reread
-        self._revoked = revoked
         self._behind: set[str] = set()
         self._stale: set[str] = set()
-        self._revocations_from_ms: int | None = None
+        self._returning: set[Seat] = set()
         self._wake = asyncio.Event()
-
-    @property
-    def misses_revocations(self) -> bool:
-        return self._revocations_from_ms is not None
 
     def fall_behind(self, room: Room) -> None:
         """The log has to say what the room missed."""
@@ -62,8 +53,9 @@ class Mending:
         self._stale.add(room.name)
         self._wake.set()
 
-    def revocations_missed(self, since_ms: int) -> None:
-        self._revocations_from_ms = since_ms - REVOKED_MARGIN_MS
+    def come_back(self, seats: Iterable[Seat]) -> None:
+        """Their bans are over: each starts afresh, with the talk unless another ban holds."""
+        self._returning.update(seats)
         self._wake.set()
 
     async def run(self) -> None:
@@ -79,16 +71,24 @@ class Mending:
                 self._wake.set()
 
     async def _mend(self) -> None:
-        if self._revocations_from_ms is not None:
-            marks = await self._bus.revoked_since(self._revocations_from_ms)
-            self._revocations_from_ms = None
-            for mark, at_ms in marks:
-                self._revoked(mark, at_ms)
         for name in list(self._stale):
+            # Off the list first: what changes while it is read puts it back.
+            self._stale.discard(name)
             room = self._rooms.get(name)
             if room is not None and room.opened.is_set():
-                await self._reread(room)
-            self._stale.discard(name)
+                try:
+                    await self._reread(room)
+                except BaseException:
+                    self._stale.add(name)
+                    raise
+        for seat in list(self._returning):
+            self._returning.discard(seat)
+            if (room := self._rooms.get(seat.room)) is not None:
+                try:
+                    await self._reset_one(room, seat)
+                except BaseException:
+                    seat.wire.close(1013, "try again later")  # out of time, or going
+                    raise
         for name in list(self._behind):
             # Off the list first: what arrives while it is filled may put it back.
             self._behind.discard(name)
@@ -102,14 +102,14 @@ class Mending:
 
     async def _fill(self, room: Room) -> None:
         """Bring the room up from the log, or over to the epoch that holds now."""
+        room.forget_stash()
         epoch, _ = await self._bus.history.renew(room.name, room.epoch, room.seq)
         missed = await self._bus.history.since_bytes(room.name, room.epoch, room.seq) if epoch == room.epoch else None
         if missed is None:
             await self._reset(room)
             return
         for data in missed:
-            envelope = decode_envelope(data)
-            room.take(Item(envelope.kind, data, envelope.seq))
+            room.take(logged(data))
         room.caught_up()
 
     async def _reset(self, room: Room) -> None:
@@ -117,25 +117,29 @@ class Mending:
         room.flush()
         room.fanout.break_up(room.seq)
         for seat in room.seats:
-            seat.held = []
+            seat.hold()
             seat.outbox = None
         room.begin(*await self._bus.history.position(room.name))
         room.tell_all = True
         room.caught_up()
-        left = list(room.seats)
+        seats = list(room.seats)
         try:
-            while left:
-                seat = left[-1]
-                if not seat.over:
-                    try:
-                        await self._joining.bring_up(room, seat, None, None, "reset")
-                    except Exception as error:
-                        # Also what the app's scene raises: one snapshot that fails must not end the room for all.
-                        log.warning("no reset for a socket in %s: %r", room.name, error)
-                        seat.wire.close(1013, "try again later")
-                left.pop()
+            # Together: what the store is asked about them is asked about many at once.
+            await asyncio.gather(*(self._reset_one(room, seat) for seat in seats))
         except BaseException:
             # Out of time, or going: nobody comes back to whom this had not got to, and she would wait for good.
-            for seat in left:
-                seat.wire.close(1013, "try again later")
+            for seat in seats:
+                if seat.held is not None:
+                    seat.wire.close(1013, "try again later")
             raise
+
+    async def _reset_one(self, room: Room, seat: Seat) -> None:
+        try:
+            if not seat.over:
+                await self._joining.bring_up(room, seat, None, "reset", asked_ms=seat.entered_ms)
+        except NotAdmitted as refusal:
+            seat.wire.close(refusal.close_code, refusal.reason)
+        except Exception as error:
+            # Also what the app's scene raises: one snapshot that fails must not end the room for all.
+            log.warning("no reset for a socket in %s: %r", room.name, error)
+            seat.wire.close(1013, "try again later")

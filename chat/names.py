@@ -14,7 +14,7 @@ from chat.moderation.office import Handlers, Office, is_crew, rank
 from chat.moderation.silences import Silences
 from chat.moderation.terms import RoomWords
 
-_NAMES_S, _NAMES_BURST = 5 / 60, 5.0
+_NAMES = 5, 60  # so many within seconds, of one person
 
 
 class Names:
@@ -42,12 +42,12 @@ class Names:
         silence = await self._silences.of(room, member)
         if silence is not None and not rank(member.roles):
             raise Silenced(silence.until_ms, silence.reason, silence.kind)
-        self._office.spend("name", member.person, _NAMES_S, _NAMES_BURST)
+        await self._office.spend(room, "name", member.person, *_NAMES)
         if is_crew(member):
             await self._bus.redis.hset(keys.crew(room), member.person, name)
             await self._bus.terms_changed(room)  # other processes read the crew's names again too
             await self.of_crew(room, anew=True)
-        elif rules.is_office(name) or rules.name_key(name) in await self.of_crew(room, anew=True):
+        elif rules.is_office(name) or not rules.name_keys(name).isdisjoint(await self.of_crew(room, anew=True)):
             raise Blocked("name")
         try:
             await self._archive.named(room, member, name)
@@ -68,5 +68,5 @@ class Names:
                 names += await self._archive.crew(room)
             except Exception:
                 names += []
-            self._crew[room] = frozenset(rules.name_key(name) for name in names if name)
+            self._crew[room] = frozenset(key for name in names if name for key in rules.name_keys(name))
         return self._crew[room]

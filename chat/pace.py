@@ -23,21 +23,20 @@ class Pace:
         self._rate = 0.0  # events a second, smoothed over a second
         self._noted_at = 0.0
         self._flushed_at = -math.inf
-        self._cost_s = 0.0
+        self._urgent_from = -math.inf  # when what the app sends may go
 
-    def note(self, now: float) -> None:
-        """An event came."""
-        self._decay(now)
-        self._rate += 1 / _WINDOW_S
-
-    def flushed(self, started: float, ended: float) -> None:
+    def flushed(self, started: float, ended: float, events: int, *, urgent: bool) -> None:
+        """A tick went out with so many, and, if `urgent`, the app's among them."""
+        self._decay(started)
+        self._rate += events / _WINDOW_S
         self._flushed_at = ended
-        self._cost_s = ended - started
+        if urgent:
+            self._urgent_from = ended + min(ended - started, MAX_URGENT_S)
 
     def due_in(self, now: float, sockets: int, *, urgent: bool) -> float:
         """Seconds until the tick that carries what is waiting now; 0 at once."""
-        gap = min(self._cost_s, MAX_URGENT_S) if urgent else self._tick_s(now, sockets)
-        return max(0.0, self._flushed_at + gap - now)
+        due = self._urgent_from if urgent else self._flushed_at + self._tick_s(now, sockets)
+        return max(0.0, due - now)
 
     def _tick_s(self, now: float, sockets: int) -> float:
         self._decay(now)

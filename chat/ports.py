@@ -8,7 +8,7 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from chat.message import Line, Question
-from chat.moderation.kinds import FoundLine, Mode, Note, PersonFacts, SilenceKind, TermKind
+from chat.moderation.kinds import Case, FoundLine, Mode, Note, PersonFacts, SilenceKind, TermKind, Verdict
 
 # A ban has no end: the last millisecond of the year 9999, so that every reader can compare numbers.
 FOREVER_MS = 253_402_300_799_999
@@ -52,8 +52,8 @@ class Scene(Protocol):
         event must say what is, not what changed."""
         ...
 
-    async def private(self, room: str, member: Member) -> list[tuple[str, object]]:
-        """(kind, body) of the private state, sent again after a resume."""
+    async def private(self, room: str, members: list[Member]) -> list[list[tuple[str, object]]]:
+        """Of each, (kind, body) of her private state, sent again after a resume: asked for many at once."""
         ...
 
 
@@ -96,13 +96,27 @@ class Act(msgspec.Struct, frozen=True):
     wall_ms: int
 
 
+class Decision(msgspec.Struct, frozen=True):
+    """How a case was decided, by the person `by`, and which line or question came of it ("": none)."""
+
+    case: str
+    verdict: Verdict
+    by: str
+    by_name: str
+    made: str = ""
+
+
 class RoomRecord(msgspec.Struct, frozen=True):
-    """What must hold again when Redis starts empty: silences in force, terms, mode (None: never set), questions."""
+    """What must hold again when Redis starts empty: silences in force, terms, mode (None: never set), questions, cases
+    that wait, what was decided of others in the last day, and the line that was pinned last, if it is still there."""
 
     silences: list[SilenceRecord]
     terms: dict[str, TermKind]
     mode: Mode | None = None
     questions: list[Question] = []
+    cases: list[Case] = []
+    decided: list[Decision] = []
+    pinned: Line | None = None
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -126,6 +140,11 @@ class Archive(Protocol):
         """Mark lines as removed by the person `by`. Lines that never arrived are no error."""
         ...
 
+    async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None:
+        """The line of that id is pinned from now on; with "" nothing is. The act has number `seq` of `epoch`: of two
+        in one epoch the later stands, whichever arrives first."""
+        ...
+
     async def silenced(self, room: str, silence: SilenceRecord) -> None:
         """A later silence of the same person replaces the earlier."""
         ...
@@ -142,6 +161,23 @@ class Archive(Protocol):
 
     async def question(self, room: str, question: Question) -> None:
         """A question was asked, or has another state."""
+        ...
+
+    async def case(self, room: str, case: Case) -> None:
+        """A case came up, or was reported again. One that is decided stays so."""
+        ...
+
+    async def case_decided(self, room: str, case: Case, decision: Decision, wall_ms: int) -> Decision:
+        """Decides it, unless it was decided before: how it is decided. Of two who ask at once one is first. A reported
+        line that is refused is marked as removed with it."""
+        ...
+
+    async def cases_decided(self, room: str, cases: list[str], before_ms: int) -> list[Decision]:
+        """Those of `cases` that were decided in the day before `before_ms`, and how."""
+        ...
+
+    async def case_made(self, room: str, case: str, made: str) -> None:
+        """The line or question that came of a decided case."""
         ...
 
     async def note(self, room: str, note: Note) -> None: ...
@@ -168,5 +204,5 @@ class Archive(Protocol):
     async def act(self, act: Act) -> None: ...
 
     async def load(self, room: str, now_ms: int) -> RoomRecord:
-        """Silences in force at `now_ms`, terms, mode, questions."""
+        """What holds at `now_ms`."""
         ...

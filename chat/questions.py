@@ -14,7 +14,7 @@ import msgspec
 from chat import keys
 from chat.envelope import tail
 from chat.errors import Blocked, Claimed, NotFound
-from chat.history import LOG_KEPT, ROOM_LIFE_S, script
+from chat.history import LOG_KEPT, ROOM_LIFE_S, new_epoch
 from chat.intent import Intent
 from chat.kinds import QuestionChanged, QuestionMark
 from chat.message import Question, QuestionState
@@ -31,7 +31,7 @@ class Questions:
     def __init__(self, office: Office, media_ms: Callable[[str], int | None]) -> None:
         self._office = office
         self._media_ms = media_ms
-        self._change = script(office.bus.redis, "question")
+        self._change = office.bus.numbering("question")
 
     @property
     def handlers(self) -> Handlers:
@@ -40,8 +40,15 @@ class Questions:
     async def may_ask(self, room: str, person: str) -> None:
         """Raises: Blocked, when too many wait. Two at once may be one too many: it harms nobody."""
         waiting = [question for _, question in await self._all(room) if question.state in ("open", "claimed")]
+        # Of those that she alone sees each stays open: she hears "full" where anybody would.
+        waiting += (await self.own_of_each(room, [person]))[0]
         if len(waiting) >= MAX_OPEN or sum(one.person == person for one in waiting) >= MAX_OPEN_OF_ONE:
             raise Blocked("full")
+
+    async def own_of_each(self, room: str, people: list[str]) -> list[list[Question]]:
+        """What each of them asked and alone sees."""
+        found: Any = await self._office.bus.redis.hmget(keys.asked(room), people)
+        return [msgspec.json.decode(asked, type=list[Question]) if asked else [] for asked in found]
 
     async def mark(self, intent: Intent) -> dict[str, Question]:
         wanted = intent.read(QuestionMark)
@@ -96,6 +103,7 @@ class Questions:
                     keys.channel(room),
                     ROOM_LIFE_S,
                     int(question.state == "dismissed"),
+                    new_epoch(),
                 ],
             )
         )

@@ -6,13 +6,16 @@ from collections.abc import Callable
 from typing import Protocol
 
 from chat.envelope import deflated_frame, joined, server_frame
-from chat.outbox import CoalesceKey, Item, Outbox
+from chat.kinds import EVENTS
+from chat.outbox import Item, Outbox, StateOf, explained
 from chat.ports import Member
 
 # Above this many unsent bytes a reader is slow: her events wait in the outbox, where they can still be thinned.
 SLOW_BYTES = 64 * 1024
 # Most envelopes put into one frame, so that a long resume doesn't become one message of megabytes.
 FRAME_ENVELOPES = 500
+# What a banned reader doesn't get: all that the room itself numbers. The show's events are the app's.
+TALK = frozenset(EVENTS)
 # Below this a frame is about as small packed as it is.
 PACKED_FROM_BYTES = 256
 
@@ -41,8 +44,10 @@ class Prepared:
         return self._packed
 
 
-# Writes a frame that is ready to go.
-Write = Callable[[bytes], None]
+class Sender(Protocol):
+    """Writes a frame that is ready to go: a transport."""
+
+    def write(self, frame: bytes, /) -> None: ...
 
 
 class Wire(Protocol):
@@ -52,8 +57,8 @@ class Wire(Protocol):
 
     def write(self, prepared: Prepared) -> None: ...
 
-    def direct(self, out: Callable[[], None]) -> Write | None:
-        """A function that may be called without asking `buffered` or `is_closing` first, until `out` is called: then
+    def direct(self, out: Callable[[], None]) -> Sender | None:
+        """What may be written to without asking `buffered` or `is_closing` first, until `out` is called: then
         the buffer is full or the connection is closing. None: this wire has to be asked each time."""
         ...
 
@@ -85,6 +90,13 @@ class Bucket:
             return 0.0
         return (n - self._left) / self._rate_s
 
+    def take(self, now: float, n: int) -> int:
+        """How many of `n` may pass now; they are counted."""
+        self.wait_s(now, 0)
+        passed = min(n, int(self._left))
+        self._left -= passed
+        return passed
+
 
 class Seat:
     """`seq` is the newest number she has had. While `held` is a list, her snapshot is on its way and events wait."""
@@ -93,7 +105,7 @@ class Seat:
         "bucket",
         "entered_ms",
         "held",
-        "key_of",
+        "kept_out",
         "member",
         "out_of_step",
         "outbox",
@@ -102,28 +114,35 @@ class Seat:
         "room",
         "seq",
         "slow_since",
+        "state_of",
         "turn",
         "wire",
     )
 
     def __init__(
-        self, room: str, member: Member, wire: Wire, bucket: Bucket, key_of: CoalesceKey, entered_ms: int
+        self, room: str, member: Member, wire: Wire, bucket: Bucket, state_of: StateOf, entered_ms: int
     ) -> None:
         self.room = room
         self.member = member
         self.wire = wire
         self.bucket = bucket
-        self.key_of = key_of
+        self.state_of = state_of
         self.entered_ms = entered_ms
         self.seq = 0
         self.turn = 0  # which bringing-up holds: a reset overtakes a join that is still reading
         self.held: list[Item] | None = []
+        self.kept_out = ""  # the person under whose ban she has the show alone, without the talk
         self.outbox: Outbox | None = None
         self.slow_since = 0.0
         self.over = False
         self.refused = 0
         # Whoever counts on `seq` asks for it by this first: see chat.fanout.
         self.out_of_step: Callable[[Seat], None] = _nothing
+
+    def hold(self) -> None:
+        """What comes from now on waits for a snapshot. So does what waited already, but for events, which the snapshot
+        has: an answer is given once."""
+        self.held = [item for item in self.held or () if item.seq is None]
 
     def send(self, item: Item) -> bool:
         """To this socket alone. False when she must go: too much is waiting for her."""
@@ -140,11 +159,11 @@ class Seat:
         """The transport is full: keep what is new to her in the outbox. False when that is full as well."""
         self.out_of_step(self)
         if self.outbox is None:
-            self.outbox = Outbox(self.member.person, key_of=self.key_of)
+            self.outbox = Outbox(self.member.person, state_of=self.state_of)
         fits = True
         for item in items:
             if item.seq is None or item.seq > self.seq:
-                fits = self.outbox.push(item) and fits
+                fits = self.outbox.push(item, withheld=self._withholds(item)) and fits
         return fits
 
     def catch_up(self) -> bool:
@@ -160,9 +179,19 @@ class Seat:
         self.seq = max(self.seq, last)
         return True
 
+    def write_frames(self, frames: list[Prepared]) -> None:
+        """What others get as well, whatever the buffer says. `seq` is the caller's to set."""
+        self.out_of_step(self)
+        for prepared in frames:
+            if not self.wire.is_closing():
+                self.wire.write(prepared)
+
     def write(self, items: list[Item]) -> None:
         """Write what is new to her of `items`, which are in order, whatever the buffer says."""
         self.out_of_step(self)
+        last = max((item.seq for item in items if item.seq is not None), default=self.seq)
+        if self.kept_out:
+            items = explained([item for item in items if not self._withholds(item)], self.seq, last)
         fresh = []
         for item in items:
             if item.seq is None:
@@ -170,10 +199,14 @@ class Seat:
             elif item.seq > self.seq:
                 fresh.append(item.data)
                 self.seq = item.seq
+        self.seq = max(self.seq, last)
         for start in range(0, len(fresh), FRAME_ENVELOPES):
             if self.wire.is_closing():
                 return
             self.wire.write(Prepared(fresh[start : start + FRAME_ENVELOPES]))
+
+    def _withholds(self, item: Item) -> bool:
+        return bool(self.kept_out) and item.kind in TALK
 
 
 def _nothing(seat: Seat) -> None:

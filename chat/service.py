@@ -22,9 +22,10 @@ QUIET_SHARE = 0.7  # of what is too busy
 
 
 class Service(msgspec.Struct, frozen=True):
-    """What holds now, here. `animations`: pages may move. `hearts`, `presence`: are counted and sent. `every_line`: no
-    talk is left out for anyone (off: a few lines a tick; the rest is announced as skipped). `history`: who joins gets
-    the newest lines. `read_only`: the store is away: nobody can talk or buy, the picture goes on."""
+    """What holds now, here. `animations`: pages may move. `hearts`, `presence`: are counted and sent. `every_line`:
+    talk is left out, and announced as skipped, only above 120 lines a second, which nobody reads (off: above a few a
+    tick). `history`: who joins gets the newest lines. `read_only`: the store is away: nobody can talk or buy, the
+    picture goes on."""
 
     animations: bool = True
     hearts: bool = True

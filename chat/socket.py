@@ -1,7 +1,8 @@
 """The room's WebSocket endpoint: handshake, hello, intents in, and the two ways out.
 
 Close codes: 1003 not text, 1007 not an envelope, 1008 too many intents, 1009 over 16 KiB, 1012 this process is going,
-1013 too slow or the store is down, 4401 signed out, 4404 no such room, 4408 no hello in time, 4429 too many sockets.
+1013 too slow or the store is down, 4401 signed out, 4404 no such room, 4408 no hello in time, 4423 banned
+(chat.expulsion), 4429 too many sockets.
 A foreign Origin (4403) is refused before the handshake, by HTTP 403.
 
 With `RoomProtocol` (`uvicorn --ws chat.wire:RoomProtocol`) the hub writes frames straight to the transport; under any

@@ -9,8 +9,9 @@ from chat.errors import Invalid
 from chat.intent import Intent
 from chat.kinds import ClockAsk, HeartSend
 from chat.lines import Lines
-from chat.message import Line
-from chat.moderation.kinds import Silence, SilencesChanged
+from chat.message import Line, Question
+from chat.moderation.complaints import Complaints
+from chat.moderation.kinds import SilencesChanged
 from chat.moderation.modes import Modes
 from chat.moderation.office import Handlers, Office, Who, is_crew
 from chat.moderation.people import Records
@@ -19,7 +20,7 @@ from chat.moderation.silences import Silences
 from chat.moderation.store import Decisions
 from chat.moderation.terms import RoomWords, changed_of
 from chat.names import Names
-from chat.ports import Archive, LineRecord, Member
+from chat.ports import Archive, LineRecord, Member, SilenceRecord
 from chat.questions import Questions
 
 HEARTS_A_SEND = 20
@@ -27,7 +28,7 @@ _HEARTS_S, _HEARTS_BURST = 20.0, 60.0
 
 
 class Talk:
-    """`hearts(room, n)` and `archived(room, record)` hand over what the hub sends and keeps later."""
+    """`hearts(room, member, n)` and `archived(room, record)` hand over what the hub sends and keeps later."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class Talk:
         archive: Archive,
         now_ms: Callable[[], int],
         *,
-        hearts: Callable[[str, int], None],
+        hearts: Callable[[str, Member, int], None],
         archived: Callable[[str, LineRecord], None],
         media_ms: Callable[[str], int | None],
     ) -> None:
@@ -48,9 +49,12 @@ class Talk:
         self._silences = Silences(office)
         self._names = Names(office, self._words, self._silences)
         self._review = Review(office, self._silences, archived)
+        self._complaints = Complaints(office, self._silences, self._review)
         self._records = Records(office)
         self._questions = Questions(office, media_ms)
-        self._lines = Lines(office, self._words, self._names, self._questions, archived=archived, media_ms=media_ms)
+        self._lines = Lines(
+            office, self._words, self._names, self._questions, self._review, archived=archived, media_ms=media_ms
+        )
         self._silences.dropped = self._drop_of
 
     @property
@@ -64,6 +68,7 @@ class Talk:
             self._modes,
             self._silences,
             self._review,
+            self._complaints,
             self._records,
         ):
             handlers |= part.handlers
@@ -75,6 +80,14 @@ class Talk:
         """Read the room's words and the names of its crew again."""
         await self._words.refresh(room)
         await self._names.of_crew(room, anew=True)
+
+    async def put_back(self, room: str) -> None:
+        """What the archive has of a room that the store forgot. Raises: StoreDown."""
+        await self._office.decisions.load_if_empty(room)
+
+    async def finish(self, room: str) -> None:
+        """Carry out what was decided and left half done. Raises: StoreDown, RedisError."""
+        await self._review.finish(room)
 
     def forget(self, room: str) -> None:
         self._words.forget(room)
@@ -90,13 +103,21 @@ class Talk:
             ("cases.changed", await self._review.all(room)),
         ]
 
-    async def silence_of(self, room: str, member: Member) -> Silence | None:
-        """What she may know of her own silence."""
-        return await self._silences.of(room, member)
+    async def silences_of(self, room: str, members: list[Member]) -> list[SilenceRecord | None]:
+        """What each may know of her own silence. Raises: StoreDown."""
+        return await self._silences.of_each(room, members)
 
-    async def own_lines(self, room: str, person: str) -> list[Line]:
-        """What she alone sees of what she said, oldest first."""
-        return await self._lines.own(room, person)
+    async def bans(self, room: str) -> dict[str, SilenceRecord]:
+        """Bans and shadow bans in force, by `p:<person>` and `d:<device>`. Raises: StoreDown."""
+        return await self._office.decisions.bans(room)
+
+    async def own_lines(self, room: str, people: list[str]) -> list[list[Line]]:
+        """What each of them alone sees of what she said, oldest first."""
+        return await self._lines.own_of_each(room, people)
+
+    async def own_questions(self, room: str, people: list[str]) -> list[list[Question]]:
+        """What each of them asked and alone sees."""
+        return await self._questions.own_of_each(room, people)
 
     # ---- small intents
 
@@ -108,8 +129,8 @@ class Talk:
         n = intent.read(HeartSend).n
         if not 1 <= n <= HEARTS_A_SEND:
             raise Invalid("n", f"1 to {HEARTS_A_SEND}")
-        self._office.spend("heart", intent.member.person, _HEARTS_S, _HEARTS_BURST, n)
-        self._hearts(intent.room, n)
+        self._office.spend_here("heart", intent.member.person, _HEARTS_S, _HEARTS_BURST, n)
+        self._hearts(intent.room, intent.member, n)
         return {}
 
     async def _drop_of(self, intent: Intent, person: str) -> None:

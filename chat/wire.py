@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from asyncio import TimerHandle
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from uvicorn._types import ASGISendEvent
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState, NegotiationError
 from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.frames import Frame
+from websockets.headers import build_extension
 from websockets.http11 import Request
+from websockets.protocol import Protocol, State
 
-from chat.seat import Prepared, Write
+from chat.handshake import Asked, asked, offers
+from chat.seat import Prepared, Sender
+
+# Not uvicorn's, which writes two lines for each socket that opens, with its address.
+log = logging.getLogger("chat.wire")
 
 EXTENSION = "frontrow.transport"
 # How long a peer may take to answer our close frame before the connection is cut.
@@ -45,11 +55,11 @@ class TransportWire:
     def write(self, prepared: Prepared) -> None:
         self._transport.write(prepared.packed if self.packs else prepared.frame)
 
-    def direct(self, out: Callable[[], None]) -> Write | None:
+    def direct(self, out: Callable[[], None]) -> Sender | None:
         if self.is_closing() or self._protocol.is_full:
             return None
         self._protocol.out = out
-        return self._transport.write
+        return self._transport
 
     def buffered(self) -> int:
         return self._transport.get_write_buffer_size()
@@ -87,19 +97,86 @@ class RoomProtocol(WebSocketsSansIOProtocol):
     close_timer: TimerHandle | None
     is_full = False
     out: Callable[[], None] | None = None
+    # What was asked, and the headers that answer its extensions, until the application accepts or refuses.
+    _asked: tuple[Asked, list[tuple[bytes, bytes]]] | None = None
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
+        self.logger = self.conn.logger = log
         self.conn.available_extensions = DEFLATE_ONCE
+
+    def data_received(self, data: bytes) -> None:
+        # First comes the head of the request, whole, from uvicorn.
+        request = None if self.handshake_initiated else asked(data)
+        if request is None or not self._open(request):
+            super().data_received(data)
+
+    def _open(self, request: Asked) -> bool:
+        """As `handle_connect`. False: websockets has to look at what was asked."""
+        if (offered := offers(request.extensions)) is None:
+            return False
+        headers: list[tuple[bytes, bytes]] = []
+        for name, params in offered:
+            if name != DEFLATE_ONCE[0].name or self.conn.extensions:
+                continue
+            with suppress(NegotiationError):
+                answer, extension = DEFLATE_ONCE[0].process_request_params(params, [])
+                self.conn.extensions = [extension]
+                headers.append((b"Sec-WebSocket-Extensions", build_extension([(name, answer)]).encode()))
+        self._asked = request, headers
+        self.handshake_initiated = True
+        self.conn.parser.close()
+        self.conn.parser = Protocol.parse(self.conn)  # frames come next
+        next(self.conn.parser)
+        path, _, query = request.target.partition(b"?")
+        self.scope = {
+            "type": "websocket",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": self.scheme,
+            "server": self.server,
+            "client": self.client,
+            "root_path": self.root_path,
+            "path": self.root_path + unquote(path.decode("ascii")),
+            "raw_path": self.root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": request.headers,
+            "subprotocols": [],
+            "state": self.app_state.copy(),
+            "extensions": {"websocket.http.response": {}},
+        }
+        self._give_wire()
+        self.queue.put_nowait({"type": "websocket.connect"})
+        task = self.loop.create_task(self.run_asgi())
+        task.add_done_callback(self.on_task_complete)
+        self.tasks.add(task)
+        return True
+
+    async def send(self, message: ASGISendEvent) -> None:
+        opening, self._asked = self._asked, None
+        if opening is None or message["type"] != "websocket.accept":
+            await super().send(message)  # which also refuses
+            return
+        request, headers = opening
+        if self.disconnected:
+            raise ClientDisconnected()
+        if not self.transport.is_closing():
+            self.handshake_complete = True
+            self.conn.state = State.OPEN
+            self.transport.write(request.answer([*headers, *self.default_headers, *message.get("headers", ())]))
+            self.start_keepalive()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         # The application's task was only just created: it runs after this.
         if self.response.status_code == 101:
-            extensions = self.scope["extensions"]
-            assert extensions is not None
-            extensions[EXTENSION] = TransportWire(self)  # type: ignore[assignment]
-            self._bound_what_the_kernel_keeps()
+            self._give_wire()
+
+    def _give_wire(self) -> None:
+        extensions = self.scope["extensions"]
+        assert extensions is not None
+        extensions[EXTENSION] = TransportWire(self)  # type: ignore[assignment]
+        self._bound_what_the_kernel_keeps()
 
     def _bound_what_the_kernel_keeps(self) -> None:
         # It would put megabytes aside for each reader who stalls, all of it taken from the caches of the others.
@@ -167,7 +244,7 @@ class QueuedWire:
         self._bytes += len(prepared.payload)
         self._wake.set()
 
-    def direct(self, out: Callable[[], None]) -> Write | None:
+    def direct(self, out: Callable[[], None]) -> Sender | None:
         return None
 
     def buffered(self) -> int:

@@ -125,6 +125,12 @@ class Conflict(Error):
         super().__init__(why=why, **more)
 
 
+class Edited(Error):
+    """Somebody else saved it after the form was filled in."""
+
+    code = "edited"
+
+
 class SoldOut(Error):
     code = "sold_out"
 

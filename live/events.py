@@ -44,9 +44,17 @@ class Variant(msgspec.Struct, frozen=True):
     gtin: str = ""
 
 
+class View(msgspec.Struct, frozen=True):
+    """A further picture of a piece, as its first one is told."""
+
+    picture: str
+    picture_alt: str
+    srcset: str
+
+
 class Piece(msgspec.Struct, frozen=True):
     """A product as its card shows it. `picture` is a path on this server, `srcset` the same in further widths (HTML's
-    attribute), or empty; `picture_alt` says what it shows."""
+    attribute), or empty; `picture_alt` says what it shows. `more` are its other pictures, in order."""
 
     product: str
     title: str
@@ -56,6 +64,7 @@ class Piece(msgspec.Struct, frozen=True):
     picture_alt: str
     variants: list[Variant]
     srcset: str = ""
+    more: list[View] = []
 
 
 class Drop(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ from live.settings import Settings
 SECRETS = frozenset(
     {"token", "key", "password", "secret", "cookie", "authorization", "csrf", "publish_key", "email", "address"}
 )
+# Too much below a warning; the lines of those that serve and call name whom they talk to.
+CHATTY = ("alembic", "aioice", "httpx", "httpcore", "uvicorn.access", "chat.wire")
 
 
 def configure(settings: Settings) -> None:
@@ -46,7 +48,7 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level.upper())
-    for chatty in ("alembic", "aioice", "httpx", "httpcore", "uvicorn.access"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 

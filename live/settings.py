@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from live.ids import new_secret
 
+TROUBLES = ("late", "twice", "unordered", "forged", "lost", "refund_pending", "refund_fails", "disputed", "dispute_won")
+
 
 class Settings(BaseSettings):
     """One process's settings. Field `hold_ttl_s` is the environment's `FRONTROW_HOLD_TTL_S`; some keep the
@@ -87,7 +89,9 @@ class Settings(BaseSettings):
         "sandbox", description="Payment provider; the sandbox moves no money."
     )
     sandbox_trouble: str = Field(
-        "", description="Troubles of the sandbox's messages, by comma: late, twice, unordered, forged, lost."
+        "",
+        description="Troubles of the sandbox, by comma: late, twice, unordered, forged, lost; refund_pending,"
+        " refund_fails, disputed, dispute_won.",
     )
     stripe_secret_key: str = Field("", validation_alias="STRIPE_SECRET_KEY", description="Stripe's secret key.")
     stripe_publishable_key: str = Field(
@@ -123,7 +127,7 @@ class Settings(BaseSettings):
             missing = [name for name, value in said.items() if not value]
             if missing:
                 raise ValueError(f"payments by Stripe need {', '.join(missing)} too")
-        unknown = sorted(self.troubles - {"late", "twice", "unordered", "forged", "lost"})
+        unknown = sorted(self.troubles - set(TROUBLES))
         if unknown:
             raise ValueError(f"FRONTROW_SANDBOX_TROUBLE does not know {', '.join(unknown)}")
         return self

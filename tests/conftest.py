@@ -15,6 +15,7 @@ from store_server import StoreServer, redis_client
 # alone`), when those that don't mind their neighbours are through.
 ALONE = {
     "browser/test_falling_over.py",
+    "browser/test_hls_player.py",
     "browser/test_killed_origin.py",
     "browser/test_show.py",
     "browser/test_watched_again.py",
@@ -23,6 +24,8 @@ ALONE = {
     "relay/test_killed_relay.py",
     "relay/test_lossy_line.py",
     "relay/test_mirrors.py",
+    "relay/test_recorded_lips.py",
+    "tail/test_behind_nginx.py",
     "tail/test_tail_process.py",
 }
 HERE = Path(__file__).parent

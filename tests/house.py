@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fresh_store import lay
 from starlette.applications import Starlette
 
 from chat.client import RoomClient
@@ -41,6 +42,8 @@ def settings_for(folder: Path, redis_url: str, **more: Any) -> Settings:
         "room_busy_percent": 0,
         **more,
     }
+    if not given.get("database_url"):
+        lay(folder)
     return Settings(_env_file=None, data_dir=folder, redis_url=redis_url, **given)  # type: ignore[call-arg]
 
 
@@ -195,7 +198,10 @@ class Served:
 
 
 @asynccontextmanager
-async def served(settings: Settings, *, clock: Clock | None = None, units: int = 5) -> AsyncIterator[Served]:
+async def served(
+    settings: Settings, *, clock: Clock | None = None, units: int = 5, seeded: House | None = None
+) -> AsyncIterator[Served]:
+    """`seeded`: the house of another server on the same stores, of which this is one more."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
@@ -206,7 +212,11 @@ async def served(settings: Settings, *, clock: Clock | None = None, units: int =
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             await until(lambda: _started(server, serving))
-            house = await House(app.state.services).seed(units=units)
+            house = House(app.state.services)
+            if seeded is None:
+                await house.seed(units=units)
+            else:
+                vars(house).update(vars(seeded) | {"services": app.state.services})
             web = Served(server, app, house, origin)
             try:
                 yield web

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import shop_world
 from stripe_fake import KEY, SECRET, FakeStripe, fake_stripe
 
 from live.settings import Settings
 from live.shop.payments.port import Charge, Provider
-from live.shop.payments.sandbox import CODE, SandboxProvider
+from live.shop.payments.sandbox import BANK_MS, CASE_MS, CODE, SandboxProvider
 from live.shop.payments.stripe import StripeProvider
+
+_Message = tuple[bytes, dict[str, str]]
 
 
 class Hand(Protocol):
@@ -24,6 +26,21 @@ class Hand(Protocol):
     async def pay_by_card_that_asks(self, charge: Charge) -> None: ...
     async def answer_bank(self, charge: Charge, *, right: bool = True) -> None: ...
     def message(self, charge: Charge, *, forged: bool = False, old: bool = False) -> tuple[bytes, dict[str, str]]: ...
+    def slow_bank(self, *, fails: bool) -> None:
+        """From here on refunds are pending first; `bank_answers` ends them."""
+        ...
+
+    def late_bank(self) -> None:
+        """From here on refunds are done at once, and fail when the `bank_answers`."""
+        ...
+
+    def bank_answers(self, charge: Charge) -> None: ...
+    def bank_disputes(self, charge: Charge) -> None:
+        """Opens a dispute of a charge that is captured. It is lost when the `bank_decides`."""
+        ...
+
+    def bank_decides(self, charge: Charge, *, won: bool = False) -> None: ...
+    def told_of_bank(self, charge: Charge, what: Literal["refund.failed", "charge.dispute.created"]) -> _Message: ...
 
 
 class SandboxHand:
@@ -49,6 +66,30 @@ class SandboxHand:
             self._world.clock.advance(600_000)  # type: ignore[attr-defined]
         return body, headers
 
+    def _trouble(self, words: str) -> None:
+        settings = self._world.settings.model_copy(update={"sandbox_trouble": words})
+        self.provider = SandboxProvider(self._world.db, settings, self._world.clock)
+
+    def slow_bank(self, *, fails: bool) -> None:
+        self._trouble("refund_pending,refund_fails" if fails else "refund_pending")
+
+    def late_bank(self) -> None:
+        self._trouble("refund_fails")
+
+    def bank_answers(self, charge: Charge) -> None:
+        self._world.clock.advance(BANK_MS)  # type: ignore[attr-defined]
+
+    def bank_disputes(self, charge: Charge) -> None:
+        self._world.clock.advance(BANK_MS)  # type: ignore[attr-defined]
+
+    def bank_decides(self, charge: Charge, *, won: bool = False) -> None:
+        """Which way was settled when the charge was paid."""
+        self._world.clock.advance(CASE_MS)  # type: ignore[attr-defined]
+
+    def told_of_bank(self, charge: Charge, what: str) -> _Message:
+        body = f'{{"id":"evt_9","kind":"{what}","ref":"{charge.ref}"}}'.encode()
+        return body, self.provider.signed_headers(body)
+
 
 class StripeHand:
     def __init__(self, provider: StripeProvider, fake: FakeStripe) -> None:
@@ -69,6 +110,33 @@ class StripeHand:
         return self.fake.event(
             "checkout.session.completed", about, secret="whsec_x" if forged else SECRET, age_s=600 if old else 0
         )
+
+    _ends: Literal["succeeded", "failed"] = "failed"
+
+    def slow_bank(self, *, fails: bool) -> None:
+        self.fake.slow_refunds = True
+        self._ends = "failed" if fails else "succeeded"
+
+    def late_bank(self) -> None:
+        """As Stripe is by itself."""
+
+    def bank_answers(self, charge: Charge) -> None:
+        for refund in self.fake.refunds.values():
+            self.fake.end_refund(refund["id"], self._ends)
+
+    def _intent(self, charge: Charge) -> str:
+        return str(self.fake.sessions[charge.ref]["payment_intent"] if charge.ref.startswith("cs_") else charge.ref)
+
+    def bank_disputes(self, charge: Charge) -> None:
+        self.fake.dispute(self._intent(charge))
+
+    def bank_decides(self, charge: Charge, *, won: bool = False) -> None:
+        for dispute in self.fake.disputes:
+            self.fake.end_dispute(dispute, "won" if won else "lost")
+
+    def told_of_bank(self, charge: Charge, what: str) -> _Message:
+        shelf = self.fake.disputes if "dispute" in what else self.fake.refunds
+        return self.fake.event(what, list(shelf.values())[-1])
 
 
 def stripe_settings(settings: Settings, url: str) -> Settings:

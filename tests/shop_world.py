@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fresh_store import lay
 from redis.asyncio import Redis
 from sqlalchemy import insert, text
 
@@ -19,6 +20,7 @@ from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue, NewVariant
 from live.shop.checkout import Checkout, Placed, Settled
 from live.shop.contact import Address, Contact
+from live.shop.coupons import Coupons
 from live.shop.order_list import OrderList
 from live.shop.orders import Orders
 from live.shop.payments.port import Provider
@@ -51,6 +53,7 @@ class World:
         self.provider = SandboxProvider(db, settings, clock)
         self.terms = Terms(db, clock, monotonic=lambda: clock.now_ms() / 1000)
         self.promotions = Promotions(db, clock)
+        self.coupons = Coupons(db, clock, settings.key)
         self.quotes = Quotes(db, self.terms, self.carts, clock, settings.key)
         self.saved = SavedBuyers(db, settings.key, clock)
         self.checkout = self.till(self.provider)
@@ -136,6 +139,8 @@ async def world(
 ) -> AsyncIterator[World]:
     """A World on an empty store of this SQL; close to what `live.desk.wiring` puts together."""
     settings = Settings(data_dir=data_dir, redis_url=redis_url, database_url=database_url, secret_key="k" * 32)
+    if not database_url:
+        lay(data_dir)
     redis = await connect(settings)
     db = await Database.open(settings)
     try:
@@ -152,7 +157,15 @@ def empty(url: str) -> None:
     engine = new_engine(normalised(url))
     try:
         with engine.begin() as connection:
-            names = ", ".join(f'"{table.name}"' for table in metadata.sorted_tables)
-            connection.execute(text(f"truncate {names} restart identity cascade"))
+            # Row by row: `truncate` makes a new file for every table it reaches, which takes a fifth of a second.
+            connection.execute(text("set local session_replication_role = replica"))
+            every = metadata.tables
+            asked = " union all ".join(f"select '{name}' where exists (select 1 from {name})" for name in every)
+            for name in connection.execute(text(asked)).scalars().all():
+                connection.execute(text(f"delete from {name}"))
+                if (counter := every[name].autoincrement_column) is not None:
+                    connection.execute(
+                        text(f"select setval(pg_get_serial_sequence('{name}', '{counter.name}'), 1, false)")
+                    )
     finally:
         engine.dispose()

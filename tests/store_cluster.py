@@ -55,12 +55,6 @@ class StoreCluster:
             for client in clients:
                 client.close()
 
-    def keep_at_once(self) -> None:
-        """What was answered is on the disk: a `stop` loses none of it."""
-        for port in self.ports:
-            with Redis(port=port) as client:
-                client.config_set("appendfsync", "always")
-
     def again(self) -> None:
         """The same nodes with what they kept, after `stop`."""
         for command in self._commands:

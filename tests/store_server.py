@@ -24,11 +24,12 @@ class StoreServer:
         self.folder = folder
         self.socket = folder / "store.sock"
         self.url = f"unix://{self.socket}"
+        self._fsync = "everysec"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self.socket), "--unixsocketperm", "700"]
-        command += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
+        command += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", self._fsync]
         with (self.folder / "store.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._wait_until_it_answers()
@@ -47,6 +48,31 @@ class StoreServer:
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None
         self._process.send_signal(number)
+
+    def keep_at_once(self) -> None:
+        """From now on it says that it keeps what it answers."""
+        self._fsync = "always"
+        with SyncRedis(unix_socket_path=str(self.socket)) as client:
+            client.config_set("appendfsync", "always")
+
+    @property
+    def log_bytes(self) -> int:
+        """How long the log is that it starts from again."""
+        return self._log.stat().st_size
+
+    def lose_from(self, log_bytes: int) -> None:
+        """Cut the log of a stopped store down to that, as where the machine lost its power before the disk had it."""
+        with self._log.open("r+b") as log:
+            log.truncate(log_bytes)
+
+    def forget(self) -> None:
+        """A stopped store loses all it had."""
+        for kept in self.folder.glob("appendonlydir/*"):
+            kept.unlink()
+
+    @property
+    def _log(self) -> Path:
+        return max(self.folder.glob("appendonlydir/*.incr.aof"), key=lambda file: int(file.name.split(".")[2]))
 
     def flush(self) -> None:
         with SyncRedis(unix_socket_path=str(self.socket)) as client:

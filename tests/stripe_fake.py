@@ -1,8 +1,11 @@
 """A Stripe that runs here: a real HTTP server that speaks the few shapes we use, as strict about idempotency keys.
 
-The shapes are those of Stripe's documentation and of the types in its library; nobody here can reach Stripe itself to
-record them. What it honours: the same key and body answer the same, byte for byte, also an error; the same key with
-another body is 400 idempotency_error. `lose` answers are done and then never sent.
+Nobody here can reach Stripe itself to record it. Its shapes are held against Stripe's published description instead
+(stripe_shapes.py): every request that comes and every object that leaves is looked at, and what is not as described is
+in `wrong`, which must be empty when the fake ends. What it honours of keys: the same key and body answer the same, byte
+for byte, also an error, and say so in a header; the same key with another body is 400 idempotency_error; the same key
+while the first is still being worked on is 409. `lose` answers are done and then never sent; `drop` requests are never
+done.
 """
 
 from __future__ import annotations
@@ -18,215 +21,100 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from stripe_books import Books, Refusal, Thing
+from stripe_shapes import wrong_error, wrong_object, wrong_params
+
+from live.shop.payments.stripe import API_VERSION
+
 SECRET = "whsec_of_the_tests"
 KEY = "sk_test_of_the_tests"
-CARDS = {"4242": "ok", "0002": "generic_decline", "9995": "insufficient_funds", "3184": "asks"}
 
 
-class Refusal(Exception):
-    def __init__(self, status: int, kind: str, **facts: Any) -> None:
-        self.status, self.error = status, {"type": kind, "message": kind, **facts}
-
-
-class FakeStripe:
+class FakeStripe(Books):
     """`heard` is every request: (method, path, parameters, idempotency key)."""
 
     def __init__(self) -> None:
-        self.sessions: dict[str, dict[str, Any]] = {}
-        self.intents: dict[str, dict[str, Any]] = {}
-        self.charges: dict[str, dict[str, Any]] = {}
-        self.customers: dict[str, dict[str, Any]] = {}
-        self.methods: dict[str, dict[str, Any]] = {}
-        self.kept: dict[str, tuple[str, int, dict[str, Any]]] = {}
-        self.heard: list[tuple[str, str, dict[str, Any], str]] = []
-        self.lose = 0
+        super().__init__()
+        self.kept: dict[str, tuple[str, int, Thing]] = {}
+        self.heard: list[tuple[str, str, Thing, str]] = []
+        self.wrong: list[str] = []
+        self.lose = self.drop = 0
+        self.works = asyncio.Event()  # cleared: a POST is taken, and answered once it is set
+        self.works.set()
+        self.taken = asyncio.Event()  # one was
         self.url = ""
         self.key = KEY
-        self._count = 0
+        self._working: set[str] = set()
 
-    # ---- what a buyer and her bank do ----------------------------------------------------------
-
-    def pay(self, session_id: str, card: str = "4242") -> None:
-        """She pays on the embedded page. A card that is declined leaves the session open, as Stripe does."""
-        session = self.sessions[session_id]
-        assert session["status"] == "open", "Stripe's page takes nothing any more"
-        if CARDS[card] not in ("ok", "asks"):
-            return
-        asked = session["_asked"]
-        intent = self._new_intent(session["amount_total"], session["currency"], asked["payment_intent_data"])
-        method = self._new_method(card)
-        if asked.get("customer_creation") == "always":
-            session["customer"] = self._id("cus")
-            self.customers[session["customer"]] = {"id": session["customer"], "object": "customer", "deleted": False}
-            method["customer"] = session["customer"]
-        intent["payment_method"] = method["id"]
-        self._succeed(intent)
-        session |= {"status": "complete", "payment_status": "paid", "payment_intent": intent["id"]}
-        session["client_secret"] = None
-
-    def answer_bank(self, intent_id: str, *, right: bool = True) -> None:
-        """She answers her bank's question about a saved card."""
-        intent = self.intents[intent_id]
-        assert intent["status"] == "requires_action"
-        if right:
-            self._succeed(intent)
-        else:
-            intent["status"] = "requires_payment_method"
-            intent["last_payment_error"] = {"type": "card_error", "code": "payment_intent_authentication_failure"}
-
-    def event(
-        self, kind: str, about: dict[str, Any], *, secret: str = SECRET, age_s: int = 0
-    ) -> tuple[bytes, dict[str, str]]:
+    def event(self, kind: str, about: Thing, *, secret: str = SECRET, age_s: int = 0) -> tuple[bytes, dict[str, str]]:
         """A message as Stripe would post it: body and headers."""
-        seen = {name: value for name, value in about.items() if not name.startswith("_")}
-        facts = {"id": self._id("evt"), "object": "event", "type": kind, "api_version": "2026-10-28.endive",
-                 "created": int(time.time()), "livemode": False, "data": {"object": seen}}  # fmt: skip
+        seen = _leaving(about)
+        facts = {"id": self.id("evt"), "object": "event", "type": kind, "api_version": API_VERSION,
+                 "created": int(time.time()), "livemode": False, "pending_webhooks": 1,
+                 "request": {"id": None, "idempotency_key": None}, "data": {"object": seen}}  # fmt: skip
+        self.wrong += wrong_object(facts) + wrong_object(seen)
         body = json.dumps(facts).encode()
         sent = int(time.time()) - age_s
         tag = hmac.new(secret.encode(), f"{sent}.".encode() + body, hashlib.sha256).hexdigest()
         return body, {"stripe-signature": f"t={sent},v1={tag}"}
 
-    # ---- its API -------------------------------------------------------------------------------
-
-    def answer(self, method: str, path: str, params: dict[str, Any]) -> dict[str, Any]:
+    def answer(self, method: str, path: str, params: Thing) -> Thing:
         match method, path.strip("/").split("/")[1:]:
             case "POST", ["checkout", "sessions"]:
-                return self._new_session(params)
+                return self.new_session(params)
             case "GET", ["checkout", "sessions", ref]:
-                return self._seen(self._find(self.sessions, ref), params)
+                return self.find(self.sessions, ref)
             case "POST", ["checkout", "sessions", ref, "expire"]:
-                session = self._find(self.sessions, ref)
+                session = self.find(self.sessions, ref)
                 if session["status"] != "open":
                     raise Refusal(400, "invalid_request_error")
                 session |= {"status": "expired", "client_secret": None}
                 return session
             case "POST", ["payment_intents"]:
-                return self._confirm(params)
+                return self.charge_saved(params)
+            case "GET", ["payment_intents"]:
+                return self._listed(path, self.intents_since(params), params)
             case "GET", ["payment_intents", ref]:
-                return self._seen(self._find(self.intents, ref), params)
+                return self.find(self.intents, ref)
             case "POST", ["payment_intents", ref, "cancel"]:
-                intent = self._find(self.intents, ref)
-                if intent["status"] in ("succeeded", "canceled"):
-                    raise Refusal(400, "invalid_request_error", code="payment_intent_unexpected_state")
-                intent["status"] = "canceled"
-                return intent
+                return self.cancel_intent(ref)
             case "POST", ["payment_intents", ref, "capture"]:
                 raise Refusal(400, "invalid_request_error", code="payment_intent_unexpected_state")
             case "POST", ["refunds"]:
-                return self._refund(params)
+                return self.new_refund(params)
+            case "GET", ["refunds"]:
+                return self._listed(path, self.refunds_of("payment_intent", params["payment_intent"]), params)
+            case "GET", ["disputes"]:
+                of = params["payment_intent"]
+                return self._listed(
+                    path, [one for one in self.disputes.values() if one["payment_intent"] == of], params
+                )
             case "DELETE", ["customers", ref]:
-                customer = self._find(self.customers, ref)
-                customer["deleted"] = True
-                for kept in self.methods.values():
-                    if kept.get("customer") == ref:
-                        kept["customer"] = None
-                return {"id": ref, "object": "customer", "deleted": True}
+                return self.forget(ref)
         raise Refusal(404, "invalid_request_error", code="resource_missing")
 
-    def _new_session(self, params: dict[str, Any]) -> dict[str, Any]:
-        for needed in ("mode", "ui_mode", "line_items", "return_url"):
-            if needed not in params:
-                raise Refusal(400, "invalid_request_error", code="parameter_missing", param=needed)
-        price = params["line_items"]["0"]["price_data"]
-        ref = self._id("cs_test")
-        session = {
-            "id": ref,
-            "object": "checkout.session",
-            "amount_total": int(price["unit_amount"]),
-            "currency": price["currency"],
-            "client_reference_id": params.get("client_reference_id"),
-            "client_secret": f"{ref}_secret_{self._count}",
-            "customer": None,
-            "livemode": False,
-            "metadata": params.get("metadata", {}),
-            "mode": params["mode"],
-            "payment_intent": None,
-            "payment_status": "unpaid",
-            "status": "open",
-            "ui_mode": params["ui_mode"],
-            "url": None,
-            "_asked": params,
-        }
-        self.sessions[ref] = session
-        return session
+    def _listed(self, path: str, things: list[Thing], params: Thing) -> Thing:
+        after = params.get("starting_after")
+        if after:
+            things = things[[one["id"] for one in things].index(after) + 1 :]
+        page = int(params.get("limit", 10))
+        return {"object": "list", "url": path, "has_more": len(things) > page, "data": things[:page]}
 
-    def _confirm(self, params: dict[str, Any]) -> dict[str, Any]:
-        method = self._find(self.methods, params["payment_method"])
-        if method.get("customer") != params["customer"]:
-            raise Refusal(400, "invalid_request_error", code="resource_missing", param="payment_method")
-        intent = self._new_intent(int(params["amount"]), params["currency"], params)
-        intent["payment_method"] = method["id"]
-        what = CARDS[method["card"]["last4"]]
-        if what == "asks":
-            intent["status"] = "requires_action"
-        elif what == "ok":
-            self._succeed(intent)
-        else:
-            intent["status"] = "requires_payment_method"
-            intent["last_payment_error"] = {"type": "card_error", "code": "card_declined", "decline_code": what}
-            raise Refusal(402, "card_error", code="card_declined", decline_code=what, payment_intent=intent)
-        return self._seen(intent, {"expand": {"0": "latest_charge", "1": "payment_method"}})
-
-    def _refund(self, params: dict[str, Any]) -> dict[str, Any]:
-        intent = self._find(self.intents, params["payment_intent"])
-        charge = self._find(self.charges, intent["latest_charge"] or "")
-        amount = int(params.get("amount", charge["amount"]))
-        if amount <= 0 or charge["amount_refunded"] + amount > charge["amount"]:
-            raise Refusal(400, "invalid_request_error", code="charge_already_refunded")
-        charge["amount_refunded"] += amount
-        return {"id": self._id("re"), "object": "refund", "amount": amount, "status": "succeeded"}
-
-    def _new_intent(self, amount: int, currency: str, asked: dict[str, Any]) -> dict[str, Any]:
-        ref = self._id("pi")
-        intent = {
-            "id": ref,
-            "object": "payment_intent",
-            "amount": amount,
-            "amount_received": 0,
-            "client_secret": f"{ref}_secret_{self._count}",
-            "currency": currency,
-            "last_payment_error": None,
-            "latest_charge": None,
-            "metadata": asked.get("metadata", {}),
-            "payment_method": None,
-            "setup_future_usage": asked.get("setup_future_usage"),
-            "status": "requires_payment_method",
-        }
-        self.intents[ref] = intent
-        return intent
-
-    def _succeed(self, intent: dict[str, Any]) -> None:
-        charge = {"id": self._id("ch"), "object": "charge", "amount": intent["amount"], "amount_refunded": 0,
-                  "metadata": intent["metadata"], "payment_intent": intent["id"]}  # fmt: skip
-        self.charges[charge["id"]] = charge
-        intent |= {"status": "succeeded", "amount_received": intent["amount"], "latest_charge": charge["id"]}
-
-    def _new_method(self, card: str) -> dict[str, Any]:
-        method = {"id": self._id("pm"), "object": "payment_method", "type": "card", "customer": None,
-                  "card": {"brand": "visa", "last4": card}}  # fmt: skip
-        self.methods[method["id"]] = method
-        return method
-
-    def _seen(self, thing: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+    def _seen(self, thing: Thing, paths: list[str]) -> Thing:
         """With what `expand` asks for in place of its id."""
         seen = dict(thing)
-        for path in params.get("expand", {}).values():
+        for path in paths:
             name, _, rest = path.partition(".")
+            if (seen.get("object"), name) == ("charge", "refunds"):
+                refunds = self.refunds_of("charge", seen["id"])
+                seen["refunds"] = self._listed(f"/v1/charges/{seen['id']}/refunds", refunds, {})
+                continue
             ref = seen.get(name)
             if not ref:
                 continue
             found = ref if isinstance(ref, dict) else (self.intents | self.charges | self.methods)[ref]
-            seen[name] = self._seen(found, {"expand": {"0": rest}}) if rest else dict(found)
+            seen[name] = self._seen(found, [rest] if rest else [])
         return seen
-
-    def _find(self, shelf: dict[str, dict[str, Any]], ref: str) -> dict[str, Any]:
-        if ref not in shelf:
-            raise Refusal(404, "invalid_request_error", code="resource_missing")
-        return shelf[ref]
-
-    def _id(self, prefix: str) -> str:
-        self._count += 1
-        return f"{prefix}_{self._count:06d}"
 
     # ---- HTTP ----------------------------------------------------------------------------------
 
@@ -237,45 +125,85 @@ class FakeStripe:
             method, target, _ = first.split(" ")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in rest)}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
-            status, answer = self._respond(method, target, headers, body.decode())
+            if self.drop:
+                self.drop -= 1
+                writer.close()
+                return
+            status, answer, more = await self._respond(method, target, headers, body.decode())
             if self.lose:
                 self.lose -= 1
             else:
-                payload = json.dumps(answer, default=str).encode()
-                writer.write(
-                    f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\nconnection: close\r\n"
-                    f"content-length: {len(payload)}\r\n\r\n".encode()
-                    + payload
-                )
+                payload = json.dumps(answer).encode()
+                told = {"content-type": "application/json", "connection": "close", "content-length": len(payload),
+                        "request-id": self.id("req"), "stripe-version": API_VERSION, **more}  # fmt: skip
+                lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+                writer.write(f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + payload)
                 await writer.drain()
         writer.close()
 
-    def _respond(self, method: str, target: str, headers: dict[str, str], body: str) -> tuple[int, dict[str, Any]]:
+    async def _respond(
+        self, method: str, target: str, headers: dict[str, str], body: str
+    ) -> tuple[int, Thing, dict[str, str]]:
+        """Status, body, and headers beyond those of every answer."""
         parts = urlsplit(target)
         params = nested(parse_qsl(parts.query) + parse_qsl(body, keep_blank_values=True))
         key = headers.get("idempotency-key", "")
         self.heard.append((method, parts.path, params, key))
+        wrong = wrong_params(method, parts.path, params)
+        self.wrong += wrong
+        if headers.get("stripe-version") != API_VERSION:
+            self.wrong.append(f"{method} {parts.path} names the version {headers.get('stripe-version')}")
         if headers.get("authorization") != f"Bearer {self.key}":
-            return 401, {"error": {"type": "invalid_request_error", "message": "no such key"}}
+            return self._refused(401, {"type": "invalid_request_error", "message": "Invalid API Key provided"})
+        if wrong:
+            return self._refused(
+                400, {"type": "invalid_request_error", "code": "parameter_unknown", "message": wrong[0]}
+            )
+        if method != "POST" or not key:
+            return *self._done(method, parts.path, params), {}
+        echo = {"idempotency-key": key}
+        if key in self._working:
+            busy = {"type": "invalid_request_error", "code": "idempotency_key_in_use", "message": "in use"}
+            return *self._refused(409, busy)[:2], echo
         digest = hashlib.sha256(f"{parts.path}\n{body}".encode()).hexdigest()
-        if method == "POST" and key in self.kept:
+        if key in self.kept:
             known, status, answer = self.kept[key]
             if known != digest:
-                return 400, {"error": {"type": "idempotency_error", "message": "used with other parameters"}}
-            return status, answer
+                return *self._refused(400, {"type": "idempotency_error", "message": "other parameters"})[:2], echo
+            return status, answer, {**echo, "idempotent-replayed": "true"}
+        self._working.add(key)
+        self.taken.set()
+        await self.works.wait()
+        self._working.discard(key)
+        status, answer = self._done(method, parts.path, params)
+        self.kept[key] = (digest, status, answer)
+        return status, answer, echo
+
+    def _done(self, method: str, path: str, params: Thing) -> tuple[int, Thing]:
         try:
-            status, answer = 200, dict(self.answer(method, parts.path, params))
+            thing = self.answer(method, path, params)
         except Refusal as why:
-            status, answer = why.status, {"error": why.error}
-        answer = json.loads(json.dumps({name: value for name, value in answer.items() if not name.startswith("_")}))
-        if method == "POST" and key:
-            self.kept[key] = (digest, status, answer)
-        return status, answer
+            return self._refused(why.status, why.error)[:2]
+        seen = _leaving(self._seen(thing, list(params.get("expand", {}).values())))
+        self.wrong += wrong_object(seen)
+        return 200, seen
+
+    def _refused(self, status: int, error: Thing) -> tuple[int, Thing, dict[str, str]]:
+        seen = _leaving(error)
+        self.wrong += wrong_error(seen)
+        return status, {"error": seen}, {}
 
 
-def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _leaving(thing: Any) -> Any:
+    """A copy without what is nobody's business."""
+    if isinstance(thing, dict):
+        return {name: _leaving(value) for name, value in thing.items() if not name.startswith("_")}
+    return [_leaving(one) for one in thing] if isinstance(thing, list) else thing
+
+
+def nested(pairs: list[tuple[str, str]]) -> Thing:
     """`a[b][0]=c` as Stripe's form encoding means it."""
-    found: dict[str, Any] = {}
+    found: Thing = {}
     for name, value in pairs:
         *path, last = name.replace("]", "").split("[")
         place = found
@@ -287,7 +215,7 @@ def nested(pairs: list[tuple[str, str]]) -> dict[str, Any]:
 
 @asynccontextmanager
 async def fake_stripe() -> AsyncIterator[FakeStripe]:
-    """It listens on a free port of this machine until the block ends."""
+    """It listens on a free port of this machine until the block ends; then nothing may have been out of shape."""
     fake = FakeStripe()
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     fake.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -296,3 +224,4 @@ async def fake_stripe() -> AsyncIterator[FakeStripe]:
     finally:
         server.close()
         await server.wait_closed()
+    assert not fake.wrong, "\n".join(sorted(set(fake.wrong)))

@@ -13,7 +13,7 @@ from chat.kinds import ServiceSet
 from live.accounts.scopes import WORDS as WORDS_OF_SCOPES
 from live.accounts.scopes import Scope
 from live.shop.contact import Address
-from live.web import api, drops, orders_api, room, till
+from live.web import api, catalogue_api, drops, orders_api, room, till
 from live.web.doors import Door
 from live.web.errors import WORDS
 from live.web.routes import DOORS
@@ -31,7 +31,7 @@ BODIES: dict[str, list[type[msgspec.Struct]]] = {
     "POST /api/shows/{slug}/looks/{look}/place": [drops.PlaceWanted],
     "POST /api/shows/{slug}/looks/{look}/drop": [drops.DropTimes],
     "PUT /api/shows/{slug}/looks/{look}/terms": [drops.LookTerms],
-    "PUT /api/shows/{slug}/products/{product}/cap": [drops.ProductCap],
+    "PUT /api/catalogue/products/{product}/cap": [catalogue_api.ProductCap],
     "POST /api/name": [api.Naming],
     "POST /sandbox/pay/{ref}": [till.SandboxChoice],
     "POST /api/staff/orders/{number}/shipments": [orders_api.Shipping],

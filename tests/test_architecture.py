@@ -1,4 +1,4 @@
-"""The arrows that imports may follow, and what a pure module must not know."""
+"""The arrows that imports may follow, what a pure module must not know, and that the migrations are one chain."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from live.store import migrate
 
 ROOT = Path(__file__).parent.parent
 
@@ -109,3 +111,9 @@ def test_every_test_file_has_a_name_of_its_own() -> None:
     """pytest imports them by their bare names: two of one name stop the whole run, and neither when run alone."""
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names))
+
+
+def test_changes_of_the_schema_have_a_number_each_and_follow_one_another() -> None:
+    numbers = [path.name[1:5] for path in (migrate.MIGRATIONS / "versions").glob("v*.py")]
+    assert len(numbers) == len(set(numbers))
+    assert migrate.head() == max(numbers)

@@ -62,7 +62,7 @@ def test_every_refusal_of_the_room_is_explained() -> None:
 def test_every_close_code_is_explained() -> None:
     source = "".join(path.read_text() for path in Path(chat.socket.__file__).parent.glob("*.py"))
     used = set(re.findall(r"\b(10(?:0[1-9]|1[0-9])|44?[0-9]{2,3})\b", source)) & {
-        "1003", "1007", "1008", "1009", "1012", "1013", "4401", "4403", "4404", "4408", "4429"
+        "1003", "1007", "1008", "1009", "1012", "1013", "4401", "4403", "4404", "4408", "4423", "4429"
     }  # fmt: skip
     section = TEXT.partition("## Close codes")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| (\d{4}) \|", section, re.MULTILINE)) == used

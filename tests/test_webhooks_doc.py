@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import get_args
 
+from live.accounts.scopes import Scope
 from live.shop.webhooks.deliveries import JITTER, RETRY_AFTER_S
 from live.shop.webhooks.endpoints import OVERLAP_MS
-from live.shop.webhooks.kinds import SHAPES, WORDS, Kind
+from live.shop.webhooks.kinds import READ_BY, SHAPES, WORDS, Kind
 from live.shop.webhooks.postbox import EACH, POST_TIMEOUT_S
 from live.shop.webhooks.way_out import SNIPPET
 
@@ -19,6 +20,11 @@ TABLE = {kind: (when, data) for kind, when, data in re.findall(r"^\| `(\w+\.\w+)
 def test_every_kind_stands_in_the_table_with_its_words_and_no_other() -> None:
     assert {kind: when for kind, (when, _) in TABLE.items()} == WORDS
     assert set(WORDS) == set(SHAPES) == set(get_args(Kind))
+
+
+def test_every_kind_names_the_scope_that_reads_the_like() -> None:
+    assert set(READ_BY) == set(get_args(Kind))
+    assert set(READ_BY.values()) <= set(get_args(Scope))
 
 
 def test_the_fields_named_are_fields_and_all_of_them_are_named() -> None:

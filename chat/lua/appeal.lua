@@ -1,5 +1,5 @@
 -- An appeal comes up, once a silence.
--- KEYS  1 cases, 2 decided
+-- KEYS  1 appeals, 2 decided
 -- ARGV  1 case, 2 case (JSON), 3 most cases
 -- Returns 'new' | 'again' | 'decided' | 'full'
 if redis.call('HEXISTS', KEYS[2], ARGV[1]) == 1 then return 'decided' end

@@ -1,5 +1,5 @@
 -- Takes a case for a while, or lets it go.
--- KEYS  1 cases, 2 claims
+-- KEYS  1 cases of its kind, 2 claims
 -- ARGV  1 case, 2 moderator, 3 her name, 4 now (ms), 5 until (ms); 0 lets it go, 6 seconds claims live on
 -- Returns {'ok'} | {'claimed', name, until_ms} | {'gone'}
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return {'gone'} end

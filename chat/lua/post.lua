@@ -2,15 +2,16 @@
 -- mode, flood), then does one of three things in the same step: appends, numbers and publishes as publish.lua does;
 -- puts it before the moderators; or lets its author alone see it.
 -- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by this person (zset), 5 op (string), 6 pace (zset), 7 silences (hash),
---       8 mode (hash), 9 who (hash), 10 said (list), 11 own (list), 12 cases (hash), 13 questions (hash)
--- ARGV  1 epoch to use if the room has none, 2 envelope up to the id, 3 envelope from after it,
+--       8 mode (hash), 9 who (hash), 10 said (list), 11 own (list), 12 cases (hash), 13 questions (hash), 14 asked (hash)
+-- ARGV  1 epoch to begin if need be, 2 envelope up to the id, 3 envelope from after it,
 --       4 numbers kept, 5 channel, 6 seconds the room's keys live on, 7 now (ms), 8 person, 9 device, 10 "1": exempt
 --       from silence, mode and pace, 11 op, 12 flood: lines, 13 flood: within ms, 14 who (JSON), 15 lines a join
---       replays, 16 op's life (ms), 17 author as told on the bus, 18 "line" | "question", 19 digits that tell a
---       shadowed one from any other, 20 case's id, 21 case up to its "why", 22 case from after it,
+--       replays, 16 op's life (ms), 17 author as told on the bus, and whom it names, 18 "line" | "question",
+--       19 digits that tell a shadowed one from any other, 20 case's id, 21 case up to its "why", 22 case from after it,
 --       23 most cases, 24 why it is held ("": it isn't), 25 link: "" | "listed" | "other", 26 "1": has bought,
 --       27 first seen (ms), 28 "1": nothing but emoji, 29 network, 30 match key, 31 raid: known for so long before it
---       (ms), 32 raid: ms between lines, 33 keys of lines remembered
+--       (ms), 32 raid: ms between lines, 33 keys of lines remembered,
+--       last: see epoch.lua
 -- Returns {'new' | 'again', 'posted' | 'shadow', epoch, seq} | {'new' | 'again', 'held', case, why}
 --       | {'new' | 'again', 'asked', question, '' or '-' (shadowed)} | {'unloaded'} | {'silenced', until_ms .. ' ' .. record}
 --       | {'slow', retry_ms, slow_s} | {'flood', retry_ms} | {'blocked', why, until_ms}
@@ -19,6 +20,7 @@ if again then
   local how, one, other = string.match(again, '^(%S+) (%S+) (%S*)$')
   return {'again', how, one, other}
 end
+local epoch = epoch_now(KEYS[1], ARGV[1])
 local now = tonumber(ARGV[7])
 local fate, why = 'posted', ARGV[24]
 if ARGV[10] ~= '1' then
@@ -101,12 +103,6 @@ if fate == 'held' then
   return answered('held', ARGV[20], why)
 end
 
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then
-  epoch = ARGV[1]
-  redis.call('DEL', KEYS[2], KEYS[3])
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', 0)
-end
 
 if fate == 'shadow' then
   -- Her own tabs get what everybody's would, but for the number, which nobody may miss.
@@ -114,7 +110,12 @@ if fate == 'shadow' then
   local id = epoch .. '.' .. number
   local shape = '{"id":"' .. id .. string.sub(ARGV[3], 1, -3)
   redis.call('SPUBLISH', ARGV[5], 'p ' .. ARGV[8] .. ' ' .. kind .. '\n{' .. ARGV[2] .. id .. ARGV[3])
-  if ARGV[18] ~= 'line' then return answered('asked', id, '-') end
+  if ARGV[18] ~= 'line' then
+    local asked = redis.call('HGET', KEYS[14], ARGV[8])
+    redis.call('HSET', KEYS[14], ARGV[8], (asked and string.sub(asked, 1, -2) .. ',' or '[') .. shape .. ']')
+    redis.call('EXPIRE', KEYS[14], 86400)
+    return answered('asked', id, '-')
+  end
   redis.call('LPUSH', KEYS[11], shape)
   redis.call('LTRIM', KEYS[11], 0, 49)
   redis.call('EXPIRE', KEYS[11], 86400)
@@ -122,21 +123,10 @@ if fate == 'shadow' then
   return answered('shadow', epoch, number)
 end
 
-local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
-local id = epoch .. '.' .. seq
-local envelope = '{"seq":' .. seq .. ',' .. ARGV[2] .. id .. ARGV[3]
-local cap = tonumber(ARGV[4])
-redis.call('HSET', KEYS[2], seq, envelope)
-redis.call('HDEL', KEYS[2], seq - cap)
-if ARGV[18] == 'line' then
-  redis.call('ZADD', KEYS[3], seq, seq)
-  redis.call('ZREMRANGEBYRANK', KEYS[3], 0, -1 - tonumber(ARGV[15]))
-  redis.call('ZADD', KEYS[4], seq, seq)
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', seq - cap)
-else
-  redis.call('HSET', KEYS[13], id, '{"id":"' .. id .. string.sub(ARGV[3], 1, -3))
-end
-for i = 1, 4 do redis.call('EXPIRE', KEYS[i], ARGV[6]) end
-redis.call('SPUBLISH', ARGV[5], 'e ' .. epoch .. ' ' .. seq .. ' ' .. kind .. ' ' .. ARGV[17] .. '\n' .. envelope)
+local room = {
+  head = KEYS[1], log = KEYS[2], lines = KEYS[3], by = KEYS[4], questions = KEYS[13], epoch = epoch, channel = ARGV[5],
+  kept = tonumber(ARGV[4]), replayed = tonumber(ARGV[15]), life_s = ARGV[6],
+}
+local id, seq = append(room, ARGV[18], ARGV[2], ARGV[3], ARGV[17])
 if ARGV[18] == 'line' then return answered('posted', epoch, seq) end
 return answered('asked', id, '')

@@ -1,14 +1,9 @@
 -- Appends an event to a room's log, numbers it and publishes it, in one step: the log and the bus can't disagree.
 -- KEYS  1 head (hash), 2 log (hash)
--- ARGV  1 epoch to use if the room has none, 2 envelope from after its "{", 3 numbers kept, 4 channel, 5 kind,
---       6 seconds the room's keys live on
+-- ARGV  1 epoch to begin if need be, 2 envelope from after its "{", 3 numbers kept, 4 channel, 5 kind,
+--       6 seconds the room's keys live on, last: see epoch.lua
 -- Returns {epoch, seq}
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then
-  epoch = ARGV[1]
-  redis.call('DEL', KEYS[2])
-  redis.call('HSET', KEYS[1], 'epoch', epoch, 'seq', 0)
-end
+local epoch = epoch_now(KEYS[1], ARGV[1])
 local seq = redis.call('HINCRBY', KEYS[1], 'seq', 1)
 local envelope = '{"seq":' .. seq .. ',' .. ARGV[2]
 redis.call('HSET', KEYS[2], seq, envelope)

@@ -1,12 +1,12 @@
 -- A question's next state. One that is dismissed is wiped from the log too, so that no resume brings its words back.
 -- KEYS  1 head, 2 log, 3 questions
 -- ARGV  1 question's id, 2 the state it must still have (JSON of the whole), 3 the whole as it will be, 4 envelope from
---       after its "{", 5 numbers kept, 6 channel, 7 seconds the room's keys live on, 8 "1": off the list
+--       after its "{", 5 numbers kept, 6 channel, 7 seconds the room's keys live on, 8 "1": off the list,
+--       9 epoch to begin if need be, last: see epoch.lua
 -- Returns {epoch, seq} | false (it changed meanwhile)
+local epoch = epoch_now(KEYS[1], ARGV[9])
 if redis.call('HGET', KEYS[3], ARGV[1]) ~= ARGV[2] then return false end
 if ARGV[8] == '1' then redis.call('HDEL', KEYS[3], ARGV[1]) else redis.call('HSET', KEYS[3], ARGV[1], ARGV[3]) end
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then return false end
 if ARGV[8] == '1' then
   local asked_in, asked = string.match(ARGV[1], '^(%w+)%.(%d+)$')
   local mark = '"body":{"question":{"id":"' .. ARGV[1] .. '",'

@@ -2,12 +2,13 @@
 -- join nor a resume ever sees the text again; then one event tells the screens. A line that was pinned stands in the log
 -- once more with each pin, and goes there too.
 -- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*"), 5 pinned (string),
---       6 pins (zset)
--- ARGV  1 epoch to use if the room has none, 2 numbers kept, 3 channel, 4 seconds the room's keys live on,
---       5 "moderator" | "author", 6 a number, or "*" for all by the person
--- Returns {epoch, seq of the event (0: there was nothing to remove), id, id, ...}
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then return {'', 0} end
+--       6 pins (zset), 7 silences (hash)
+-- ARGV  1 epoch to begin if need be, 2 numbers kept, 3 channel, 4 seconds the room's keys live on,
+--       5 "moderator" | "author", 6 a number, or "*" for all by the person, last: see epoch.lua
+-- Returns {epoch, seq of the event (0: there was nothing to remove), id, id, ...} | {'unloaded'}
+local epoch = epoch_now(KEYS[1], ARGV[1])
+-- What the archive is about to put back would come after this, and stay.
+if redis.call('HEXISTS', KEYS[7], 'loaded') == 0 then return {'unloaded'} end
 local numbers = {ARGV[6]}
 if ARGV[6] == '*' then numbers = redis.call('ZRANGE', KEYS[4], 0, -1) end
 local ids, gone = {}, {}

@@ -1,12 +1,10 @@
--- A store that came back without its newest events would give their numbers out again: begin a new epoch instead.
+-- Where the room stands; in a new epoch when the store lacks numbers that this process has delivered.
 -- KEYS  1 head
--- ARGV  1 epoch we know, 2 highest number we have delivered in it, 3 epoch to begin
+-- ARGV  1 epoch we know, 2 highest number we have delivered in it, 3 epoch to begin if need be, last: see epoch.lua
 -- Returns {epoch, seq}
-local head = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
-if not head[1] then
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'seq', 0)
-elseif head[1] == ARGV[1] and tonumber(head[2]) < tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[3])
+local epoch = epoch_now(KEYS[1], ARGV[3])
+-- A store that was said to keep what it answered, and did not.
+if epoch == ARGV[1] and tonumber(redis.call('HGET', KEYS[1], 'seq')) < tonumber(ARGV[2]) then
+  epoch = begin_anew(KEYS[1], ARGV[3], this_run())
 end
-head = redis.call('HMGET', KEYS[1], 'epoch', 'seq')
-return {head[1], tonumber(head[2])}
+return {epoch, tonumber(redis.call('HGET', KEYS[1], 'seq'))}

@@ -50,9 +50,10 @@ class SilencedPerson(msgspec.Struct, frozen=True):
 
 class Case(msgspec.Struct, frozen=True):
     """Something that waits for a moderator. `kind`: a held `line` or `question`, a `report` of a line, an `appeal`
-    against a silence. `why`: `term`, `link`, `hold` or `evasion` for what is held; what the reporters say; the
-    silence's reason. `text` is the appeal's or the reporter's own words. `claimed_by` is a moderator's name, until
-    `claimed_until_ms`."""
+    against a silence. `why`: `term`, `link`, `hold` or `evasion` for what is held; what the first reporter says; the
+    silence's reason; `gathered`: reports of many lines, by more people than may each raise a case, of which `line` is
+    the first and `reports` the number. `text` is the appeal's or the reporter's own words. `claimed_by` is a
+    moderator's name, until `claimed_until_ms`."""
 
     id: str
     why: str
@@ -116,10 +117,12 @@ class PersonFacts(msgspec.Struct, frozen=True):
 
 
 class PersonSilenced(msgspec.Struct, frozen=True):
-    """To the person. `silence` is null when it was lifted."""
+    """To the person. `silence` is null when it was lifted. `appeal` is the intent by which she may ask for it to be
+    lifted. After a ban her socket is closed (4423); it may come back, and has the show without the talk."""
 
     person: str
     silence: Silence | None
+    appeal: str = "appeal.send"
 
 
 class TermsChanged(msgspec.Struct, frozen=True):
@@ -197,8 +200,9 @@ class PersonTimeout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PersonBan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Silence until lifted; her lines are removed. With `shadow` she isn't told and goes on talking, heard by nobody;
-    her earlier lines stay. Answer: {"person", "until_ms", "lines"}. Refused: invalid, forbidden, store_down."""
+    """Silence until lifted; her lines are removed, her sockets cut. With `shadow` she isn't told and goes on talking,
+    heard by nobody; her earlier lines stay. Answer: {"person", "until_ms", "lines"}. Refused: invalid, forbidden,
+    store_down."""
 
     person: str
     reason: str = ""
@@ -235,7 +239,8 @@ class LinesFind(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class TermIntent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A word or phrase, however it is dressed up: `blocked` may not be said, `held` is reviewed first, `allowed` wins
-    over both (an address there is one that links may lead to). At most 1,000 a room in all. Answer: {"terms", "held",
+    over both. An address that is allowed is one that links may lead to, and so is what is below it: "example.co.uk"
+    takes "shop.example.co.uk" along, and "co.uk" is refused. At most 1,000 a room in all. Answer: {"terms", "held",
     "allowed"}. Refused: invalid, store_down."""
 
     term: str
@@ -272,8 +277,9 @@ class CaseClaim(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class CaseDecide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`approve` posts a held line or question (with a new number), leaves a reported line, lifts an appealed silence;
-    `refuse` drops, removes, lets stand. The author is told, with `reason`. Answer: {"case", "verdict", "line"?}.
-    Refused: not_found, claimed (by another), decided (by another, with her `verdict`), store_down."""
+    `refuse` drops, removes, lets stand. Reports that were `gathered` can only be approved: each may be of another line.
+    The author is told, with `reason`. Answer: {"case", "verdict", "line"?}. Refused: invalid, not_found, claimed (by
+    another), decided (by another, with her `verdict`), store_down (not decided)."""
 
     case: str
     verdict: Verdict
@@ -281,8 +287,8 @@ class CaseDecide(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LineReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Tell the moderators of a line; twice is once. Answer: {"line"}. Refused: invalid, not_found, throttled,
-    store_down."""
+    """Tell the moderators of a line; twice is once. Answer: {"line"}. Refused: invalid, not_found, silenced (banned),
+    throttled, store_down."""
 
     line: str
     why: ReportWhy = "other"

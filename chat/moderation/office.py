@@ -47,7 +47,8 @@ class Office:
         self.decisions = decisions
         self.archive = archive
         self.now_ms = now_ms
-        self._remove = script(bus.redis, "remove")
+        self._remove = bus.numbering("remove")
+        self._spend = script(bus.redis, "spend")
         self._buckets: OrderedDict[tuple[str, str], Bucket] = OrderedDict()
 
     async def book(self, intent: Intent, target: str, work: Awaitable[Any] | None = None, **more: str) -> None:
@@ -91,8 +92,31 @@ class Office:
             raise NotFound("line", wanted[:64])
         return msgspec.convert(envelope["body"]["line"], Line)
 
+    async def line_seen_by(self, room: str, person: str, wanted: str) -> Line | None:
+        """As `line`, or one that she alone sees. Raises: NotFound."""
+        try:
+            return await self.line(room, wanted)
+        except NotFound:
+            own = await self.own_line(room, person, wanted)
+            if own is None:
+                raise
+            return own[1]
+
+    async def own_line(self, room: str, person: str, wanted: str) -> tuple[bytes, Line] | None:
+        """A line that she alone sees, as it is stored and as it is, or None."""
+        found: Any = await self.bus.redis.lrange(keys.own(room, person), 0, -1)
+        own = ((stored, msgspec.json.decode(stored, type=Line)) for stored in found)
+        return next((one for one in own if one[1].id == wanted), None)
+
+    async def is_shadowed(self, room: str, member: Member) -> bool:
+        """Whether nobody else hears her, and she is not to notice. Raises: StoreDown."""
+        record = None if is_crew(member) else await self.decisions.in_force(room, member.person, member.device)
+        return record is not None and record.kind == "shadow"
+
     async def take_out(self, room: str, which: str, person: str, by: str) -> list[str]:
-        """Remove a number of the log, or "*" for all of the person's; ids of the lines that were there."""
+        """Remove a number of the log, or "*" for all of the person's; ids of the lines that were there.
+
+        Raises: StoreDown, when Redis has only just forgotten the room."""
         answer = await self._remove(
             keys=[
                 keys.head(room),
@@ -101,13 +125,25 @@ class Office:
                 keys.lines_by(room, person),
                 keys.pinned(room),
                 keys.pins(room),
+                keys.silences(room),
             ],
             args=[new_epoch(), LOG_KEPT, keys.channel(room), ROOM_LIFE_S, by, which],
         )
+        if answer[0] == b"unloaded":
+            # Not put back here: what this act did before may be lost, and is to be asked for again as a whole.
+            raise StoreDown()
         return [found.decode() for found in answer[2:]]
 
-    def spend(self, what: str, person: str, rate_s: float, burst: float, n: int = 1) -> None:
-        """Raises: Throttled, when the person asks for more than `burst` at once or `rate_s` a second, here."""
+    async def spend(self, room: str, what: str, person: str, most: int, within_s: int) -> None:
+        """Raises: Throttled, when the person did it `most` times already within `within_s`, on whichever process."""
+        wait_ms = await self._spend(keys=[keys.spent(room, what, person)], args=[most, 1000 * within_s])
+        if wait_ms:
+            raise Throttled(int(wait_ms))
+
+    def spend_here(self, what: str, person: str, rate_s: float, burst: float, n: int = 1) -> None:
+        """As `spend`, on this process alone: for what is too frequent, and too light, to ask the store about.
+
+        Raises: Throttled, when she asks for more than `burst` at once or `rate_s` a second."""
         bucket = self._buckets.get((what, person))
         if bucket is None:
             bucket = self._buckets[what, person] = Bucket(rate_s, burst)

@@ -5,7 +5,7 @@ Text is matched on keys and never shown or kept as one (a skeleton mangles real 
     key 1  NFKC, NFKD, without marks, format and control characters, casefolded: zalgo, zero-width, full-width,
            mathematical letters
     key 2  key 1 with Cyrillic, Greek and small-capital look-alikes as Latin letters (a small part of Unicode TR39's
-           skeleton)
+           skeleton); Greek capitals also as the Latin capitals that they look like
     key 3  key 2 with leet digits as letters, separators stripped, letters said thrice or more said once or twice
 
 Words are compared whole, so that a term never hits inside an innocent longer word; `term*` also hits what begins with
@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from linkify_it import LinkifyIt
+from publicsuffixlist import PublicSuffixList
 from rapidfuzz import fuzz
 
 MAX_TERM_CHARS = 80
@@ -44,6 +45,9 @@ _LOOK_ALIKES = str.maketrans(
     "авеёкмнорстухіјѕԁԛԝһӏгαβεικνορτυχγη" + "ᴀʙᴄᴅᴇɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
     "abeekmhopctyxijsdqwhlrabeikvoptuxyn" + "abcdeghijklmnoprstuvwyz",
 )
+# Capitals that look like another Latin letter than their small ones do: "ΝΑΖΙ" is "vaζi" in small letters.
+_CAPITALS = str.maketrans("ΗΜΝΥΖ", "HMNYZ")
+_HAS_CAPITALS = re.compile("[ΗΜΝΥΖ\U0001d6a8-\U0001d7cb]")  # mathematical ones, too
 _LEET = str.maketrans("013456789@$!|+€", "oieasgtbgasiite")
 _IS_LEET = re.compile(r"[013456789@$!|+€]")
 _RUN_OF_THREE = re.compile(r"(.)\1{2,}")
@@ -53,6 +57,7 @@ _SEPARATORS = re.compile(r"[\W_]+")
 # "he'll" is two words; "i'diot" is one that hides.
 _CONTRACTION = re.compile(r"^(\w+)['’](s|t|d|m|ll|re|ve)$")
 _links = LinkifyIt()
+_suffixes = PublicSuffixList()  # bundled: nothing is asked of the network; read in 0.04 s of CPU, once a process
 # Countries' top-level domains that are also words with which a sentence goes on.
 _WORDS_TOO = frozenset(
     f"{first}{last}"
@@ -107,13 +112,13 @@ class Terms:
         key = plain_key(text)
         if self._anywhere and not key.isascii() and any(term in key for term in self._anywhere):
             return True
-        return any(self._hits(_words(form)) for form in _forms(key))
+        return any(self._hits(_words(form)) for form in _forms_of(text, key))
 
     def hits(self, text: str) -> set[str]:
         """Every term, as typed, that the text holds. Slower than `hit`: for a line that was hit."""
         key = plain_key(text)
         found = {typed for term, typed in self._anywhere.items() if term in key}
-        for form in _forms(key):
+        for form in _forms_of(text, key):
             words = _words(form)
             for start, word in enumerate(words):
                 found |= {self._prefixes[word[:size]] for size in self._prefix_sizes if word[:size] in self._prefixes}
@@ -155,7 +160,10 @@ class RoomTerms:
         self.blocked, self.held, self.allowed = of("blocked"), of("held"), of("allowed")
         self._blocked, self._held = Terms(self.blocked), Terms(self.held)
         self._allowed = [words for term in self.allowed if (words := plain_key(term).split())]
-        self._hosts = frozenset(term.lower().removeprefix("www.") for term in self.allowed if "." in term)
+        # A suffix that was allowed before it was one, or before it was refused, allows nothing.
+        self._hosts = frozenset(
+            host_of(term) for term in self.allowed if is_address(term) and not is_public_suffix(term)
+        )
 
     def look(self, text: str) -> Ban:
         if self._allowed and (self._blocked.hit(text) or self._held.hit(text)):
@@ -165,14 +173,15 @@ class RoomTerms:
         return Ban(held=self._held.hit(text))
 
     def link(self, text: str) -> str:
-        """ "" without a link, "listed" when each leads to an allowed address or below one, else "other"."""
+        """ "" without a link, "listed" when each leads to an allowed address or below one, else "other". Below
+        "example.co.uk" is "shop.example.co.uk"; nothing is below what anybody may have an address under, "co.uk"."""
         hosts = link_hosts(text)
         if not hosts:
             return ""
         return "listed" if all(self._is_listed(host) for host in hosts) else "other"
 
     def _is_listed(self, host: str) -> bool:
-        labels = host.split(".")
+        labels = host_of(host).split(".")
         return any(".".join(labels[start:]) in self._hosts for start in range(len(labels) - 1))
 
     def _without_allowed(self, text: str) -> str:
@@ -189,12 +198,12 @@ class RoomTerms:
 
 def imitates(name: str, crew: Iterable[str]) -> bool:
     """Whether a viewer's `name` would be taken for one of the `crew`'s names, or for an office."""
-    return is_office(name) or name_key(name) in map(name_key, crew)
+    return is_office(name) or not name_keys(name).isdisjoint(key for other in crew for key in name_keys(other))
 
 
 def is_office(name: str) -> bool:
     """Whether it says that someone is in charge."""
-    return name_key(name) in _OFFICES
+    return not name_keys(name).isdisjoint(_OFFICES)
 
 
 def has_link(text: str) -> bool:
@@ -215,6 +224,28 @@ def link_hosts(text: str) -> list[str]:
             continue
         hosts.append(host.partition(":")[0].rstrip("."))
     return hosts
+
+
+def host_of(address: str) -> str:
+    """A host as it is looked up: lower case, without `www.` and a last dot, in its ASCII form (IDNA)."""
+    host = address.lower().removeprefix("www.").rstrip(".")
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode()
+    except UnicodeError:
+        return host
+
+
+def is_address(term: str) -> bool:
+    """Whether an allowed term is a host, for the link rule `listed`."""
+    return "." in host_of(term) and " " not in term
+
+
+def is_public_suffix(address: str) -> bool:
+    """Whether anybody may have an address under it: "com", "co.uk", "github.io" (publicsuffix.org, as bundled)."""
+    host = host_of(address)
+    return _suffixes.publicsuffix(host) == host
 
 
 def is_emote(text: str) -> bool:
@@ -243,6 +274,19 @@ def is_repeat(text: str, recent: Sequence[str]) -> bool:
     return alike >= REPEATS_ALLOWED
 
 
+def _forms_of(text: str, key: str) -> set[str]:
+    """Those of a text whose key 1 is `key`, its capitals as they look included."""
+    capitals = _as_capitals_look(text)
+    return _forms(key) if capitals is None else _forms(key) | _forms(plain_key(capitals))
+
+
+def _as_capitals_look(text: str) -> str | None:
+    """The text with Greek capitals as Latin ones; None without any."""
+    if text.isascii() or not _HAS_CAPITALS.search(text):
+        return None
+    return unicodedata.normalize("NFKD", text).translate(_CAPITALS)
+
+
 def _forms(key: str) -> set[str]:
     """The ways a key-1 text may be meant: as it is, as it looks, as leet, with stretched letters said once or twice."""
     forms = {key}
@@ -257,15 +301,20 @@ def _forms(key: str) -> set[str]:
     return forms
 
 
-def name_key(name: str) -> str:
-    """What two names that look the same have in common."""
+def name_keys(name: str) -> frozenset[str]:
+    """Two names that look the same have one of these in common."""
+    capitals = _as_capitals_look(name)
+    return frozenset({_name_key(name)} if capitals is None else {_name_key(name), _name_key(capitals)})
+
+
+def _name_key(name: str) -> str:
     letters = _SEPARATORS.sub("", plain_key(name).translate(_LOOK_ALIKES).translate(_LEET))
     # "l" and "I", "rn" and "m", "vv" and "w" are one to a reader.
     return letters.replace("l", "i").replace("rn", "m").replace("vv", "w")
 
 
 # The keys of names that say someone is in charge.
-_OFFICES = {name_key(word) for word in ("admin", "administrator", "moderator", "mod", "staff", "host", "support")}
+_OFFICES = {_name_key(word) for word in ("admin", "administrator", "moderator", "mod", "staff", "host", "support")}
 
 
 def _words(text: str) -> list[str]:

@@ -16,7 +16,6 @@ from chat.moderation.kinds import (
     PersonSilenced,
     PersonTimeout,
     PersonUnban,
-    Silence,
     SilencedPerson,
     SilenceKind,
     SilencesChanged,
@@ -72,16 +71,21 @@ class Silences:
         was = await office.decisions.lift(room, person)
         if was is None:
             raise NotFound("silence", person)
-        if was.kind != "shadow":
-            await office.bus.tell(room, person, "person.silenced", PersonSilenced(person, None))
+        # Nobody can answer what she alone sees, and it counts among the open ones that she may have.
+        await office.bus.redis.hdel(keys.asked(room), person)
+        await self._over(room, was)
         await self.tell(room)
         work = office.archive.lifted(room, person, office.now_ms())
         await office.book(intent, person, work, before=as_json(public(was)))
 
-    async def of(self, room: str, member: Member) -> Silence | None:
-        """What the person may know of her own silence."""
-        record = await self._office.decisions.in_force(room, member.person, member.device)
-        return None if record is None or record.kind == "shadow" else public(record)
+    async def of(self, room: str, member: Member) -> SilenceRecord | None:
+        """What the person may know of her own silence. Raises: StoreDown."""
+        return (await self.of_each(room, [member]))[0]
+
+    async def of_each(self, room: str, members: list[Member]) -> list[SilenceRecord | None]:
+        people = [(member.person, member.device) for member in members]
+        records = await self._office.decisions.in_force_of_each(room, people)
+        return [None if record is None or record.kind == "shadow" else record for record in records]
 
     async def tell(self, room: str) -> None:
         await self._office.bus.tell_role(room, "moderator", "silences.changed", SilencesChanged(await self.all(room)))
@@ -114,16 +118,29 @@ class Silences:
             network=who.network if kind == "ban" else "",
             network_until_ms=now + NETWORK_LIFE_MS if kind == "ban" and who.network else 0,
         )
-        was = await office.decisions.in_force(room, person, record.device)
-        await office.decisions.silence(room, record)
-        if kind != "shadow":
+        was = await office.decisions.silence(room, record)
+        if was is not None and kind != "ban":
+            await self._over(room, was)
+        if kind == "ban":
+            await office.bus.banned(room, person, record.device, public(record))
+            if was is not None and was.kind == "ban" and was.device != record.device:
+                # Who was kept from the talk on a device of hers that is no longer meant.
+                await office.bus.let_in(room, person, was.device)
+        elif kind == "timeout":
             await office.bus.tell(room, person, "person.silenced", PersonSilenced(person, public(record)))
-        elif was is not None and was.kind != "shadow":
-            await office.bus.tell(room, person, "person.silenced", PersonSilenced(person, None))
         if kind != "shadow":
             await office.bus.redis.delete(keys.own(room, person))
+            await office.bus.redis.hdel(keys.asked(room), person)
         await self.tell(room)
         return record
+
+    async def _over(self, room: str, was: SilenceRecord) -> None:
+        """She is told that it ended, unless she never knew of it."""
+        if was.kind != "shadow" and was.until_ms > self._office.now_ms():
+            ended = PersonSilenced(was.person, None)
+            await self._office.bus.tell(room, was.person, "person.silenced", ended)
+        if was.kind == "ban":
+            await self._office.bus.let_in(room, was.person, was.device)
 
     async def _book(self, intent: Intent, record: SilenceRecord, lines: list[str] | None = None) -> None:
         office = self._office

@@ -55,6 +55,8 @@ class RoomWords:
     async def _change(self, intent: Intent, *, is_kept: bool) -> TermsChanged:
         office, room, wanted = self._office, intent.room, intent.read(TermIntent)
         term = _term(wanted.term)
+        if is_kept and wanted.kind == "allowed" and rules.is_address(term) and rules.is_public_suffix(term):
+            raise Invalid("term", f"anybody may have an address under {term}: allow the very one that you mean")
         await office.decisions.load_if_empty(room)
         was = (await office.decisions.terms(room)).get(term, "")
         await (office.decisions.block(room, term, wanted.kind) if is_kept else office.decisions.free(room, term))

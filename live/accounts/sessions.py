@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 from redis.asyncio import Redis
 
+from chat.rounds import Rounds
 from live.clock import Clock
 from live.ids import digest, new_id, new_secret
 from live.store import keys
-from live.store.redis import load_script
+from live.store.redis import load_script, piped
 
 LIFE_S = 30 * 86_400  # from the last use
 
@@ -50,6 +51,7 @@ class Sessions:
         self._redis = redis
         self._clock = clock
         self._rename = load_script(redis, "rename")
+        self._rounds: Rounds[str, Session | None] = Rounds(self._by_ids)  # a hall that comes back asks in one moment
 
     async def open(
         self, *, person: str = "", device: str = "", staff_id: str = "", name: str = ""
@@ -81,17 +83,27 @@ class Sessions:
         """The session of a cookie's token, its life renewed; None when it ended or never was."""
         return await self.by_id(digest(token)) if 20 <= len(token) <= 128 else None
 
+    async def get_each(self, tokens: list[str]) -> list[Session | None]:
+        """`get` of many, together."""
+        plausible = {token: digest(token) for token in tokens if 20 <= len(token) <= 128}
+        found = await self._by_ids(list(plausible.values())) if plausible else []
+        sessions = dict(zip(plausible, found, strict=True))
+        return [sessions.get(token) for token in tokens]
+
     async def by_id(self, session_id: str) -> Session | None:
         """The session with that digest, its life renewed."""
-        key = keys.session(session_id)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hmget(key, _FIELDS)
-            pipe.expire(key, LIFE_S)
-            values, _ = await pipe.execute()
-        if values[0] is None:
-            return None
-        person, device, staff_id, name, csrf, opened_ms = (bytes(value or b"").decode() for value in values)
-        return Session(session_id, person, device, staff_id, name, csrf, int(opened_ms or 0))
+        return await self._rounds.of(session_id)
+
+    async def _by_ids(self, session_ids: list[str]) -> list[Session | None]:
+        commands: list[tuple[str | int, ...]] = []
+        for session_id in session_ids:
+            key = keys.session(session_id)
+            commands += [("HMGET", key, *_FIELDS), ("EXPIRE", key, LIFE_S)]
+        answers = await piped(self._redis, commands)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return [_read(*found) for found in zip(session_ids, answers[::2], strict=True)]
 
     async def rename(self, session_id: str, name: str) -> None:
         """Keep a nickname. A session that ended in the meantime stays ended."""
@@ -112,3 +124,10 @@ class Sessions:
             else:
                 await self._redis.srem(keys.staff_sessions(staff_id), session_id)
         return living
+
+
+def _read(session_id: str, values: list[bytes | None]) -> Session | None:
+    if values[0] is None:
+        return None
+    person, device, staff_id, name, csrf, opened_ms = (bytes(value or b"").decode() for value in values)
+    return Session(session_id, person, device, staff_id, name, csrf, int(opened_ms or 0))

@@ -91,15 +91,6 @@ class StaffBook:
         hashed = await self._hash(password)
         await self._db.write(lambda sql: _change(sql, staff_id, password_hash=hashed))
 
-    async def disable(self, staff_id: str) -> None:
-        """Takes every grant and the password; the name stays on what they did."""
-
-        def write(sql: Connection) -> None:
-            _change(sql, staff_id, disabled=True, password_hash=None)
-            sql.execute(delete(grant_rows).where(grant_rows.c.staff_id == staff_id))
-
-        await self._db.write(write)
-
     async def grant(
         self, staff_id: str, role: Role, *, brand_id: str | None = None, show_id: str | None = None
     ) -> None:
@@ -167,6 +158,12 @@ class StaffBook:
             return False
         async with self._turns:
             return await asyncio.to_thread(_verify, hashed, password)
+
+
+def disable(sql: Connection, staff_id: str) -> None:
+    """Takes every grant and the password; the name stays on what they did. Raises: NotFound."""
+    _change(sql, staff_id, disabled=True, password_hash=None)
+    sql.execute(delete(grant_rows).where(grant_rows.c.staff_id == staff_id))
 
 
 def _verify(hashed: str, password: str) -> bool:

@@ -16,11 +16,11 @@ from sqlalchemy import ColumnElement, Connection, Row, func, insert, or_, select
 
 from live.accounts.scopes import OF_A_BRAND, ApiToken, Scope
 from live.clock import Clock
-from live.errors import Conflict, Error, Invalid, NotFound, OverLimit
+from live.errors import Conflict, Error, Forbidden, Invalid, NotFound, OverLimit
 from live.ids import digest, new_id, new_secret
 from live.store.sql import Database
 from live.store.tables import api_tokens as rows
-from live.store.tables import brands, shows
+from live.store.tables import brands, shows, staff
 
 log = structlog.get_logger()
 
@@ -53,7 +53,8 @@ class Tokens:
         """A new token and the only sight of its secret. `days` until it ends; None never. With a `token_id` of its own
         the same asked again makes no second one.
 
-        Raises: Invalid (name, scopes, scope, days), NotFound (brand, show), OverLimit, Conflict (made already).
+        Raises: Invalid (name, scopes, scope, days), NotFound (brand, show), Forbidden (`by` was dismissed this moment),
+        OverLimit, Conflict (made already).
         """
         name = " ".join(name.split())
         if not 1 <= len(name) <= NAME_MAX or not name.isprintable():
@@ -86,6 +87,10 @@ class Tokens:
                 brand = sql.execute(select(shows.c.brand_id).where(shows.c.id == show_id).with_for_update()).scalar()
             if brand is None:
                 raise NotFound("brand" if brand_id is not None else "show", brand_id or show_id or "")
+            # Her dismissal changes this row: it waits for us and then finds the token, or we find her gone.
+            maker = sql.execute(select(staff.c.disabled).where(staff.c.id == by).with_for_update()).first()
+            if maker is not None and maker.disabled:
+                raise Forbidden("staff")
             if sql.execute(select(func.count()).where(_of(brand), _works(now))).scalar_one() >= MOST:
                 raise OverLimit("api_tokens", MOST)
             if sql.execute(select(rows.c.id).where(rows.c.id == row["id"])).first() is not None:
@@ -143,19 +148,30 @@ class Tokens:
         def write(sql: Connection) -> None:
             if sql.execute(select(rows.c.id).where(rows.c.id == token_id)).first() is None:
                 raise NotFound("token", token_id)
-            sql.execute(update(rows).where(rows.c.id == token_id, rows.c.revoked_ms.is_(None)).values(revoked_ms=now))
+            revoke(sql, token_id, now)
 
         await self._db.write(write)
 
 
+def working_of(sql: Connection, maker: str, now: int) -> builtins.list[ApiToken]:
+    """The tokens made by someone that work, the newest first."""
+    query = select(rows).where(rows.c.created_by == maker, _works(now)).order_by(rows.c.created_ms.desc(), rows.c.id)
+    return [_token(row) for row in sql.execute(query)]
+
+
+def revoke(sql: Connection, token_id: str, now: int) -> None:
+    """It opens nothing from the end of this transaction on; again changes nothing."""
+    sql.execute(update(rows).where(rows.c.id == token_id, rows.c.revoked_ms.is_(None)).values(revoked_ms=now))
+
+
 def _scopes(asked: Sequence[str], *, of_a_show: bool) -> builtins.list[Scope]:
     if not asked:
-        raise Invalid("scopes", "at least one")
+        raise Invalid("scopes", "choose at least one")
     unknown = set(asked) - set(get_args(Scope))
     if unknown:
         raise Invalid("scopes", f"unknown: {min(unknown)[:40]}")
     if of_a_show and (wide := OF_A_BRAND & set(asked)):
-        raise Invalid("scopes", f"{min(wide)} is the brand's, not one show's")
+        raise Invalid("scopes", f"of the brand as a whole, not of one show: {min(wide)}")
     return [scope for scope in get_args(Scope) if scope in asked]
 
 

@@ -8,7 +8,7 @@ import io
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -98,17 +98,20 @@ def import_feed(
 @app.command("export")
 def export_feed(
     file: Annotated[Path | None, typer.Argument(help="Where to. Left out: standard output.")] = None,
+    to: Annotated[
+        Literal["google", "shopify"], typer.Option(help="Google's tab-separated feed, or Shopify's product CSV.")
+    ] = "google",
     brand: Brand = "",
 ) -> None:
-    """Write the catalogue as Google's tab-separated feed, which `import` takes back."""
+    """Write the catalogue as Google's tab-separated feed or Shopify's product CSV, which `import` takes back."""
 
     async def run(s: Services) -> None:
-        from live.shop.feed_import import export
+        from live.shop.feed_export import EXPORTS
 
         brand_id = await brand_of(s, brand)
         with file.open("w", encoding="utf-8", newline="") if file else sys.stdout as out:
-            writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-            async for cells in export(s.db, brand_id):
+            writer = csv.writer(out, delimiter="\t" if to == "google" else ",", lineterminator="\n")
+            async for cells in EXPORTS[to](s.db, brand_id):
                 writer.writerow(cells)
 
     with_services(run)

@@ -56,19 +56,42 @@ def list_people() -> None:
 
 
 @app.command("remove")
-def remove_person(email: str) -> None:
-    """Let EMAIL in no more; what they are connected with closes at once. Their acts stay in the audit."""
+def remove_person(
+    email: str,
+    keep_tokens: Annotated[
+        bool, typer.Option("--keep-tokens", help="API tokens they made go on: a till in the middle of a show.")
+    ] = False,
+    stop_webhooks: Annotated[
+        bool, typer.Option("--stop-webhooks", help="Webhook endpoints they made are told nothing any more.")
+    ] = False,
+    webhooks_to: Annotated[str, typer.Option(help="Whose their webhook endpoints are from now on: an address.")] = "",
+) -> None:
+    """Let EMAIL in no more; what they are connected with closes at once, and the API tokens they made are revoked: they
+    may have kept the secrets. Their acts stay in the audit, and so does this."""
 
     async def remove(s: Services) -> None:
-        person = await _person(s, email)
-        await s.people.dismiss(person)
+        left = await s.people.dismiss(
+            await _person(s, email),
+            keep_tokens=keep_tokens,
+            stop_webhooks=stop_webhooks,
+            webhooks_to=await _person(s, webhooks_to) if webhooks_to else "",
+        )
+        made = left.tokens
         typer.echo(f"{email} is removed.")
-        # A token is the brand's: a till must not stop in the middle of a show. But she may have kept its secret.
-        tokens = [one for one in await s.tokens.list(by=person) if one.works(s.clock.now_ms())]
-        if tokens:
-            typer.echo("API tokens that she made still work. `frontrow token revoke ID` ends one:")
-        for token in tokens:
-            typer.echo(f"  {token.id}  {token.prefix}…  {token.name}")
+        if made and keep_tokens:
+            typer.echo("API tokens that they made still work. `frontrow token revoke ID` ends one:")
+        elif made:
+            typer.echo("API tokens that they made are revoked. What used them needs new ones (`frontrow token add`):")
+        for token in made:
+            typer.echo(f"  {token.id}  {token.prefix}…  {token.name}: {', '.join(token.scopes)}")
+        if left.endpoints and stop_webhooks:
+            typer.echo("Webhook endpoints that they made are off (`frontrow webhook on ID`):")
+        elif left.endpoints and webhooks_to:
+            typer.echo(f"Webhook endpoints that they made are {webhooks_to}'s now:")
+        elif left.endpoints:
+            typer.echo("Webhook endpoints that they made still hear of orders. `frontrow webhook off ID` stops one:")
+        for hook in left.endpoints:
+            typer.echo(f"  {hook.id}  {hook.url}")
 
     with_services(remove)
 

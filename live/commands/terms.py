@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -156,6 +155,57 @@ def add_promotion(
     with_services(add)
 
 
+@promotion_app.command("change")
+def change_promotion(
+    code: str,
+    min: Annotated[str, typer.Option(help="Only for goods worth so much.")] = "",
+    starts: Annotated[datetime | None, typer.Option(help="This machine's time.")] = None,
+    ends: Annotated[datetime | None, typer.Option(help="This machine's time.")] = None,
+    cap: Annotated[int | None, typer.Option(help="Orders in all.")] = None,
+    cap_each: Annotated[int | None, typer.Option(help="Orders of one person.")] = None,
+    stacks: Annotated[
+        bool | None, typer.Option("--stacks/--alone", help="Beside other codes that may, or not.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Take out min, starts, ends, cap or cap-each; may be said again.")
+    ] = None,
+    brand: Brand = "",
+) -> None:
+    """Change when, how often and beside what CODE holds. What is not named stays, and so does what it takes off."""
+    out = {one.replace("-", "_") for one in without or []}
+    if not out <= _CAN_GO.keys():
+        raise Stop("--without takes min, starts, ends, cap or cap-each.")
+
+    async def change(s: Services) -> None:
+        import msgspec
+
+        from live.shop.promotions import spelled
+
+        brand_id = await brand_of(s, brand)
+        currency = (await s.terms.of_brand(brand_id)).currency
+        found = [one for one in await s.promotions.of_brand(brand_id) if one.code == spelled(code)]
+        if not found or found[0].retired_ms is not None:
+            raise Stop(f"No code {spelled(code)} holds.")
+        named = {
+            "min_minor": _minor(min, currency) if min else None,
+            "starts_ms": _ms(starts),
+            "ends_ms": _ms(ends),
+            "cap": cap,
+            "cap_each": cap_each,
+            "stacks": stacks,
+        }
+        asked: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
+        asked |= {_CAN_GO[one]: 0 if one == "min" else None for one in out}
+        terms = msgspec.structs.replace(found[0].terms, **asked)
+        await s.codes.change(brand_id, found[0].code, terms, by="cli", edition=found[0].edition)
+        typer.echo(f"{found[0].code} holds so from now on.")
+
+    with_services(change)
+
+
+_CAN_GO = {"min": "min_minor", "starts": "starts_ms", "ends": "ends_ms", "cap": "cap", "cap_each": "cap_each"}
+
+
 @promotion_app.command("retire")
 def retire_promotion(code: str, brand: Brand = "") -> None:
     """Let nobody use CODE from now on. Orders that did keep what it took off."""
@@ -195,14 +245,9 @@ def set_tax(
     """Set rates; the others stay as they are."""
 
     async def change(s: Services) -> None:
-        from live.shop.taxes import Taxes
-
-        brand_id = await brand_of(s, brand)
-        now = (await s.terms.of_brand(brand_id)).tax
         said = dict(rate.partition("=")[::2] for rate in rates)
-        included = now.included if added is None else not added
-        new = {place.upper(): _hundredths(percent) for place, percent in said.items()}
-        await s.terms.set_tax(brand_id, Taxes(included, now.rates | new))
+        new: dict[str, int | None] = {place.upper(): _hundredths(percent) for place, percent in said.items()}
+        await s.terms.set_rates(await brand_of(s, brand), new, included=None if added is None else not added)
         typer.echo("Set.")
 
     with_services(change)
@@ -220,23 +265,21 @@ def reset_tax(brand: Brand = "") -> None:
 
 
 def _minor(text: str, currency: str) -> int:
-    from babel.numbers import get_currency_precision
+    from live.money import typed_minor
 
-    return _whole(text, get_currency_precision(currency), f"{text} is no amount of {currency}.")
+    try:
+        return typed_minor(text, currency)
+    except ValueError as why:
+        raise Stop(f"{text or 'Nothing'}, as an amount of {currency}, {why}.") from None
 
 
 def _hundredths(text: str) -> int:
-    return _whole(text, 2, f"{text or 'Nothing'} is no percentage.")
+    from live.money import typed_hundredths
 
-
-def _whole(text: str, digits: int, otherwise: str) -> int:
     try:
-        exact = Decimal(text).scaleb(digits)
-    except InvalidOperation:
-        raise Stop(otherwise) from None
-    if not exact.is_finite() or exact != exact.to_integral_value() or exact < 0:
-        raise Stop(otherwise)
-    return int(exact)
+        return typed_hundredths(text)
+    except ValueError as why:
+        raise Stop(f"{text or 'Nothing'}, as a percentage, {why}.") from None
 
 
 def _words(minor: int, currency: str) -> str:

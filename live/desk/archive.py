@@ -6,20 +6,24 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
+import sqlalchemy
+from sqlalchemy import Connection, Row, Table, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from chat.message import Line, Question
-from chat.moderation.kinds import FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
-from chat.ports import Act, LineRecord, Member, Notice, RoomRecord, SilenceRecord
+from chat.message import Question
+from chat.moderation.kinds import Case, FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
+from chat.moderation.review import MAX_APPEALS, MAX_CASES, MAX_REPORTS
+from chat.moderation.store import DECIDED_KEPT_S
+from chat.ports import Act, Decision, LineRecord, Member, Notice, RoomRecord, SilenceRecord
 from live.accounts.sessions import Sessions
-from live.desk import audit_log
+from live.desk import audit_log, line_rows
 from live.desk.audit_log import Broken
 from live.ids import new_id
 from live.store.sql import Database
 from live.store.tables import (
     audit,
     blocked_terms,
+    cases,
     chat_lines,
     grants,
     outbox,
@@ -32,6 +36,7 @@ from live.store.tables import (
 )
 
 NAMES_SHOWN, ACTS_SHOWN = 10, 30
+CASES_LOADED = MAX_CASES + MAX_REPORTS + MAX_APPEALS
 
 
 class SqlArchive:
@@ -43,47 +48,15 @@ class SqlArchive:
 
     async def lines_posted(self, room: str, lines: list[LineRecord]) -> None:
         """Keep lines; one that is known already stays as it is (it may have been removed since)."""
-        rows: list[dict[str, object]] = [
-            {
-                "id": record.line.id,
-                "room": room,
-                "seq": record.seq,
-                "epoch": record.epoch,
-                "person": record.line.person,
-                "name": record.line.name,
-                "text": record.line.text,
-                "wall_ms": record.line.wall_ms,
-                "at_ms": record.line.at,
-                "shadow": record.shadow,
-            }
-            for record in lines
-        ]
-        if rows:
-            await self._db.write(lambda sql: _keep_lines(sql, rows))
+        if lines:
+            await self._db.write(lambda sql: line_rows.keep(sql, room, lines))
 
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
-        """Mark lines as removed by the person `by`. One that is still on its way here (lines are written in batches, by
-        another process perhaps) leaves a row without its text, so that it is known, and removed, when it comes."""
-        query = (
-            update(chat_lines)
-            .where(chat_lines.c.room == room, chat_lines.c.id.in_(lines), chat_lines.c.removed_ms.is_(None))
-            .values(removed_ms=wall_ms, removed_by=by)
-        )
-        gone = {"room": room, "person": "", "name": "", "text": "", "wall_ms": wall_ms}
-        gone |= {"removed_ms": wall_ms, "removed_by": by, "at_ms": None, "shadow": False}
-        rows = [
-            {"id": line, "epoch": epoch, "seq": int(seq), **gone}
-            for line in lines
-            for epoch, _, seq in [line.rpartition(".")]
-            if seq.isdecimal()
-        ]
+        await self._db.write(lambda sql: line_rows.remove(sql, room, lines, by, wall_ms))
 
-        def write(sql: Connection) -> None:
-            sql.execute(query)
-            if rows:
-                _keep_lines(sql, rows)
-
-        await self._db.write(write)
+    async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None:
+        """Of two acts the one of the higher number stands."""
+        await self._db.write(lambda sql: line_rows.pin(sql, room, line, epoch, seq, wall_ms))
 
     async def silenced(self, room: str, silence: SilenceRecord) -> None:
         """A later silence of the same person lifts the earlier one and takes its place."""
@@ -152,6 +125,45 @@ class SqlArchive:
 
         await self._db.write(write)
 
+    async def case(self, room: str, case: Case) -> None:
+        """It waits, as it stands now."""
+        row = _case_row(room, case)
+
+        def write(sql: Connection) -> None:
+            if not _insert_new(sql, cases, row):
+                this = (cases.c.room == room, cases.c.id == case.id, cases.c.verdict == "")
+                sql.execute(update(cases).where(*this).values(body=row["body"]))
+
+        await self._db.write(write)
+
+    async def case_decided(self, room: str, case: Case, decision: Decision, wall_ms: int) -> Decision:
+        """The first to ask decides; one that never arrived here is written as decided. A line that was reported is
+        marked as removed in the same transaction."""
+        made = {"verdict": decision.verdict, "by": decision.by, "by_name": decision.by_name, "decided_ms": wall_ms}
+        this = (cases.c.room == room, cases.c.id == case.id)
+
+        def write(sql: Connection) -> Decision:
+            done = sql.execute(update(cases).where(*this, cases.c.verdict == "").values(**made))
+            if done.rowcount or _insert_new(sql, cases, _case_row(room, case) | made):
+                if case.kind == "report" and decision.verdict == "refuse" and case.line is not None:
+                    line_rows.remove(sql, room, [case.line.id], decision.by, wall_ms)
+                return decision
+            return _decision(sql.execute(select(cases).where(*this)).one())
+
+        return await self._db.write(write)
+
+    async def cases_decided(self, room: str, cases_: list[str], before_ms: int) -> list[Decision]:
+        """Those that were decided in the day before `before_ms`."""
+        since_ms = before_ms - DECIDED_KEPT_S * 1000
+        query = select(cases).where(
+            cases.c.room == room, cases.c.id.in_(cases_), cases.c.decided_ms.between(since_ms, before_ms)
+        )
+        return await self._db.read(lambda sql: [_decision(row) for row in sql.execute(query)])
+
+    async def case_made(self, room: str, case: str, made: str) -> None:
+        query = update(cases).where(cases.c.room == room, cases.c.id == case).values(made=made)
+        await self._db.write(lambda sql: sql.execute(query) and None)
+
     async def note(self, room: str, note: Note) -> None:
         row = {"room": room, **msgspec.structs.asdict(note)}
         await self._db.write(lambda sql: sql.execute(insert(person_notes).values(row)) and None)
@@ -173,7 +185,7 @@ class SqlArchive:
 
         def read(sql: Connection) -> PersonFacts:
             hers = (chat_lines.c.room == room, chat_lines.c.person == person)
-            removed = func.count(case((chat_lines.c.removed_ms.is_not(None), 1)))
+            removed = func.count(sqlalchemy.case((chat_lines.c.removed_ms.is_not(None), 1)))
             said, gone = sql.execute(select(func.count(), removed).where(*hers)).one()
             last = func.max(chat_lines.c.wall_ms)
             names = select(chat_lines.c.name).where(*hers).group_by(chat_lines.c.name).order_by(last.desc())
@@ -189,7 +201,7 @@ class SqlArchive:
                 said=int(said),
                 removed=int(gone),
                 silence=None,
-                lines=_found(sql, room, person, "", lines),
+                lines=line_rows.found(sql, room, person, "", lines),
                 notes=[_note(row) for row in sql.execute(notes.order_by(person_notes.c.wall_ms.desc()))],
                 acts=[
                     PastAct(row.act, row.actor, row.reason, row.wall_ms)
@@ -202,7 +214,7 @@ class SqlArchive:
 
     async def find(self, room: str, *, person: str = "", words: str = "", most: int = 100) -> list[FoundLine]:
         """Newest first."""
-        return await self._db.read(lambda sql: _found(sql, room, person, words, most))
+        return await self._db.read(lambda sql: line_rows.found(sql, room, person, words, most))
 
     async def crew(self, room: str) -> list[str]:
         """Names of those who were granted a role in the show, or over its brand."""
@@ -224,7 +236,7 @@ class SqlArchive:
         await self._db.write(lambda sql: audit_log.append(sql, act))
 
     async def load(self, room: str, now_ms: int) -> RoomRecord:
-        """Silences in force, terms, mode, and the questions that wait."""
+        """Silences in force, terms, mode, the questions that wait, and the pin."""
 
         def read(sql: Connection) -> RoomRecord:
             in_force = select(silences).where(
@@ -238,11 +250,21 @@ class SqlArchive:
             names = _names(sql, room, [row.person for row in rows])
             mode = sql.execute(select(room_modes.c.mode).where(room_modes.c.room == room)).scalar()
             asked = sql.execute(waiting.order_by(questions.c.wall_ms.desc()).limit(200)).all()
+            open_cases = select(cases.c.body).where(cases.c.room == room, cases.c.verdict == "")
+            since_ms = now_ms - DECIDED_KEPT_S * 1000
+            decided = select(cases).where(cases.c.room == room, cases.c.decided_ms > since_ms)
+            newest = sql.execute(decided.order_by(cases.c.decided_ms.desc()).limit(CASES_LOADED))
             return RoomRecord(
                 silences=[_silence(row, names.get(row.person, "")) for row in rows],
                 terms={row.term: row.kind for row in sql.execute(terms)},
                 mode=None if mode is None else msgspec.json.decode(mode, type=Mode),
                 questions=[_question(row) for row in reversed(asked)],
+                cases=[
+                    msgspec.json.decode(body, type=Case)
+                    for body in sql.execute(open_cases.order_by(cases.c.wall_ms).limit(CASES_LOADED)).scalars()
+                ],
+                decided=[_decision(row) for row in newest],
+                pinned=line_rows.pinned(sql, room),
             )
 
         return await self._db.read(read)
@@ -252,31 +274,13 @@ class SqlArchive:
         return await self._db.read(lambda sql: audit_log.verify(sql, room))
 
     async def rooms_audited(self) -> list[str]:
-        """Rooms in which a moderator has acted."""
+        """Rooms in which a moderator has acted, and the house where somebody was dismissed."""
         query = select(audit.c.room).distinct().order_by(audit.c.room)
         return await self._db.read(lambda sql: list(sql.execute(query).scalars()))
 
     async def acts(self, room: str) -> tuple[int, int]:
         """How many acts the room's audit log holds, and of how many the words were erased."""
         return await self._db.read(lambda sql: audit_log.counts(sql, room))
-
-
-def _found(sql: Connection, room: str, person: str, words: str, most: int) -> list[FoundLine]:
-    # What was removed before it arrived here has left a row without a person.
-    query = select(chat_lines).where(chat_lines.c.room == room, chat_lines.c.person != "")
-    if person:
-        query = query.where(chat_lines.c.person == person)
-    if words:
-        query = query.where(func.lower(chat_lines.c.text).contains(words.lower(), autoescape=True))
-    query = query.order_by(chat_lines.c.wall_ms.desc(), chat_lines.c.seq.desc()).limit(most)
-    return [
-        FoundLine(
-            Line(row.id, row.person, row.name, row.text, row.wall_ms, at=row.at_ms),
-            removed=row.removed_ms is not None,
-            shadow=row.shadow,
-        )
-        for row in sql.execute(query)
-    ]
 
 
 def _note(row: Row[Any]) -> Note:
@@ -298,9 +302,20 @@ def _question(row: Row[Any]) -> Question:
     )
 
 
-def _keep_lines(sql: Connection, rows: list[dict[str, object]]) -> None:
+def _case_row(room: str, case: Case) -> dict[str, object]:
+    body = msgspec.json.encode(case).decode()
+    return {"room": room, "id": case.id, "person": case.person, "body": body, "wall_ms": case.wall_ms, "verdict": ""}
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return Decision(row.id, row.verdict, row.by, row.by_name, row.made)
+
+
+def _insert_new(sql: Connection, table: Table, row: dict[str, object]) -> bool:
+    """Whether it was new."""
     dialect = postgresql if sql.dialect.name == "postgresql" else sqlite
-    sql.execute(dialect.insert(chat_lines).on_conflict_do_nothing(index_elements=["id"]), rows)
+    query = dialect.insert(table).values(**row).on_conflict_do_nothing().returning(*table.primary_key)
+    return sql.execute(query).first() is not None
 
 
 def _lift(sql: Connection, room: str, person: str, wall_ms: int) -> None:

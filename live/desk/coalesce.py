@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 from chat.envelope import decode_envelope
-from chat.outbox import Item
-from live.events import PRIVATE
+from chat.outbox import Item, State
+
+T = TypeVar("T")
+
+# Each tells all of its one thing, and one process after the other tells of it.
+_WHOLE = frozenset({"runsheet.changed", "tally.changed", "recording.changed"})
 
 
-def coalesce(item: Item) -> str | None:
-    """For a slow reader: events with the same name here replace one another, because each says all of its thing."""
-    if item.kind in PRIVATE and item.kind not in ("order.changed", "place.changed"):
-        return item.kind
+def coalesce(item: Item) -> State | None:
+    """What of the shop an event says all of, and how new that is: two processes may tell it in either order."""
+    if item.kind in _WHOLE:
+        return State(item.kind)
+    if item.kind == "cart.changed":
+        return State(item.kind, (_body(item, _Bag).cart.rev,))
     if item.kind == "stock.changed":
         # Only of the very same SKUs: another set would lose those that it doesn't name.
-        stock = msgspec.json.decode(decode_envelope(item.data).body, type=_Skus).stock
-        return "stock.changed " + " ".join(sorted(stock))
+        levels = sorted(_body(item, _Skus).stock.items())
+        return State(" ".join([item.kind, *(sku for sku, _ in levels)]), tuple(level.rev for _, level in levels))
     return None
 
 
+class _New(msgspec.Struct):
+    rev: int
+
+
+class _Bag(msgspec.Struct):
+    cart: _New
+
+
 class _Skus(msgspec.Struct):
-    stock: dict[str, msgspec.Raw]
+    stock: dict[str, _New]
+
+
+def _body(item: Item, shape: type[T]) -> T:
+    return msgspec.json.decode(decode_envelope(item.data).body, type=shape)

@@ -142,13 +142,13 @@ class Desk:
             return None
         return media_at(picture, self._clock.now_ms())
 
-    async def has_bought(self, show_id: str, person: str) -> bool:
-        """Whether she ever paid for something of the show's brand. Fails open, without the badge: the room goes on when
-        SQL is away."""
+    async def have_bought(self, asked: list[tuple[str, str]]) -> list[bool]:
+        """Of (show, person) each, whether she ever paid for something of the show's brand. Fails open, without the
+        badge: the room goes on when SQL is away."""
         try:
-            return await self._orders.has_bought(show_id, person)
+            return await self._orders.have_bought(asked)
         except Error:
-            return False
+            return [False] * len(asked)
 
     async def snapshot(self, room: str, member: Member) -> LiveSnapshot:
         """live's part of `welcome`, as `member` may see it. Raises: NotFound, StoreDown."""
@@ -176,15 +176,18 @@ class Desk:
             places=places,
         )
 
-    async def private(self, room: str, member: Member) -> list[tuple[str, object]]:
-        """What a page that resumed is told again, because it is private and was not kept in the log."""
-        told: list[tuple[str, object]] = [("cart.changed", CartChanged(await self._carts.view(room, member.person)))]
+    async def private(self, room: str, members: list[Member]) -> list[list[tuple[str, object]]]:
+        """What pages that resumed are told again, because it is private and was not kept in the log."""
+        people = [member.person for member in members]
         programme = await self._programmes.of(room)
-        for place in await self._drops.places(programme, member.person):
-            told.append(("place.changed", PlaceChanged(place)))
-        if member.may("host"):
-            told.append(("runsheet.changed", RunsheetChanged(programme.rows)))
-            told.append(("tally.changed", TallyChanged(await self.tally(room))))
+        bags = await self._carts.views(room, people)
+        places = await self._drops.places_of_each(programme, people)
+        told: list[list[tuple[str, object]]] = []
+        for member, bag, hers in zip(members, bags, places, strict=True):
+            told.append([("cart.changed", CartChanged(bag)), *(("place.changed", PlaceChanged(at)) for at in hers)])
+            if member.may("host"):
+                told[-1].append(("runsheet.changed", RunsheetChanged(programme.rows)))
+                told[-1].append(("tally.changed", TallyChanged(await self.tally(room))))
         return told
 
     # ---- running the show ----------------------------------------------------------------------
@@ -217,7 +220,7 @@ class Desk:
         at once, one does and the other hears WrongState. Raises: NotFound, NotLive, Invalid, WrongState."""
         async with self._in_turn(show_id):
             at_ms = await self._media_now(show_id)
-            _, look = await self._runsheets.drop(show_id, look_id, at_ms=at_ms, actor=actor, times=times)
+            look = await self._runsheets.drop(show_id, look_id, at_ms=at_ms, actor=actor, times=times)
             await self._programmes.changed(show_id)
             programme = await self._programmes.of(show_id)
             stock = await self._gate.levels(show_id, programme.skus(look_id))
@@ -253,9 +256,9 @@ class Desk:
         await self._tell_hosts(show_id, await self._programmes.of(show_id))
         return look_id
 
-    async def cap_product(self, product_id: str, units: int | None) -> None:
-        """At most so many units of a product, all its variants together, a buyer. Raises: NotFound, Invalid."""
-        for show_id in await self._caps.set(product_id, units):
+    async def cap_product(self, product_id: str, units: int | None, *, edition: str = "") -> None:
+        """At most so many units of a product, all its variants together, a buyer. Raises: NotFound, Invalid, Edited."""
+        for show_id in await self._caps.set(product_id, units, edition=edition):
             await self._programmes.changed(show_id)
 
     async def _terms_changed(self, show_id: str, look: runsheet.Look) -> None:
@@ -357,6 +360,7 @@ class Desk:
         """Units that came back go to those who wait, before anyone is told of them: the levels that are left to tell.
 
         Nothing is offered of a look that was withdrawn or closed, nor after the show: nobody could be there to take it.
+        Nor past the line of a hot drop: who waited before it was armed waits until it is closed.
         """
         levels = dict(came_back)
         programme: Programme | None = None
@@ -364,6 +368,8 @@ class Desk:
             programme = programme or await self._programmes.of(show_id)
             try:
                 look = programme.buyable(sku, self._clock.now_ms())
+                if look.hot:
+                    continue
                 at_ms, limit, terms = (
                     await self._media_now(show_id),
                     programme.show.max_per_buyer,

@@ -101,11 +101,18 @@ class DropDesk:
 
     async def places(self, programme: Programme, person: str) -> list[Place]:
         """Where she stands in the lines of the drops that are out. Raises: StoreDown."""
-        hot = _hot(programme, self._clock.now_ms())
-        lines = [(look, name_of(look.id, look.commitment)) for look in hot]
-        return list(
-            await asyncio.gather(*(self._lines.place(programme.show.id, person, look.id, line) for look, line in lines))
-        )
+        return (await self.places_of_each(programme, [person]))[0]
+
+    async def places_of_each(self, programme: Programme, people: list[str]) -> list[list[Place]]:
+        """`places` of many. Raises: StoreDown."""
+        places: list[list[Place]] = [[] for _ in people]
+        for look in _hot(programme, self._clock.now_ms()):
+            line = name_of(look.id, look.commitment)
+            for hers, place in zip(
+                places, await self._lines.place_of_each(programme.show.id, people, look.id, line), strict=True
+            ):
+                hers.append(place)
+        return places
 
     async def challenge(self, show_id: str, person: str, look_id: str) -> dict[str, object]:
         """A challenge for a look that is out. Raises: NotFound."""

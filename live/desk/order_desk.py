@@ -46,7 +46,7 @@ class OrderDesk:
         self, order: str, by: By, back: Mapping[str, int], restock: Mapping[str, int], refund_minor: int | None
     ) -> Moved:
         """See AfterSale; what can be sold again is on the cards at once."""
-        return await self._restocked(by, await self.after_sale.take_back(order, by, back, restock, refund_minor))
+        return await self._restocked(await self.after_sale.take_back(order, by, back, restock, refund_minor))
 
     async def cancel(self, order: str, by: By, wanted: Mapping[str, int] | None = None, note: str = "") -> Moved:
         """See AfterSale. An order that waits for its payment is given up whole: the provider's answer decides, so one
@@ -54,7 +54,7 @@ class OrderDesk:
         pending = await self._list.pending_payment(order)
         if pending is None:
             try:
-                return await self._restocked(by, await self.after_sale.cancel(order, by, wanted, note))
+                return await self._restocked(await self.after_sale.cancel(order, by, wanted, note))
             except IdempotencyMismatch:
                 # Given up by this very act, sent again: what stands by its name is the note. Raises where it is not.
                 return await self.after_sale.note(order, by, note or GIVEN_UP)
@@ -73,20 +73,24 @@ class OrderDesk:
         """See AfterSale."""
         return await self.after_sale.refund(order, by, amount_minor, wanted, note)
 
+    async def send_again(self, order: str, by: By, refund: str) -> Moved:
+        """See AfterSale."""
+        return await self.after_sale.send_again(order, by, refund)
+
     async def note(self, order: str, by: By, text: str) -> Moved:
         """See AfterSale."""
         return await self.after_sale.note(order, by, text)
 
-    async def _restocked(self, by: By, moved: Moved) -> Moved:
+    async def _restocked(self, moved: Moved) -> Moved:
         """The gate and every open page learn what SQL has. It is a fact there: with Redis away the worker's reconcile
         brings it within ten seconds of its return."""
         if not (moved.changed and moved.restocked):
             return moved
         try:
-            await self._gate.disown(moved.show, moved.cart, moved.order, moved.restocked, op=by.op)
             open_shows = set(await self._gate.shows_open())
             for show_id in sorted(open_shows & set(await self._list.shows_of(moved.restocked))):
-                if await self._gate.reconcile(show_id):
+                # In the show where she bought them they count no more against her limits.
+                if await self._gate.reconcile(show_id, owners=show_id == moved.show):
                     await self._desk.stock_rebuilt(show_id)
         except (RedisError, OSError, Error) as error:
             log.warning("restock.untold", order=moved.order, error=type(error).__name__)

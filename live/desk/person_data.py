@@ -18,19 +18,34 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, delete, func, or_
 
 from chat import keys as chat_keys
 from chat.bus import RedisBus
+from chat.history import script
+from chat.message import Line
 from chat.moderation.office import Office
 from chat.moderation.store import Decisions
 from chat.ports import Act
 from chat.questions import Questions
 from live.clock import Clock
-from live.desk import audit_log
+from live.desk import audit_log, line_rows
 from live.desk.archive import SqlArchive
 from live.errors import NotFound, StoreDown
+from live.shop import coupons
 from live.shop.payments.port import Provider
 from live.shop.saved import SavedBuyers
 from live.store import keys
 from live.store.sql import Database
-from live.store.tables import audit, chat_lines, orders, outbox, person_notes, questions, shows, silences
+from live.store.tables import (
+    audit,
+    cases,
+    chat_lines,
+    orders,
+    outbox,
+    person_notes,
+    promotions,
+    questions,
+    room_pins,
+    shows,
+    silences,
+)
 
 ORDERS_KEPT = "Orders and payments are kept as long as tax and accounting law asks, then go with the accounts."
 BACKUPS_KEPT = "Backups made before hold the data until they are deleted; restore none without erasing again."
@@ -47,12 +62,15 @@ class Export(msgspec.Struct, frozen=True):
     questions: Rows
     silences: Rows
     notes: Rows
+    cases: Rows
     acts: Rows
     orders: Rows
+    coupons: Rows
 
     @property
     def is_empty(self) -> bool:
-        return not any((self.lines, self.questions, self.silences, self.notes, self.acts, self.orders))
+        room = (self.lines, self.questions, self.silences, self.notes, self.cases, self.acts)
+        return not any((*room, self.orders, self.coupons))
 
 
 class Erased(msgspec.Struct, frozen=True):
@@ -63,6 +81,7 @@ class Erased(msgspec.Struct, frozen=True):
     questions: int
     silences: int
     notes: int
+    cases: int
     acts: int
     orders_kept: int
     kept: tuple[str, ...] = (ORDERS_KEPT, BACKUPS_KEPT)
@@ -89,6 +108,7 @@ class PersonData:
         self._clock = clock
         self._office = Office(bus, Decisions(bus, archive, clock.now_ms), archive, clock.now_ms)
         self._archive = archive
+        self._swap = script(redis, "swap")
 
     async def export(self, person: str, *, brands: Collection[str] | None = None) -> Export:
         def read(sql: Connection) -> Export:
@@ -99,8 +119,16 @@ class PersonData:
                 questions=_rows(sql, questions, questions.c.person == person, rooms),
                 silences=_rows(sql, silences, silences.c.person == person, rooms),
                 notes=_rows(sql, person_notes, person_notes.c.person == person, rooms),
+                cases=_rows(sql, cases, cases.c.person == person, rooms, but=("by", "by_name")),
                 acts=_rows(sql, audit, audit.c.target == person, rooms, but=("salt", "seal", "previous", "hash")),
                 orders=_rows(sql, orders, orders.c.buyer == person, rooms, room=orders.c.show_id),
+                coupons=_rows(
+                    sql,
+                    promotions,
+                    promotions.c.buyer == person,
+                    None if brands is None else list(brands),
+                    room=promotions.c.brand_id,
+                ),
             )
 
         return await self._db.read(read)
@@ -121,7 +149,7 @@ class PersonData:
     async def _rooms_of(self, person: str, brands: Collection[str] | None) -> list[str]:
         def read(sql: Connection) -> list[str]:
             found: set[str] = set()
-            for table in (chat_lines, questions, silences, person_notes):
+            for table in (chat_lines, questions, silences, person_notes, cases):
                 query = select(table.c.room).where(table.c.person == person, _of(table.c.room, _rooms(brands)))
                 found |= set(sql.execute(query.distinct()).scalars())
             return sorted(found)
@@ -130,17 +158,44 @@ class PersonData:
 
     async def _out_of_the_room(self, room: str, person: str) -> None:
         office, redis = self._office, self._redis
+        await office.decisions.load_if_empty(room)
         gone = await office.take_out(room, "*", person, "author")
         await self._archive.lines_removed(room, gone, "erased", self._clock.now_ms())
         await Questions(office, lambda room: None).drop_of(room, person, also_answered=True)
-        await office.decisions.lift(room, person)
-        for case, stored in (await redis.hgetall(chat_keys.cases(room))).items():
-            if msgspec.json.decode(stored)["person"] == person:
-                await redis.hdel(chat_keys.cases(room), case)
+        lifted = await office.decisions.lift(room, person)
+        if lifted is not None:
+            await self._bus.let_in(room, person, lifted.device)
+        for shelf in (chat_keys.cases(room), chat_keys.reports(room), chat_keys.appeals(room)):
+            for case, stored in (await redis.hgetall(shelf)).items():
+                if msgspec.json.decode(stored)["person"] == person:
+                    await redis.hdel(shelf, case)
+        await self._unname(room, person)
         await redis.hdel(chat_keys.who(room), person)
         await redis.hdel(chat_keys.crew(room), person)
-        for key in (chat_keys.own, chat_keys.said, chat_keys.pace, chat_keys.lines_by):
+        await redis.hdel(chat_keys.asked(room), person)
+        for key in (chat_keys.own, chat_keys.said, chat_keys.pace, chat_keys.lines_by, chat_keys.raised):
             await redis.delete(key(room, person))
+        for what in ("name", "report", "appeal"):
+            await redis.delete(chat_keys.spent(room, what, person))
+
+    async def _unname(self, room: str, person: str) -> None:
+        """Others' lines that answer or mention her keep her name in the room's log: it goes, their words stay, also as
+        the archive has them, which puts them back. What stands elsewhere of what she said goes as well."""
+        mark = f'"person":"{person}"'.encode()
+        called: dict[str, str] = {}  # lines that called her by name, as they are now
+        for key in (chat_keys.log(room), chat_keys.cases(room), chat_keys.reports(room)):
+            async for field, entry in self._redis.hscan_iter(key, count=500):
+                if mark in entry:
+                    # Unless it changed meanwhile: a tombstone must not be undone.
+                    now = unnamed(entry, person)
+                    await self._swap(keys=[key], args=[field, entry, now])
+                    line = msgspec.json.decode(now).get("body", {}).get("line")
+                    if line and line.get("text"):
+                        called[line["id"]] = line["text"]
+        pinned: Any = await self._redis.get(chat_keys.pinned(room))
+        if pinned is not None and mark in pinned:
+            await self._redis.set(chat_keys.pinned(room), unnamed(pinned, person), xx=True, keepttl=True)
+        await self._db.write(lambda sql: _say_anew(sql, called))
 
     async def _sign_out(self, person: str) -> None:
         """Her sessions end: the nickname goes with them, and what their devices were asked to remember."""
@@ -160,18 +215,45 @@ class PersonData:
                 await self._provider.forget(kept.method.ref)
 
 
+def unnamed(entry: bytes, person: str) -> bytes:
+    """JSON in which `person` is named (a line that answers or mentions her), without her name, and without the text of
+    what she said herself. Where another's text calls her `@name`, it says `@…`."""
+    found = msgspec.json.decode(entry)
+    _unname(found, person)
+    return msgspec.json.encode(found)
+
+
+def _unname(found: Any, person: str) -> None:
+    if isinstance(found, list):
+        for one in found:
+            _unname(one, person)
+    elif isinstance(found, dict):
+        for mention in found.get("mentions") or ():
+            if mention["person"] == person and mention["name"]:
+                found["text"] = found["text"].replace(f"@{mention['name']}", "@…")
+        if found.get("person") == person:
+            found |= {field: "" for field in ("name", "text") if field in found}
+        for value in found.values():
+            _unname(value, person)
+
+
 def retire(sql: Connection, before_ms: int, now_ms: int) -> int:
-    """What is older than the room's memory goes: lines, questions, notes, silences that are over, acts' words; and
-    networks whose time is up. Answers how many rows."""
+    """What is older than the room's memory goes: lines, pins of such, questions, notes, cases, silences that are over,
+    acts' words; and networks whose time is up. Answers how many rows."""
     gone = 0
-    for table in (chat_lines, questions, person_notes):
+    for table in (chat_lines, questions, person_notes, cases):
         gone += sql.execute(delete(table).where(table.c.wall_ms < before_ms)).rowcount
+    gone += sql.execute(delete(room_pins).where(room_pins.c.wall_ms < before_ms, ~_is_kept(room_pins.c.line))).rowcount
     is_over = or_(silences.c.until_ms < before_ms, silences.c.lifted_ms < before_ms)
     gone += sql.execute(delete(silences).where(is_over)).rowcount
     gone += audit_log.erase(sql, audit.c.wall_ms < before_ms, now_ms)
     unseen = update(silences).where(silences.c.network != "", silences.c.network_until_ms < now_ms)
     sql.execute(unseen.values(network="", network_until_ms=0))
     return gone
+
+
+def _is_kept(line: ColumnElement[str]) -> ColumnElement[bool]:
+    return select(chat_lines.c.id).where(chat_lines.c.id == line).exists()
 
 
 def _erase(sql: Connection, person: str, by: str, brands: Collection[str] | None, now: int) -> Erased:
@@ -183,20 +265,58 @@ def _erase(sql: Connection, person: str, by: str, brands: Collection[str] | None
     rooms_written |= set(sql.execute(select(chat_lines.c.room).where(*hers).distinct()).scalars())
     # A row stays for each line, without words or author: one that is still on its way here must not come back.
     blank = {"person": "", "name": "", "text": "", "removed_ms": now, "removed_by": "erased"}
+    blank |= {"badge": "", "reply": None, "mentions": "[]"}
     lines = sql.execute(update(chat_lines).where(*hers).values(**blank)).rowcount
     counts: dict[str, int] = {}
-    for name, table in (("questions", questions), ("silences", silences), ("notes", person_notes)):
+    hers_too = (("questions", questions), ("silences", silences), ("notes", person_notes), ("cases", cases))
+    for name, table in hers_too:
         which = (table.c.person == person, _of(table.c.room, rooms))
         counts[name] = sql.execute(delete(table).where(*which)).rowcount
+    _unname_lines(sql, person, rooms)
+    _unname_cases(sql, person, rooms)
     acts = audit_log.erase(sql, and_(*about_her), now)
     for start in range(0, len(line_ids), 500):
         acts += audit_log.erase(sql, audit.c.target.in_(line_ids[start : start + 500]), now)
     _forget_notices(sql, person, rooms)
+    coupons.erase(sql, person, None if brands is None else sorted(brands), now)
     kept = select(func.count()).select_from(orders).where(orders.c.buyer == person, _of(orders.c.show_id, rooms))
     orders_kept = int(sql.execute(kept).scalar_one())
     for room in sorted(rooms_written):
         audit_log.append(sql, Act(room, by, "person.erase", person, "", "", "", now))
-    return Erased(person, int(lines), counts["questions"], counts["silences"], counts["notes"], acts, orders_kept)
+    return Erased(
+        person,
+        lines=int(lines),
+        questions=counts["questions"],
+        silences=counts["silences"],
+        notes=counts["notes"],
+        cases=counts["cases"],
+        acts=acts,
+        orders_kept=orders_kept,
+    )
+
+
+def _say_anew(sql: Connection, texts: dict[str, str]) -> None:
+    for line, text in texts.items():
+        sql.execute(update(chat_lines).where(chat_lines.c.id == line, chat_lines.c.text != "").values(text=text))
+
+
+def _unname_lines(sql: Connection, person: str, rooms: Any) -> None:
+    """Others' lines that answer her or call her by name."""
+    mark = f'"person":"{person}"'
+    names_her = (chat_lines.c[column].contains(mark, autoescape=True) for column in ("reply", "mentions"))
+    for row in sql.execute(select(chat_lines).where(or_(*names_her), _of(chat_lines.c.room, rooms))).all():
+        line = msgspec.json.decode(unnamed(msgspec.json.encode(line_rows.line_of(row)), person), type=Line)
+        values = {"text": line.text, **line_rows.named(line)}
+        sql.execute(update(chat_lines).where(chat_lines.c.id == row.id).values(values))
+
+
+def _unname_cases(sql: Connection, person: str, rooms: Any) -> None:
+    """Others' cases that hold a line of hers (reports that were gathered), or one that names her."""
+    named = cases.c.body.contains(f'"person":"{person}"', autoescape=True)
+    found = sql.execute(select(cases.c.room, cases.c.id, cases.c.body).where(named, _of(cases.c.room, rooms))).all()
+    for row in found:
+        this = (cases.c.room == row.room, cases.c.id == row.id)
+        sql.execute(update(cases).where(*this).values(body=unnamed(row.body.encode(), person).decode()))
 
 
 def _forget_notices(sql: Connection, person: str, rooms: Any) -> None:

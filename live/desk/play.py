@@ -11,7 +11,7 @@ from chat.bus import RedisBus
 from chat.hub import Hub
 from chat.intent import Intent
 from chat.ports import Member
-from live.errors import NotFound
+from live.errors import Invalid, NotFound
 from live.events import (
     PLAY_INTENTS,
     Draw,
@@ -42,15 +42,17 @@ from live.events import (
 )
 from live.money import Money
 from live.play.service import Closed, PlayService
+from live.shop.coupons import Coupons
 
 
 class PlayDesk:
     """Wiring: `register(hub)` in each web process, `close_due()` every second in the worker, `snapshot` as
     `LiveSnapshot.play`."""
 
-    def __init__(self, bus: RedisBus, play: PlayService) -> None:
+    def __init__(self, bus: RedisBus, play: PlayService, coupons: Coupons) -> None:
         self._bus = bus
         self._play = play
+        self._coupons = coupons
         self._told: dict[str, object] = {}
 
     def register(self, hub: Hub) -> None:
@@ -147,6 +149,9 @@ class PlayDesk:
 
     async def _on_rain_open(self, intent: Intent) -> object:
         ask = intent.read(RainOpen)
+        currency = await self._coupons.currency_of(intent.room)
+        if ask.budget.currency != currency:
+            raise Invalid("budget", f"falls in {currency}, which it is spent in")
         rain = await self._play.open_rain(intent.room, ask.budget, ask.portions, ask.seconds, op=_op(intent))
         await self._bus.publish(intent.room, "rain.opened", RainOpened(rain))
         return {"rain": rain}
@@ -168,6 +173,8 @@ class PlayDesk:
         elif isinstance(game, Draw):
             await self._bus.publish(show_id, "draw.drawn", DrawDrawn(game))
         else:
+            # Before anybody hears of it: what she is told, she can spend.
+            await self._coupons.give(show_id, game.id, closed.amounts)
             await self._bus.publish(show_id, "rain.fallen", RainFallen(game))
             for person, minor in closed.amounts.items():
                 caught = RainCaught(game.id, Money(minor, game.budget.currency))

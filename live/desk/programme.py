@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from chat.rounds import Rounds
 from live.errors import Closed, NotFound, NotLive, NotOpen, WrongState
 from live.events import Card, LookRow, Piece, ShowFacts, ShowStatus
 from live.shop.caps import Caps
@@ -102,7 +102,8 @@ class Programme(msgspec.Struct, frozen=True):
         return list(self.sold_in)
 
     def buyable(self, sku: str, now_ms: int) -> Look:
-        """The look through which `sku` can be held now: of those that are open, the one dropped last.
+        """The look through which `sku` can be held now: of those that are open, the one dropped last. While a hot one
+        is counted down to or open, its line alone leads to the piece, whatever else it is in.
 
         Raises: NotFound while none of its looks was dropped (what is to come is nobody's business), NotLive when the
         show isn't on air, NotOpen, Closed, WrongState when its card was withdrawn.
@@ -114,6 +115,7 @@ class Programme(msgspec.Struct, frozen=True):
         if self.status != "live":
             raise NotLive(self.status)
         out = [look for look in reversed(self.runsheet.out) if look.id in looks]
+        out = [look for look in out if look.hot and not look.is_closed(now_ms)] or out
         for look in out:
             if look.is_open(now_ms):
                 return look
@@ -139,6 +141,7 @@ class Programme(msgspec.Struct, frozen=True):
             look.closes_ms or 0,
             name_of(look.id, look.commitment) if look.hot else "",
             tuple(caps),
+            look.drop_id,
         )
 
     def hot(self, look_id: str) -> Look:
@@ -164,6 +167,7 @@ class Programmes:
         self._caps = caps
         self._kept: dict[str, tuple[bytes, float, Programme]] = {}
         self._loading: dict[str, asyncio.Lock] = {}
+        self._versions: Rounds[str, bytes] = Rounds(self._versions_of)
 
     async def of(self, show_id: str) -> Programme:
         """The programme as of the last change anywhere. Raises: NotFound.
@@ -172,7 +176,7 @@ class Programmes:
         """
         try:
             async with asyncio.timeout(REDIS_ANSWERS_WITHIN_S):
-                version: Any = await self._redis.get(keys.stage(show_id)) or b""
+                version = await self._versions.of(show_id)
         except (RedisError, OSError):
             version = b"?"
         if (programme := self._current(show_id, version)) is not None:
@@ -185,6 +189,13 @@ class Programmes:
             programme = await self._load(show_id, version.decode())
             self._kept[show_id] = (version, loaded_ms, programme)
             return programme
+
+    async def _versions_of(self, show_ids: list[str]) -> list[bytes]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for show_id in (distinct := dict.fromkeys(show_ids)):
+                pipe.get(keys.stage(show_id))
+            found = dict(zip(distinct, await pipe.execute(), strict=True))
+        return [found[show_id] or b"" for show_id in show_ids]
 
     async def changed(self, show_id: str) -> None:
         """SQL holds something newer: every process reads again. Called after the commit, before anybody is told."""

@@ -21,6 +21,7 @@ from live.accounts.tokens import Tokens
 from live.clock import Clock, SystemClock
 from live.desk.archive import SqlArchive
 from live.desk.audience import Audience
+from live.desk.codes import CodeDesk
 from live.desk.control import Desk
 from live.desk.drops import DropDesk
 from live.desk.order_desk import OrderDesk
@@ -41,6 +42,7 @@ from live.shop.caps import Caps
 from live.shop.cart import Carts
 from live.shop.catalogue import Catalogue
 from live.shop.checkout import Checkout
+from live.shop.coupons import Coupons
 from live.shop.imports import Imports
 from live.shop.line import Lines
 from live.shop.merchant import MerchantReads
@@ -101,6 +103,8 @@ class Services:
     imports: Imports
     terms: Terms
     promotions: Promotions
+    codes: CodeDesk
+    coupons: Coupons
     quotes: Quotes
     saved: SavedBuyers
     provider: Provider
@@ -174,7 +178,8 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
         engine = engine_of(settings, relays, clock)
         stack.push_async_callback(engine.close)
         archive = SqlArchive(db, sessions)
-        play = PlayDesk(bus, PlayService(redis, clock))
+        coupons = Coupons(db, clock, settings.key)
+        play = PlayDesk(bus, PlayService(redis, clock), coupons)
         order_list = OrderList(db, settings.key)
         desk = Desk(
             redis=redis,
@@ -208,7 +213,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             signin=SignIn(redis, staff, throttle),
             throttle=throttle,
             tokens=Tokens(db, clock),
-            people=People(staff, sessions, bus),
+            people=People(db, staff, sessions, bus, clock),
             shows=shows,
             runsheets=runsheets,
             timeline=Timeline(db),
@@ -223,7 +228,9 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             assortment=Assortment(db, clock),
             imports=Imports(db, clock, settings.data_dir / "feeds"),
             terms=terms,
-            promotions=Promotions(db, clock),
+            promotions=(promotions := Promotions(db, clock)),
+            codes=CodeDesk(promotions, clock),
+            coupons=coupons,
             quotes=quotes,
             saved=saved,
             pictures=Pictures(db, clock, settings.data_dir / "pictures"),

@@ -9,10 +9,9 @@ from sqlalchemy.exc import IntegrityError
 from live.clock import Clock
 from live.errors import Conflict, NotFound
 from live.ids import digest
-from live.shop.webhooks.stock import note_told
+from live.shop.webhooks.stock import tell_change
 from live.store.sql import Database
 from live.store.tables import look_products, looks, outbox, products, variants
-from live.store.telling import tell
 
 
 class Adjusted(msgspec.Struct, frozen=True):
@@ -63,9 +62,8 @@ class Adjustments:
                 if on_hand < row.sold:
                     raise Conflict("below_sold", sku=sku, on_hand=row.on_hand, sold=row.sold)
                 connection.execute(update(variants).where(variants.c.sku == sku).values(on_hand=on_hand))
-                body = {"brand": row.brand_id, "sku": sku, "change": change, "on_hand": on_hand, "sold": row.sold}
-                tell(connection, "stock.changed", body | {"by": by}, now, event_id=event_id)
-                note_told(connection, sku, on_hand, row.sold)
+                told = (row.brand_id, sku, on_hand, row.sold, now)
+                tell_change(connection, *told, event_id=event_id, change=change, by=by)
             return Adjusted(sku, on_hand, row.sold, _shows_of(connection, sku))
 
         try:

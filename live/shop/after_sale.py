@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from live.clock import Clock
 from live.errors import Invalid, StoreDown
 from live.shop import order_acts
+from live.shop.disputes import Disputes
 from live.shop.order_acts import Parcel
 from live.shop.order_sheet import Act, Moved
 from live.shop.payments.port import Provider
@@ -42,6 +43,7 @@ class AfterSale:
 
     def __init__(self, db: Database, provider: Provider, clock: Clock) -> None:
         self.refunds = Refunds(db, provider, clock)
+        self.disputes = Disputes(db, provider, clock)
         self._db = db
         self._clock = clock
 
@@ -77,6 +79,10 @@ class AfterSale:
         """Money goes back: an amount, or what some units cost. Raises as `fulfil`."""
         units, why = None if wanted is None else _lines(wanted), _text("note", note)
         return await self._do(order, by, lambda c, act: order_acts.refund(c, act, amount_minor, units, why))
+
+    async def send_again(self, order: str, by: By, refund: str) -> Moved:
+        """A refund that was refused or came back is made anew. Raises as `fulfil`."""
+        return await self._do(order, by, lambda c, act: order_acts.send_again(c, act, refund))
 
     async def note(self, order: str, by: By, text: str) -> Moved:
         """Write something down that only staff read. Raises: NotFound, Invalid, IdempotencyMismatch."""

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, func, or_, select, update
 
 from live.clock import Clock
+from live.edition import edition_of, same
 from live.errors import Invalid, NotFound
 from live.money import Money
 from live.shop.charged import charged_at, sale_of, struck_at
@@ -51,16 +52,32 @@ class Unit(msgspec.Struct, frozen=True):
     on_hand: int
     sold: int
 
+    @property
+    def edition(self) -> str:
+        """Of its price and sale."""
+        return edition_of(self.price.minor, self.sale)
+
 
 class Sheet(msgspec.Struct, frozen=True):
-    """A product. `looks`: (show's slug and title, look's number and state)."""
+    """A product. `cap`: units of all its variants that one buyer may hold or own in a show; None: no cap of its own.
+    `looks`: (show's slug and title, look's number and state)."""
 
     id: str
     brand_id: str
     title: str
     blurb: str
+    cap: int | None
     units: list[Unit]
     looks: list[tuple[str, str, int, str]]
+
+    @property
+    def edition(self) -> str:
+        """Of its words."""
+        return edition_of(self.title, self.blurb)
+
+    @property
+    def cap_edition(self) -> str:
+        return edition_of(self.cap)
 
 
 class House(msgspec.Struct, frozen=True):
@@ -150,6 +167,7 @@ class Assortment:
                 product.brand_id,
                 product.title,
                 product.blurb,
+                product.max_per_buyer,
                 [_unit(row, product.currency) for row in connection.execute(query)],
                 [tuple(row) for row in connection.execute(sold_in)],
             )
@@ -176,16 +194,23 @@ class Assortment:
         query = select(variants.c.sku).where(variants.c.product_id == product_id)
         return await self._db.read(lambda c: list(c.execute(query).scalars()))
 
-    async def describe(self, product_id: str, *, title: str, blurb: str) -> None:
-        """Raises: NotFound, Invalid."""
+    async def describe(self, product_id: str, *, title: str, blurb: str, edition: str = "") -> None:
+        """`edition` is of the words that the change was made from. Raises: NotFound, Invalid, Edited."""
         title, blurb = " ".join(title.split()), blurb.strip()
         if not 1 <= len(title) <= TITLE_MAX:
             raise Invalid("title", f"has 1 to {TITLE_MAX} characters")
         if len(blurb) > BLURB_MAX or "\0" in title + blurb:
             raise Invalid("blurb", f"has at most {BLURB_MAX} characters, and no NUL")
-        change = update(products).where(products.c.id == product_id).values(title=title, blurb=blurb)
-        if not await self._db.write(lambda c: c.execute(change).rowcount):
-            raise NotFound("product", product_id)
+        of = products.c.id == product_id
+
+        def write(sql: Connection) -> None:
+            now = sql.execute(select(products.c.title, products.c.blurb).where(of).with_for_update()).first()
+            if now is None:
+                raise NotFound("product", product_id)
+            same(edition, now.title, now.blurb)
+            sql.execute(update(products).where(of).values(title=title, blurb=blurb))
+
+        await self._db.write(write)
 
 
 def _unit(row: Any, currency: str) -> Unit:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
+from live.edition import same
 from live.errors import Invalid, NotFound
 from live.store.sql import Database
 from live.store.tables import look_products, looks, products
@@ -28,12 +29,20 @@ class Caps:
         )
         return await self._db.read(lambda sql: {row.id: row.max_per_buyer for row in sql.execute(query)})
 
-    async def set(self, product_id: str, units: int | None) -> list[str]:
-        """Cap a product, or lift its cap (None); the shows that have it. Raises: Invalid, NotFound."""
+    async def set(self, product_id: str, units: int | None, *, edition: str = "") -> list[str]:
+        """Cap a product, or lift its cap (None); the shows that have it. `edition` is of the cap that the change was
+        made from. Raises: Invalid, NotFound, Edited."""
         if units is not None and units not in UNITS:
             raise Invalid("limit", f"{UNITS.start} to {UNITS.stop - 1}, or null")
-        change = update(products).where(products.c.id == product_id).values(max_per_buyer=units)
-        if (await self._db.write(lambda sql: sql.execute(change).rowcount)) == 0:
-            raise NotFound("product", product_id)
+        of = products.c.id == product_id
+
+        def write(sql: Connection) -> None:
+            now = sql.execute(select(products.c.max_per_buyer).where(of).with_for_update()).first()
+            if now is None:
+                raise NotFound("product", product_id)
+            same(edition, now.max_per_buyer)
+            sql.execute(update(products).where(of).values(max_per_buyer=units))
+
+        await self._db.write(write)
         query = select(looks.c.show_id).distinct().join(look_products).where(look_products.c.product_id == product_id)
         return await self._db.read(lambda sql: list(sql.execute(query).scalars()))

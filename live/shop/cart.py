@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 from redis.asyncio import Redis
 
@@ -22,7 +25,8 @@ OP_LIMIT = 64
 
 
 class KeptLine(msgspec.Struct, frozen=True):
-    """A line as Redis keeps it: what was on the card when it was tapped. `at_ms` is media time, `added_ms` server's."""
+    """A line as Redis keeps it: what was on the card when it was tapped. `at_ms` is media time, `added_ms` server's;
+    `drop` the drop it was held in (of the timeline), None in a bag from before lines kept it."""
 
     sku: str
     look: str
@@ -33,6 +37,7 @@ class KeptLine(msgspec.Struct, frozen=True):
     price: Money
     at_ms: int | None
     added_ms: int
+    drop: int | None = None
 
 
 _lines = msgspec.json.Decoder(KeptLine)
@@ -52,16 +57,24 @@ class Carts:
     async def view(self, show_id: str, cart: str) -> Cart:
         """The bag with the state of each hold. Nobody's bag is an empty one. Raises StoreDown."""
         now = self._clock.now_ms()
-        rev, paying, waits, *flat = await self._read(
-            [keys.holds(show_id), keys.held(show_id), keys.cart(show_id, cart)], [now, cart]
-        )
+        found = await self._read([keys.holds(show_id), keys.held(show_id), keys.cart(show_id, cart)], [now, cart])
+        return await self._bag(show_id, cart, found, now, await self._catalogue.currency(show_id))
+
+    async def views(self, show_id: str, carts: Sequence[str]) -> list[Cart]:
+        """`view` of many. Raises StoreDown."""
+        now, holds, held = self._clock.now_ms(), keys.holds(show_id), keys.held(show_id)
+        found = await self._read.each([([holds, held, keys.cart(show_id, cart)], [now, cart]) for cart in carts])
+        currency = await self._catalogue.currency(show_id)
+        return [await self._bag(show_id, *bag, now, currency) for bag in zip(carts, found, strict=True)]
+
+    async def _bag(self, show_id: str, cart: str, found: Sequence[Any], now: int, currency: str) -> Cart:
+        rev, paying, waits, *flat = found
         kept = [
             (_lines.decode(line), int(units), int(until_ms))
             for line, units, until_ms in zip(flat[::3], flat[1::3], flat[2::3], strict=True)
         ]
         kept.sort(key=lambda entry: (entry[0].added_ms, entry[0].sku))
         lines = [_shown(line, units, until_ms, paying=bool(paying)) for line, units, until_ms in kept]
-        currency = await self._catalogue.currency(show_id)
         due = pricing.total(((line.price, line.qty) for line in lines if line.state != "lapsed"), currency)
         skus = sorted(sku.decode() for sku in waits)
         ahead = await self.waitlist.ahead(show_id, cart, skus) if skus else []
@@ -93,7 +106,7 @@ class Carts:
             raise Invalid("op", f"must have 1 to {OP_LIMIT} characters")
         if not 1 <= len(sku) <= SKU_LIMIT:
             raise Invalid("sku", f"must have 1 to {SKU_LIMIT} characters")
-        line = await self._line(sku, look, at_ms)
+        line = await self._line(sku, look, at_ms, terms.drop)
         held = await self._gate.hold(
             show_id, sku, qty, cart=cart, ttl_s=ttl_s, limit=limit, op=op, line=line, terms=terms
         )
@@ -132,7 +145,7 @@ class Carts:
         she may and was passed over. None when nobody waits or there is no unit.
 
         Raises: StoreDown, NotOpen, Closed, Stale."""
-        line = await self._line(sku, look, at_ms)
+        line = await self._line(sku, look, at_ms, terms.drop)
         while (cart := await self.waitlist.first(show_id, sku)) is not None:
             made = await self.waitlist.offer(show_id, cart, sku, line=line, limit=limit, terms=terms)
             if made.outcome in ("offered", "skipped"):
@@ -141,7 +154,7 @@ class Carts:
                 return None
         return None
 
-    async def _line(self, sku: str, look: str, at_ms: int | None) -> bytes:
+    async def _line(self, sku: str, look: str, at_ms: int | None, drop: int | None) -> bytes:
         offer = await self._catalogue.variant(sku)
         return msgspec.json.encode(
             KeptLine(
@@ -154,6 +167,7 @@ class Carts:
                 offer.price,
                 at_ms,
                 self._clock.now_ms(),
+                drop,
             )
         )
 

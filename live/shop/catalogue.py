@@ -10,13 +10,14 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, and_, bindparam, insert, select, update
 
 from live.clock import Clock, SystemClock
+from live.edition import same
 from live.errors import Conflict, Invalid, NotFound
-from live.events import Piece, Variant
+from live.events import Piece, Variant, View
 from live.ids import new_id
 from live.money import Money
-from live.shop.charged import charged_at, history, struck_at, write_schedule
+from live.shop.charged import charged_at, history, sale_of, struck_at, write_schedule
 from live.shop.pricing import Sale, struck_through, struck_through_in
-from live.shop.web_sizes import srcset_of
+from live.shop.web_sizes import srcset_of, url_of
 from live.store.sql import Database
 from live.store.tables import brands, look_products, looks, pictures, prices, products, shows, variants
 
@@ -105,10 +106,14 @@ class Catalogue:
     async def product(self, product_id: str) -> Piece:
         """A product as its card shows it. Raises NotFound."""
         query, now = _PIECES.where(products.c.id == product_id), {"now": self._clock.now_ms()}
-        rows = await self._db.read(lambda c: c.execute(query, now).all())
+
+        def read(connection: Connection) -> tuple[Sequence[Row[Any]], list[View]]:
+            return connection.execute(query, now).all(), _more(connection, [product_id]).get(product_id, [])
+
+        rows, more = await self._db.read(read)
         if not rows:
             raise NotFound("product", product_id)
-        return _piece(rows)
+        return _piece(rows, more)
 
     async def pieces_of_looks(self, show_id: str) -> dict[str, list[Piece]]:
         """Every look's pieces, in order; a look without any is an empty list."""
@@ -144,10 +149,13 @@ class Catalogue:
             self._currencies[show_id] = str(currency)
         return self._currencies[show_id]
 
-    async def set_price(self, sku: str, price_minor: int, *, announced: bool = False, sale: Sale | None = None) -> None:
+    async def set_price(
+        self, sku: str, price_minor: int, *, announced: bool = False, sale: Sale | None = None, edition: str = ""
+    ) -> None:
         """A new price from now on; the history keeps the old one. `announced`: as a reduction, so that the lowest price
         of the 30 days before is shown struck through, if that was higher. `sale`: another price for a while, which
-        comes and goes by itself; one that was planned before is planned no more. Raises NotFound, Invalid."""
+        comes and goes by itself; one that was planned before is planned no more. `edition` is the one
+        (`Unit.edition`) that the change was made from. Raises NotFound, Invalid, Edited."""
         if price_minor < 0:
             raise Invalid("price_minor", "is below nothing")
         if sale is not None and not 0 <= sale.minor < price_minor:
@@ -158,11 +166,10 @@ class Catalogue:
 
         def write(connection: Connection) -> None:
             # First the row, locked: the history that is read then is all there is.
-            if (
-                connection.execute(select(variants.c.sku).where(variants.c.sku == sku).with_for_update()).first()
-                is None
-            ):
+            row = connection.execute(select(variants).where(variants.c.sku == sku).with_for_update()).first()
+            if row is None:
                 raise NotFound("sku", sku)
+            same(edition, row.price_minor, sale_of(row))
             charged = history(connection, [sku], now).get(sku, [])
             values = {
                 "price_minor": price_minor,
@@ -224,13 +231,25 @@ def pieces_of_looks(connection: Connection, show_id: str, now_ms: int) -> dict[s
     by_product: dict[str, list[Row[Any]]] = {}
     for row in connection.execute(_PIECES.where(products.c.id.in_(in_show)), {"now": now_ms}):
         by_product.setdefault(row.id, []).append(row)
+    more = _more(connection, in_show)
     for look, product in places:
         if product in by_product:
-            pieces[look].append(_piece(by_product[product]))
+            pieces[look].append(_piece(by_product[product], more.get(product, [])))
     return pieces
 
 
-def _piece(rows: Sequence[Row[Any]]) -> Piece:
+def _more(connection: Connection, product_ids: Any) -> dict[str, list[View]]:
+    """The pictures after the first one, by product, in order."""
+    query = select(pictures.c.product_id, pictures.c.name, pictures.c.widths, pictures.c.alt)
+    query = query.where(pictures.c.product_id.in_(product_ids), pictures.c.position > 0)
+    more: dict[str, list[View]] = {}
+    for row in connection.execute(query.order_by(pictures.c.product_id, pictures.c.position)):
+        view = View(url_of(row.name, row.widths), row.alt, srcset_of(row.name, row.widths))
+        more.setdefault(row.product_id, []).append(view)
+    return more
+
+
+def _piece(rows: Sequence[Row[Any]], more: list[View]) -> Piece:
     first = rows[0]
     return Piece(
         product=first.id,
@@ -252,6 +271,7 @@ def _piece(rows: Sequence[Row[Any]]) -> Piece:
             for row in rows
         ],
         srcset=srcset_of(first.picture_name, first.picture_widths) if first.picture_name else "",
+        more=more,
     )
 
 

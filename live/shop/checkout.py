@@ -48,6 +48,7 @@ from live.shop import order_rows, promotions
 from live.shop.cart import Carts, KeptLine
 from live.shop.contact import Contact, checked
 from live.shop.order_rows import FIRST_LOOK_MS, Late, Oversold, PaymentRow
+from live.shop.order_sheet import OWED
 from live.shop.orders import new_number, token_of
 from live.shop.payments.port import Charge, ChargeRequest, PayPage, Provider, ProviderEvent
 from live.shop.quote import NO_WISHES, Priced, Quotes, Wishes
@@ -309,20 +310,26 @@ class Checkout:
 
     async def _open_charge(self, order: Mapping[str, Any]) -> tuple[Placed, Charge]:
         """Ask the provider for the charge and note it; asked again, both answer as before."""
-        charge = await self._provider.create(
-            ChargeRequest(
-                idempotency_key=order["payment_id"],
-                amount_minor=order["total_minor"],
-                currency=order["currency"],
-                order_number=order["number"],
-                return_url=f"{self._base_url}/orders/{token_of(self._key, order['id'])}",
-                email=order["email"],
-                method=order["method"],
-                save=bool(order["saver"]),
-            )
-        )
+        request = self._request(order)
+        # After ten minutes it is given up: a saved card must not be charged any more, and Stripe forgets keys in a day.
+        late = self._clock.now_ms() - order["created_ms"] >= PAYING_MS
+        charge = await (self._provider.void(request) if late else self._provider.create(request))
         await self._db.write(lambda c: order_rows.note_ref(c, order["payment_id"], charge.ref))
         return self._placed(order, charge.ref), charge
+
+    def _request(self, order: Mapping[str, Any]) -> ChargeRequest:
+        """The same each time: only then is a repeat the same charge."""
+        return ChargeRequest(
+            idempotency_key=order["payment_id"],
+            amount_minor=order["total_minor"],
+            currency=order["currency"],
+            order_number=order["number"],
+            return_url=f"{self._base_url}/orders/{token_of(self._key, order['id'])}",
+            email=order["email"],
+            method=order["method"],
+            save=bool(order["saver"]),
+            placed_ms=order["created_ms"],
+        )
 
     async def _again(self, known: PaymentRow, body: str, idempotency_key: str) -> Placed:
         if known.request_digest != body:
@@ -385,8 +392,8 @@ class Checkout:
         payment = await self._db.read(lambda c: order_rows.payment(c, payment_ref))
         if payment is None:
             return None
-        if payment.sold or (payment.order_status, payment.payment_status) == ("refunded", "refunded"):
-            # Final here: what becomes of a sold order is its own acts' business (after_sale.py).
+        if payment.sold or payment.payment_status in ("refunded", OWED):
+            # Final here: what becomes of a sold order, and of what a bank sent back, is staff's (after_sale.py).
             return self._where_it_stands(payment)
         charge = await self._provider.fetch(payment.provider_ref or await self._open(payment))
         if charge.status == "authorised":
@@ -426,8 +433,12 @@ class Checkout:
         if payment is None:
             return None
         # The provider's answer decides: a charge captured a moment ago is not cancelled by it.
-        ref = payment.provider_ref or await self._open(payment)
-        return await self._follow(payment, await self._provider.cancel(ref))
+        if payment.provider_ref is None:  # its create was never answered: what came of it, and nothing more may
+            charge = await self._provider.void(self._request(payment._asdict()))
+            await self._db.write(lambda c: order_rows.note_ref(c, payment.payment_id, charge.ref))
+        else:
+            charge = await self._provider.cancel(payment.provider_ref)
+        return await self._follow(payment, charge)
 
     async def _open(self, payment: PaymentRow) -> str:
         """The charge of an order whose process died before the provider answered; the provider's id of it."""

@@ -29,8 +29,8 @@ class Cap(msgspec.Struct, frozen=True):
 
 
 class DropTerms(msgspec.Struct, frozen=True):
-    """`opens_ms` and `closes_ms` are server time, 0 for none. `line` names the line of a hot drop, "" where nobody has
-    to stand in one."""
+    """`drop` is the timeline's entry that the look's present drop is. `opens_ms` and `closes_ms` are server time, 0 for
+    none. `line` names the line of a hot drop, "" where nobody has to stand in one."""
 
     look: str = ""
     version: str = ANY_VERSION
@@ -38,6 +38,7 @@ class DropTerms(msgspec.Struct, frozen=True):
     closes_ms: int = 0
     line: str = ""
     caps: tuple[Cap, ...] = ()
+    drop: int | None = None
 
     @property
     def times(self) -> tuple[int, int, str]:

@@ -11,7 +11,7 @@ Source: docs/decisions/0101-an-import-is-a-row-that-beats.md
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from live.clock import Clock
 from live.errors import NotFound
 from live.ids import new_id
 from live.shop.charged import ADD_PRICE, FORGET_PLANNED, history, sale_of
-from live.shop.feeds import FeedRow, Parsed, RowError, amount, guarded, slug_of, window
+from live.shop.feeds import FeedRow, Parsed, RowError, json_of, slug_of
 from live.shop.pricing import PriceSince, schedule, struck_through, struck_through_in
 from live.store.sql import Database
 from live.store.statements import Statement
@@ -43,23 +43,6 @@ _OWN = (
     "on_hand",
 )
 _PRICED = frozenset({"price_minor", "sale_minor", "sale_from_ms", "sale_until_ms"})
-EXPORT_COLUMNS = (
-    "id",
-    "title",
-    "description",
-    "item_group_id",
-    "price",
-    "sale_price",
-    "sale_price_effective_date",
-    "size",
-    "color",
-    "material",
-    "pattern",
-    "options",
-    "gtin",
-    "quantity",
-    "availability",
-)
 _PRODUCT = ("id", "brand_id", "slug", "title", "blurb", "picture", "picture_alt", "created_ms")
 _ADD_VARIANT = Statement(
     insert(variants)
@@ -234,12 +217,14 @@ class _Plan:
 
     def _compare(self, row: FeedRow, slug: str, before: Any, charged: Sequence[PriceSince]) -> tuple[Any, ...]:
         sale = row.sale if row.sale is not None and row.sale.until_ms > self._now else None
-        on_hand = row.on_hand if row.on_hand is not None else (before.on_hand if before is not None else 0)
+        on_hand = row.on_hand
+        if on_hand is None:
+            on_hand = 0 if before is None else before.sold if row.sold_out else before.on_hand
         values = (
             row.size,
             row.colour,
             row.gtin,
-            _json(row.options) if row.options else "{}",
+            json_of(row.options) if row.options else "{}",
             row.price_minor,
             struck_through(charged, row.price_minor, self._now) if row.was_minor is not None else None,
             *((sale.minor, sale.from_ms, sale.until_ms) if sale else (None, None, None)),
@@ -304,50 +289,3 @@ class _Plan:
         ]
         _ADD_PRODUCT.run_each(connection, missing)
         return ids | {str(product["slug"]): str(product["id"]) for product in missing}
-
-
-async def export(db: Database, brand_id: str) -> AsyncIterator[list[str]]:
-    """Google's feed of a brand: the header, then a row a variant, by SKU; cells no spreadsheet runs as formulas.
-
-    What a struck-through price was is the feed's `price`, what is charged its `sale_price`. Raises NotFound.
-    """
-    currency = await currency_of(db, brand_id)
-    yield list(EXPORT_COLUMNS)
-    query = (
-        select(variants, products.c.title, products.c.blurb, products.c.slug)
-        .join(products)
-        .where(products.c.brand_id == brand_id, variants.c.sku > bindparam("after"))
-        .order_by(variants.c.sku)
-        .limit(BATCH)
-    )
-    after = ""
-    while rows := await db.read(lambda c, after=after: c.execute(query, {"after": after}).all()):  # type: ignore[misc]
-        for row in rows:
-            yield [guarded(" ".join(cell.split())) for cell in _cells(row, currency)]
-        after = rows[-1].sku
-
-
-def _cells(row: Any, currency: str) -> Iterator[str]:
-    sale, options = sale_of(row), msgspec.json.decode(row.options, type=dict[str, str])
-    price_minor, sale_minor = row.price_minor, None if sale is None else sale.minor
-    if sale is None and row.was_minor is not None:
-        price_minor, sale_minor = row.was_minor, row.price_minor
-    yield row.sku
-    yield row.title
-    yield row.blurb
-    yield row.slug
-    yield amount(price_minor, currency)
-    yield amount(sale_minor, currency) if sale_minor is not None else ""
-    yield window(sale) if sale is not None else ""
-    yield row.size
-    yield row.colour
-    yield options.get("Material", "")
-    yield options.get("Pattern", "")
-    yield _json(options) if options.keys() - {"Material", "Pattern"} else ""
-    yield row.gtin
-    yield str(row.on_hand)
-    yield "in_stock" if row.on_hand > row.sold else "out_of_stock"
-
-
-def _json(options: dict[str, str]) -> str:
-    return msgspec.json.encode(options, order="sorted").decode()

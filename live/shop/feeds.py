@@ -7,13 +7,15 @@ Google: id, title, price (`129.00 EUR`) are needed; item_group_id, description, 
 sale_price_effective_date, size, color, material, pattern, gtin, availability and `quantity` (units on hand) are taken,
 and `options`, which our own export adds. Rows of one item_group_id are one product.
 Shopify: Handle, Title, Variant SKU, Variant Price are needed; rows are joined by Handle; of Option1 to Option3 those
-named size and colour are these, others are kept by their names; Compare At Price, Barcode, Inventory Qty are taken.
+named size and colour are these, others are kept by their names; Compare At Price, Barcode, Inventory Qty are taken,
+and what our own export adds.
 Pictures are other servers' addresses: they are not fetched.
 Sources: support.google.com/merchants/answer/7052112, help.shopify.com/en/manual/products/import-export/using-csv
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import hashlib
@@ -22,6 +24,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import lru_cache
+from html import unescape
 from typing import Any, Literal
 from xml.parsers import expat
 
@@ -60,6 +63,7 @@ class FeedRow(msgspec.Struct, frozen=True):
     """A variant as the feed has it. `was_minor` is the feed's claim; what is shown is decided by the price history.
     `sale` is a reduction with dates: `price_minor` is then what is charged outside of them.
     `options` are those that are neither size nor colour. `on_hand` None: the feed does not count, what is known stays.
+    `sold_out`: nothing is left to sell, whatever was sold so far.
     """
 
     line: int
@@ -76,6 +80,7 @@ class FeedRow(msgspec.Struct, frozen=True):
     on_hand: int | None
     sale: Sale | None = None
     options: dict[str, str] = {}
+    sold_out: bool = False
 
 
 class RowError(msgspec.Struct, frozen=True):
@@ -143,6 +148,11 @@ def amount(minor: int, currency: str) -> str:
     return f"{Decimal(minor).scaleb(-places):.{places}f} {Money(minor, currency).currency}"
 
 
+def json_of(options: dict[str, str]) -> str:
+    """Options as they are kept, and written into a cell."""
+    return msgspec.json.encode(options, order="sorted").decode()
+
+
 def _sound(rows: Iterator[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, dict[str, str]]]:
     try:
         yield from rows
@@ -185,11 +195,17 @@ def _shopify(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, str]]]:
                 values["size" if option.lower() == "size" else "color"] = value
             elif option and value and (option, value) != ("Title", "Default Title"):  # how Shopify says: none
                 others[option] = value
-        if others:
-            values["options"] = msgspec.json.encode(others).decode()
+        further = row.get("options", "")  # of our own export, beyond Shopify's three
+        if others and further:
+            with contextlib.suppress(msgspec.DecodeError):  # what is no JSON is refused with its row
+                further = msgspec.json.encode(others | msgspec.json.decode(further, type=dict[str, str])).decode()
+        if others or further:
+            values["options"] = further or msgspec.json.encode(others).decode()
         compare_at = values.pop("compare_at")
         if compare_at:
             values |= {"price": compare_at, "sale_price": values["price"]}
+        elif row.get("sale_price"):  # our own export's: Shopify has no sales with dates
+            values |= {name: row.get(name, "") for name in ("sale_price", "sale_price_effective_date")}
         if values["quantity"].startswith("-"):
             values["quantity"] = "0"  # Shopify counts below zero what it oversold
         barcode = values["gtin"].removeprefix("'")
@@ -292,9 +308,8 @@ def _row(line: int, values: dict[str, str], currency: str) -> Parsed:
     counted = values.get("quantity", "")
     if counted and not (counted.isascii() and counted.isdigit() and int(counted) <= 10_000_000):
         return RowError(line, "quantity", "is not a number of units")
-    on_hand = int(counted) if counted else None
-    if values.get("availability", "").replace(" ", "_") == "out_of_stock":
-        on_hand = 0
+    sold_out = values.get("availability", "").replace(" ", "_") == "out_of_stock"
+    on_hand = int(counted) if counted and not sold_out else None
     options = _options(values)
     if options is None:
         return RowError(line, "options", f"are not at most {OPTIONS_MAX} names with values of {OPTION_MAX} characters")
@@ -315,6 +330,7 @@ def _row(line: int, values: dict[str, str], currency: str) -> Parsed:
         on_hand=on_hand,
         sale=Sale(sale.minor, *window) if dated and window else None,
         options=options,
+        sold_out=sold_out,
     )
 
 
@@ -377,4 +393,4 @@ def _unguarded(cell: str) -> str:
 
 
 def _plain(html: str) -> str:
-    return " ".join(re.sub(r"<[^<>]{0,2000}>", " ", html).split())
+    return " ".join(unescape(re.sub(r"<[^<>]{0,2000}>", " ", html)).split())

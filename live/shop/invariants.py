@@ -5,7 +5,8 @@
 I1  available + held + sold == on hand, for each SKU of the show
 I2  sold ≤ on hand, and sold is what the sold orders say, less what came back to be sold again
 I3  every order has its lines, its payment and its ledger, and its total is what these and its terms come to
-I4  at most one capture an order, never more than it costs; refunds ≤ captures, and each refund is in the payment;
+I4  at most one capture an order, never more than it costs; refunds ≤ captures, net of those that came back, and each
+    is in the payment;
     a sold order's status is what its units and its money say
 I5  one (buyer, idempotency key), one order
 """
@@ -20,7 +21,7 @@ from redis.asyncio import Redis
 from sqlalchemy import Connection, func, select
 
 from live.shop.order_sheet import units_in
-from live.shop.order_state import Units, standing
+from live.shop.order_state import WENT_BACK, Units, standing
 from live.shop.stock import stock_of
 from live.store import keys
 from live.store.sql import Database
@@ -140,8 +141,9 @@ def _after_the_sale(
     captured, refunded = sum(captures), sum(r for _, _, r in money)
     if captured != row.total_minor:
         wrong.append(f"I4 {row.id}: is sold for {row.total_minor}, but {captured} was captured")
-    if back.get("done", 0) != refunded:
-        wrong.append(f"I4 {row.id}: its payment says {refunded} refunded, its refunds {back.get('done', 0)}")
+    gone = sum(back.get(status, 0) for status in WENT_BACK)
+    if gone != refunded:
+        wrong.append(f"I4 {row.id}: its payment says {refunded} refunded, its refunds {gone}")
     if back.get("asked", 0) + refunded > captured:
         wrong.append(f"I4 {row.id}: {back['asked']} more is to be refunded than was captured")
     if row.status != (read := standing(units, captured=captured, refunded=refunded)):

@@ -95,6 +95,11 @@ class Lines:
         """Where she stands. Raises: StoreDown."""
         return _place(look, await self._place(keys.line(show_id, line), [self._clock.now_ms(), person]))
 
+    async def place_of_each(self, show_id: str, people: Sequence[str], look: str, line: str) -> list[Place]:
+        """`place` of many. Raises: StoreDown."""
+        where, now_ms = keys.line(show_id, line), self._clock.now_ms()
+        return [_place(look, found) for found in await self._place.each([(where, [now_ms, one]) for one in people])]
+
     async def leave(self, show_id: str, person: str, line: str) -> bool:
         """Give the place up; whether there was one. Raises: StoreDown."""
         return bool(await self._leave(keys.line(show_id, line), [person]))

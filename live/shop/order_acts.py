@@ -17,7 +17,6 @@ from sqlalchemy import Connection, insert, select, update
 
 from live.errors import Conflict, Invalid, NotFound, WrongState
 from live.ids import new_id
-from live.money import Money
 from live.shop import promotions
 from live.shop.order_sheet import (
     Act,
@@ -31,14 +30,11 @@ from live.shop.order_sheet import (
     known_act,
     mail,
     release,
-    sheet_of,
-    stand,
-    tell,
     write,
 )
-from live.shop.order_state import amount_within, chosen, is_whole
-from live.shop.outbox import MAIL_CANCELLED, MAIL_REPAID, MAIL_RETURNED, MAIL_SHIPPED, MAIL_UNSHIPPED
-from live.store.tables import orders, outbox, payments, refunds, shipment_lines, shipments
+from live.shop.order_state import STAYED, amount_within, chosen, is_whole
+from live.shop.outbox import MAIL_CANCELLED, MAIL_RETURNED, MAIL_SHIPPED, MAIL_UNSHIPPED
+from live.store.tables import orders, outbox, refunds, shipment_lines, shipments
 
 UNDO_MS = 120_000  # a parcel noted by mistake can be taken back this long before its buyer hears of it
 
@@ -128,6 +124,8 @@ def take_back(
             raise Invalid("restock", "must be at most what came back")
     again = {sku: qty for sku, qty in restock.items() if qty}
     amount, paid_for = sheet.repaid_by(units)
+    if refund_minor and sheet.disputed:
+        raise Conflict("disputed")
     if refund_minor is not None:
         amount = amount_within(refund_minor, sheet.left_minor) if refund_minor else 0
     if amount and sheet.under_way:
@@ -195,6 +193,35 @@ def refund(
     return _moved(sheet, refund=decided, refund_minor=amount)
 
 
+def send_again(connection: Connection, act: Act, refund_id: str) -> Moved:
+    """Decide on a refund anew that the provider refused or a bank sent back: as much, for what of its units is unpaid.
+
+    Raises: NotFound, WrongState (it went through), Conflict (`sent_again` already, `left_minor`, or one is under way),
+    IdempotencyMismatch.
+    """
+    asked = ["again", refund_id]
+    sheet = begin(connection, act, "refund.asked", asked)
+    if isinstance(sheet, Moved):
+        return sheet
+    first = connection.execute(
+        select(refunds).where(refunds.c.id == refund_id, refunds.c.order_id == act.order)
+    ).first()
+    if first is None:
+        raise NotFound("refund", refund_id[:40])
+    if first.status not in STAYED:
+        raise WrongState(first.status, " or ".join(STAYED))
+    anew = select(refunds.c.id).where(refunds.c.again_of == refund_id, refunds.c.status.not_in(STAYED))
+    if connection.execute(anew).first() is not None:
+        raise Conflict("sent_again")
+    sheet.allow("refund")
+    amount = amount_within(first.amount_minor, sheet.left_minor)
+    _, units = sheet.repaid_by(msgspec.json.decode(first.lines, type=dict[str, int]))
+    decided = decide(connection, act, sheet, amount, "asked", units, first.note, again_of=refund_id)
+    facts = {"refund": decided, "amount_minor": amount, "lines": units, "note": first.note, "again_of": refund_id}
+    finish(connection, act, sheet, "refund.asked", asked, facts)
+    return _moved(sheet, refund=decided, refund_minor=amount)
+
+
 def note(connection: Connection, act: Act, text: str) -> Moved:
     """Write something down that only staff read. Raises: NotFound, Invalid, IdempotencyMismatch."""
     lock = select(orders.c.show_id, orders.c.cart).where(orders.c.id == act.order).with_for_update()
@@ -206,63 +233,6 @@ def note(connection: Connection, act: Act, text: str) -> Moved:
         return known
     write(connection, act, "order.noted", {"note": text, "asked": digest_of(text)})
     return Moved(act.order, row.show_id, row.cart)
-
-
-# ---- a refund's end ----------------------------------------------------------------------------
-
-
-def settle_refund(connection: Connection, refund_id: str, now: int, *, refused: str | None = None) -> bool:
-    """The provider did it, or (`refused`, in its words) never will. False: it was settled before."""
-    owed = connection.execute(select(refunds).where(refunds.c.id == refund_id)).first()
-    if owed is None:
-        return False
-    sheet = sheet_of(connection, owed.order_id)
-    status = "done" if refused is None else "refused"
-    closed = connection.execute(
-        update(refunds)
-        .where(refunds.c.id == refund_id, refunds.c.status == "asked")
-        .values(status=status, done_ms=now, answer=refused or "")
-    )
-    if not closed.rowcount:
-        return False
-    sheet.under_way = False
-    act = Act(owed.order_id, owed.actor, "", now)
-    facts = {"refund": refund_id, "amount_minor": owed.amount_minor}
-    if refused is not None:
-        write(connection, act, "refund.refused", {**facts, "why": refused}, by_op=False)
-        return True
-    _money_went_back(connection, act, sheet, owed.amount_minor, facts)
-    if owed.why == "asked":  # of the others a letter spoke already
-        mail(connection, act, MAIL_REPAID, refund_minor=owed.amount_minor)
-    return True
-
-
-def outside_refund(connection: Connection, order_id: str, refunded_minor: int, now: int) -> bool:
-    """The provider's books say that `refunded_minor` went back in all: what ours lack of it, the brand refunded on the
-    provider's own site. False: nothing is lacking, or a refund of ours is under way, whose part of it nobody can tell.
-    """
-    sheet = sheet_of(connection, order_id)
-    amount = min(refunded_minor, sheet.pay.captured_minor) - sheet.pay.refunded_minor
-    if sheet.row.paid_ms is None or sheet.under_way or amount <= 0:
-        return False
-    act = Act(order_id, "", "", now)
-    refund_id = decide(connection, act, sheet, amount, "outside", {})
-    done = update(refunds).where(refunds.c.id == refund_id).values(status="done", done_ms=now)
-    connection.execute(done)
-    facts = {"refund": refund_id, "amount_minor": amount, "outside": True}
-    _money_went_back(connection, act, sheet, amount, facts)
-    mail(connection, act, MAIL_REPAID, refund_minor=amount)
-    return True
-
-
-def _money_went_back(connection: Connection, act: Act, sheet: Sheet, amount: int, facts: Mapping[str, Any]) -> None:
-    captured, back = sheet.pay.captured_minor, sheet.pay.refunded_minor + amount
-    status = "refunded" if back == captured else sheet.pay.status
-    books = {"refunded_minor": back, "status": status, "updated_ms": act.now}
-    connection.execute(update(payments).where(payments.c.id == sheet.pay.id).values(books))
-    moved = stand(connection, sheet, captured=captured, refunded=back)
-    write(connection, act, "order.refunded", {**facts, **moved}, by_op=False)
-    tell(connection, act, sheet, "order.refunded", {**facts, "refunded": Money(back, sheet.row.currency)})
 
 
 def _letter_of(shipment: str) -> str:

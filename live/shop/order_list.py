@@ -14,11 +14,13 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, false, func, or_
 from live.errors import Invalid, NotFound
 from live.events import OrderStatus
 from live.money import Money
-from live.shop.order_state import STATUSES
-from live.shop.order_story import Drops, Origin, StaffOrder, whole
+from live.shop.order_state import STATUSES, STAYED
+from live.shop.order_story import Origin, StaffOrder, origins, whole
 from live.shop.orders import QUERY, Order, read_orders
 from live.store.sql import Database
 from live.store.tables import (
+    disputes,
+    ledger,
     look_products,
     looks,
     order_lines,
@@ -32,7 +34,7 @@ from live.store.tables import (
 PAGE = 50
 TEXT_LIMIT = 100  # characters of a search
 # Beside the statuses themselves. "": orders that were sold, or whose money came and went back.
-VIEWS = ("", "all", "to_ship", "refund_open", "refund_refused")
+VIEWS = ("", "all", "to_ship", "refund_open", "refund_refused", "refund_failed", "disputed")
 
 
 class Reach(msgspec.Struct, frozen=True):
@@ -64,7 +66,9 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """An order in the list. `to_ship` counts units; `trouble`: a refund that the provider refused."""
+    """An order in the list. `to_ship` counts units; `trouble`: a refund that the provider refused, and none since that
+    it didn't; `came_back`: one that a bank sent back, neither made anew nor followed by a note; `dispute` is
+    the status of the last dispute of its payment, or empty."""
 
     id: str
     number: str
@@ -80,13 +84,18 @@ class Row(msgspec.Struct, frozen=True):
     units: int
     to_ship: int
     trouble: bool
+    came_back: bool = False
+    dispute: str = ""
 
 
 class Sold(msgspec.Struct, frozen=True):
-    """An order with the origins of its lines, for a list that is carried away."""
+    """An order with the origins of its lines, for a list that is carried away. `came_back`: of its refunds, what banks
+    sent back and is owed still; `dispute` as in Row."""
 
     order: Order
     origins: dict[str, Origin]
+    came_back: Money
+    dispute: str
 
 
 class OrderList:
@@ -102,8 +111,9 @@ class OrderList:
 
         def read(connection: Connection) -> list[Row]:
             found = connection.execute(query).all()
-            counts = _counts(connection, [row.id for row in found])
-            return [_row(row, *counts.get(row.id, (0, 0))) for row in found]
+            ids = [row.id for row in found]
+            counts, last = _counts(connection, ids), _disputes(connection, ids)
+            return [_row(row, *counts.get(row.id, (0, 0)), last.get(row.id, "")) for row in found]
 
         rows = await self._db.read(read)
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else ""
@@ -114,8 +124,13 @@ class OrderList:
 
         def read(connection: Connection) -> list[Sold]:
             found = read_orders(connection, self._key, query)
-            drops = Drops(connection, {order.show for order in found})
-            return [Sold(order, drops.of(order)) for order in found]
+            where = origins(connection, found)
+            back = _came_back(connection, [order.id for order in found])
+            last = _disputes(connection, [order.id for order in found])
+            return [
+                Sold(one, where[one.id], Money(back.get(one.id, 0), one.total.currency), last.get(one.id, ""))
+                for one in found
+            ]
 
         sold = await self._db.read(read)
         return sold[:limit], sold[limit - 1].order.id if len(sold) > limit else ""
@@ -179,12 +194,24 @@ def _number(text: str) -> str:
 # ---- the list ----------------------------------------------------------------------------------
 
 _later = refunds.alias()
-# A refund that the provider refused, and none since that it didn't: somebody has to look at it.
+
+
+# Somebody has to look at these.
 _REFUSED = exists().where(
     refunds.c.order_id == orders.c.id,
     refunds.c.status == "refused",
-    ~exists().where(_later.c.order_id == refunds.c.order_id, _later.c.id > refunds.c.id, _later.c.status != "refused"),
+    ~exists().where(
+        _later.c.order_id == refunds.c.order_id, _later.c.id > refunds.c.id, _later.c.status.not_in(STAYED)
+    ),
 )
+_OWED = (
+    refunds.c.status == "failed",
+    ~exists().where(_later.c.again_of == refunds.c.id, _later.c.status.not_in(STAYED)),
+    ~exists().where(
+        ledger.c.order_id == refunds.c.order_id, ledger.c.kind == "order.noted", ledger.c.wall_ms >= refunds.c.done_ms
+    ),
+)
+_CAME_BACK = exists().where(refunds.c.order_id == orders.c.id, *_OWED)
 _ROWS = (
     select(
         orders.c.id,
@@ -200,6 +227,7 @@ _ROWS = (
         shows.c.title,
         payments.c.refunded_minor,
         _REFUSED.label("trouble"),
+        _CAME_BACK.label("came_back"),
     )
     .join(shows, shows.c.id == orders.c.show_id)
     .join(payments, payments.c.order_id == orders.c.id)
@@ -247,9 +275,11 @@ def _view(status: str) -> list[ColumnElement[bool]]:
         to_ship = order_lines.c.qty > order_lines.c.shipped + order_lines.c.struck
         return [orders.c.paid_ms.is_not(None), exists().where(order_lines.c.order_id == orders.c.id, to_ship)]
     if status == "refund_open":
-        return [exists().where(refunds.c.order_id == orders.c.id, refunds.c.status == "asked")]
-    if status == "refund_refused":
-        return [_REFUSED]
+        return [exists().where(refunds.c.order_id == orders.c.id, refunds.c.status.in_(("asked", "accepted")))]
+    if status == "disputed":
+        return [exists().where(disputes.c.order_id == orders.c.id)]
+    if status in ("refund_refused", "refund_failed"):
+        return [_REFUSED if status == "refund_refused" else _CAME_BACK]
     return [orders.c.status == status]
 
 
@@ -261,7 +291,19 @@ def _counts(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[int, 
     return {order: (int(units), int(open_)) for order, units, open_ in connection.execute(of)}
 
 
-def _row(row: Any, units: int, to_ship: int) -> Row:
+def _came_back(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
+    """Order -> minor units that are owed again."""
+    query = select(refunds.c.order_id, func.sum(refunds.c.amount_minor)).where(refunds.c.order_id.in_(ids), *_OWED)
+    return {order: int(amount) for order, amount in connection.execute(query.group_by(refunds.c.order_id))}
+
+
+def _disputes(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """Order -> the status of its last dispute."""
+    query = select(disputes.c.order_id, disputes.c.status).where(disputes.c.order_id.in_(ids)).order_by(disputes.c.id)
+    return {row.order_id: row.status for row in connection.execute(query)}
+
+
+def _row(row: Any, units: int, to_ship: int, dispute: str) -> Row:
     return Row(
         row.id,
         row.number,
@@ -277,4 +319,6 @@ def _row(row: Any, units: int, to_ship: int) -> Row:
         units,
         to_ship if row.paid_ms is not None else 0,
         bool(row.trouble),
+        bool(row.came_back),
+        dispute,
     )

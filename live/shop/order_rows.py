@@ -18,11 +18,14 @@ from live.money import Money
 from live.shop import promotions
 from live.shop.cart import KeptLine
 from live.shop.charged import CHARGED
+from live.shop.order_sheet import OWED
 from live.shop.order_state import after
 from live.shop.outbox import MAIL_PAID, MAIL_REFUNDED
 from live.shop.payments.port import Charge
+from live.shop.refund_books import note_unsold
 from live.shop.stock import Line
 from live.shop.totals import Part, Promotion
+from live.shop.webhooks.kinds import PieceTold
 from live.store.statements import Statement, insert_into
 from live.store.tables import ledger, order_lines, orders, outbox, payments, variants
 
@@ -59,6 +62,7 @@ class PaymentRow(NamedTuple):
     email: str = ""
     method: str = ""
     saver: str = ""
+    created_ms: int = 0
     lines: tuple[Line, ...] = ()
 
     @property
@@ -90,6 +94,7 @@ _PAYMENT: Select[Any] = select(
     orders.c.email,
     payments.c.method,
     payments.c.saver,
+    orders.c.created_ms,
 ).join(payments, payments.c.order_id == orders.c.id)
 _BY_KEY = Statement(_PAYMENT.where(orders.c.buyer == bindparam("buyer"), orders.c.idempotency_key == bindparam("key")))
 _BY_ORDER = Statement(_PAYMENT.where(orders.c.id == bindparam("order")))
@@ -102,6 +107,17 @@ _OTHERS = Statement(
 )
 _LINES = Statement(
     select(order_lines.c.sku, order_lines.c.qty)
+    .where(order_lines.c.order_id == bindparam("order"))
+    .order_by(order_lines.c.sku)
+)
+_PIECES = Statement(
+    select(
+        order_lines.c.sku,
+        order_lines.c.qty,
+        order_lines.c.look_id.label("look"),
+        order_lines.c.drop_id.label("drop"),
+        order_lines.c.at_ms,
+    )
     .where(order_lines.c.order_id == bindparam("order"))
     .order_by(order_lines.c.sku)
 )
@@ -210,6 +226,7 @@ def insert_order(
                 "picture": line.picture,
                 "look_id": line.look,
                 "at_ms": line.at_ms,
+                "drop_id": line.drop,
                 "discount_minor": part.discount_minor,
                 "tax_minor": part.tax_minor,
             },
@@ -256,7 +273,8 @@ def sell(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> N
         if _TAKE.run(connection, {"of": line.sku, "units": line.qty}) == 0:
             raise Oversold
     _note(connection, row.id, "order.paid", now, captured_minor=charge.captured_minor, ref=charge.ref)
-    _tell(connection, row, "order.paid", now)
+    pieces = [PieceTold(*piece) for piece in _PIECES.all(connection, {"order": row.id})]
+    _tell(connection, row, "order.paid", now, pieces=pieces)
     _tell(connection, row, MAIL_PAID, now)
 
 
@@ -266,7 +284,7 @@ def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reaso
         return False
     decided = connection.execute(
         update(payments)
-        .where(payments.c.id == row.payment_id, payments.c.status.not_in(("captured", "refunding", "refunded")))
+        .where(payments.c.id == row.payment_id, payments.c.status.not_in(("captured", "refunding", "refunded", OWED)))
         .values(status="refunding", captured_minor=charge.captured_minor, reason=reason, updated_ms=now)
     )
     if decided.rowcount:
@@ -279,7 +297,9 @@ def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reaso
 def mark_refunded(connection: Connection, row: PaymentRow, charge: Charge, now: int) -> bool:
     query = select(orders.c.status, orders.c.paid_ms).where(orders.c.id == row.id).with_for_update()
     status, paid_ms = connection.execute(query).one()
-    if status == "refunded" or paid_ms is not None:  # of a sold order money goes back by refunds.py
+    paid = connection.execute(select(payments.c.status).where(payments.c.id == row.payment_id)).scalar_one()
+    # Of a sold order money goes back by refunds.py, and so does what a bank sent back.
+    if status == "refunded" or paid_ms is not None or paid == OWED:
         return False
     if status == "pending":
         promotions.release(connection, row.id)  # it was never sold
@@ -292,11 +312,11 @@ def mark_refunded(connection: Connection, row: PaymentRow, charge: Charge, now: 
         .values(
             status="refunded",
             captured_minor=charge.captured_minor,
-            refunded_minor=charge.refunded_minor,
+            refunded_minor=(refunded := note_unsold(connection, row.id, row.payment_id, charge, now)),
             updated_ms=now,
         )
     )
-    _note(connection, row.id, "order.refunded", now, refunded_minor=charge.refunded_minor, ref=charge.ref)
+    _note(connection, row.id, "order.refunded", now, refunded_minor=refunded, ref=charge.ref)
     _tell(connection, row, "order.refunded", now)
     _tell(connection, row, MAIL_REFUNDED, now)
     return True
@@ -345,12 +365,13 @@ def _note(connection: Connection, order_id: str, kind: str, now: int, **facts: A
     _INSERT_LEDGER.run(connection, noted)
 
 
-def _tell(connection: Connection, row: PaymentRow, kind: str, now: int) -> None:
+def _tell(connection: Connection, row: PaymentRow, kind: str, now: int, **more: Any) -> None:
     body = {
         "order": row.id,
         "number": row.number,
         "show": row.show_id,
         "total": Money(row.total_minor, row.currency),
+        **more,
     }
     told = {
         "event_id": new_id("evt"),

@@ -13,15 +13,18 @@ from live.errors import Conflict, IdempotencyMismatch, NotFound, WrongState
 from live.events import OrderStatus
 from live.ids import digest, new_id
 from live.money import Money
-from live.shop.order_state import Units, allowed, repaid_by, standing
-from live.store.tables import ledger, order_lines, orders, outbox, payments, products, refunds, variants
+from live.shop.order_state import STAYED, Units, allowed, repaid_by, standing
+from live.shop.order_state import Act as StateAct
+from live.shop.webhooks.stock import tell_change
+from live.store.tables import disputes, ledger, order_lines, orders, outbox, payments, products, refunds, variants
 
 NEVER_MS = 2**53 - 1
 ASK_AFTER_MS = 30_000  # the process that decided a refund asks for it at once; after this the worker does
 
 _NOBODYS_DECISION = ("order.noted", "order.refunded")  # entries that no act has to know of
+OWED = "refund_failed"  # a payment's status: its order was never sold, and what was taken for it came back to us
 
-Why = Literal["asked", "cancelled", "returned", "outside"]
+Why = Literal["asked", "cancelled", "returned", "outside", "unsold"]
 
 
 class Act(msgspec.Struct, frozen=True):
@@ -50,26 +53,32 @@ class Moved(msgspec.Struct, frozen=True):
 
 @dataclass
 class Sheet:
-    """A sold order, locked, as an act finds it and leaves it."""
+    """A sold order, locked, as an act finds it and leaves it. `disputed`: its payment is, and nobody has decided;
+    `lost_minor` is what disputes took for good."""
 
     row: Any
     pay: Any
     lines: dict[str, Units]
     under_way: bool
+    disputed: bool
+    lost_minor: int
 
     @property
     def left_minor(self) -> int:
-        """Captured, and neither given back nor about to be: while one refund is under way nothing else is begun."""
-        return int(self.pay.captured_minor - self.pay.refunded_minor)
+        """Captured, and neither given back nor about to be: while one refund is under way nothing else is begun, and
+        of a disputed payment nothing is given back, since the bank has it already."""
+        return left_of(self.pay, disputed=self.disputed, lost_minor=self.lost_minor)
 
     def repaid_by(self, units: Mapping[str, int]) -> tuple[int, dict[str, int]]:
         return repaid_by(self.lines, units, left_minor=self.left_minor)
 
     def allow(self, act: Any) -> None:
-        """Raises: WrongState with the order's status, Conflict while a refund is under way."""
-        if act not in allowed(self.lines.values(), left_minor=self.left_minor, under_way=self.under_way):
+        """Raises: WrongState with the order's status, Conflict while a refund is under way or the payment disputed."""
+        if act not in acts_of(self.row, self.pay, self.lines, left_minor=self.left_minor, under_way=self.under_way):
             if self.under_way and act in ("refund", "cancel"):
                 raise Conflict("refund_under_way")
+            if self.disputed and act == "refund":
+                raise Conflict("disputed")
             raise WrongState(self.row.status, f"an order of which there is something to {act}")
 
 
@@ -89,9 +98,19 @@ def begin(connection: Connection, act: Act, kind: str, asked: object) -> Sheet |
         since = connection.execute(last.order_by(ledger.c.id.desc()).limit(1)).first()
         if since is not None:
             raise Conflict("order_moved", kind=since.kind, actor=since.actor)
-    if sheet.row.paid_ms is None:
+    if sheet.row.paid_ms is None and sheet.pay.status != OWED:
         raise WrongState(sheet.row.status, "paid")
     return sheet
+
+
+def acts_of(
+    order: Any, pay: Any, lines: Mapping[str, Units], *, left_minor: int, under_way: bool
+) -> frozenset[StateAct]:
+    """What may be done with an order, sold or not."""
+    if order.paid_ms is not None:
+        return allowed(lines.values(), left_minor=left_minor, under_way=under_way)
+    owed = pay.status == OWED and left_minor > 0 and not under_way
+    return frozenset({"refund"} if owed else ())
 
 
 def sheet_of(connection: Connection, order_id: str) -> Sheet:
@@ -102,13 +121,25 @@ def sheet_of(connection: Connection, order_id: str) -> Sheet:
     pay = connection.execute(select(payments).where(payments.c.order_id == order_id).with_for_update()).one()
     asked = select(refunds.c.id).where(refunds.c.order_id == order_id, refunds.c.status == "asked")
     under_way = connection.execute(asked).first() is not None
-    return Sheet(row, pay, units_of(connection, order_id), under_way)
+    return Sheet(row, pay, units_of(connection, order_id), under_way, *disputed_of(connection, order_id))
+
+
+def left_of(pay: Any, *, disputed: bool, lost_minor: int) -> int:
+    """What of a payment can be given back, refunds that are under way aside: minor units."""
+    return 0 if disputed else max(0, int(pay.captured_minor - pay.refunded_minor - lost_minor))
+
+
+def disputed_of(connection: Connection, order_id: str) -> tuple[bool, int]:
+    """Whether a dispute of an order is open, and the minor units that were lost by others."""
+    query = select(disputes.c.status, disputes.c.amount_minor).where(disputes.c.order_id == order_id)
+    found = connection.execute(query).all()
+    return any(one.status == "open" for one in found), sum(one.amount_minor for one in found if one.status == "lost")
 
 
 def units_of(connection: Connection, order_id: str) -> dict[str, Units]:
     """SKU -> what became of its units."""
     repaid: dict[str, int] = {}
-    owed = select(refunds.c.lines).where(refunds.c.order_id == order_id, refunds.c.status != "refused")
+    owed = select(refunds.c.lines).where(refunds.c.order_id == order_id, refunds.c.status.not_in(STAYED))
     for lines in connection.execute(owed).scalars():
         for sku, qty in msgspec.json.decode(lines, type=dict[str, int]).items():
             repaid[sku] = repaid.get(sku, 0) + qty
@@ -148,12 +179,19 @@ def release(connection: Connection, act: Act, sheet: Sheet, units: Mapping[str, 
             .join(products, products.c.id == variants.c.product_id)
             .where(variants.c.sku == sku)
         ).one()
-        body = {"brand": stock.brand_id, "sku": sku, "change": 0, "on_hand": stock.on_hand, "sold": stock.sold}
-        _put(connection, "stock.changed", {**body, "by": act.actor}, act.now)
+        tell_change(connection, stock.brand_id, sku, stock.on_hand, stock.sold, act.now, change=0, by=act.actor)
 
 
 def decide(
-    connection: Connection, act: Act, sheet: Sheet, amount: int, why: Why, units: Mapping[str, int], note: str = ""
+    connection: Connection,
+    act: Act,
+    sheet: Sheet,
+    amount: int,
+    why: Why,
+    units: Mapping[str, int],
+    note: str = "",
+    *,
+    again_of: str = "",
 ) -> str:
     """From here on this much is the buyer's. The refund's id, or "" where there is nothing to give back."""
     if amount <= 0:
@@ -174,6 +212,7 @@ def decide(
             created_ms=act.now,
             due_ms=act.now + ASK_AFTER_MS,
             attempts=0,
+            again_of=again_of,
         )
     )
     return refund_id
@@ -190,7 +229,11 @@ def finish(connection: Connection, act: Act, sheet: Sheet, kind: str, asked: obj
 
 def stand(connection: Connection, sheet: Sheet, *, captured: int, refunded: int) -> dict[str, OrderStatus]:
     """Write the status that the order has by now; where it came from and where it is."""
-    before, status = sheet.row.status, standing(sheet.lines.values(), captured=captured, refunded=refunded)
+    before = sheet.row.status
+    if sheet.row.paid_ms is not None:
+        status = standing(sheet.lines.values(), captured=captured, refunded=refunded)
+    else:
+        status = "refunded" if refunded >= captured else "cancelled"
     if status != before:
         connection.execute(
             update(orders).where(orders.c.id == sheet.row.id).values(status=status, settle_after_ms=NEVER_MS)

@@ -31,6 +31,8 @@ MOVES: dict[tuple[str, Move], OrderStatus] = {
     ("pending", "refund"): "refunded",
     ("cancelled", "refund"): "refunded",
 }
+# Of a refund: its money left the brand, or stayed with it after all.
+WENT_BACK, STAYED = ("accepted", "done"), ("refused", "failed")
 STATUSES: tuple[OrderStatus, ...] = (
     "pending",
     "paid",

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, select
 
 from live.money import Money
-from live.shop.order_sheet import units_of, version
-from live.shop.order_state import Act, Units, allowed
-from live.shop.orders import Order, OrderLine
-from live.store.tables import api_tokens, ledger, looks, payments, refunds, staff, timeline
+from live.shop.order_sheet import OWED, acts_of, disputed_of, left_of, units_of, version
+from live.shop.order_state import STAYED, Act, Units
+from live.shop.orders import Order
+from live.store.tables import api_tokens, disputes, ledger, looks, payments, refunds, staff, timeline
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a line was bought: the look on the runway, its drop (an id of the timeline), the media time of the tap."""
+    """Where a line was bought: the look on the runway, its drop (an id of the timeline), the media time of the tap;
+    and of that drop, None where the timeline has it no more."""
 
     look: int | None
     title: str
     drop: int | None
     at_ms: int | None
+    dropped_at_ms: int | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -35,7 +37,9 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class StaffRefund(msgspec.Struct, frozen=True):
-    """A refund with what only staff read."""
+    """A refund with what only staff read (refund_books.py has its ways). `answer`: why the provider refused it, or a
+    bank sent it back. `sent_again`: one that was refused or failed was made anew, and stands; `owed`: it came back,
+    was not made anew, and staff noted nothing since."""
 
     id: str
     amount: Money
@@ -46,11 +50,30 @@ class StaffRefund(msgspec.Struct, frozen=True):
     actor: str
     created_ms: int
     done_ms: int | None
+    provider_ref: str = ""
+    again_of: str = ""
+    sent_again: bool = False
+    owed: bool = False
+
+
+class StaffDispute(msgspec.Struct, frozen=True):
+    """A dispute of the payment (dispute_books.py has its ways). `status`: open, won, lost or closed; `due_ms`: until
+    when the provider takes evidence; `withdrawn`: the brand is without the money now."""
+
+    id: str
+    provider_ref: str
+    amount: Money
+    status: str
+    reason: str
+    due_ms: int | None
+    opened_ms: int
+    closed_ms: int | None
+    withdrawn: bool
 
 
 class StaffOrder(msgspec.Struct, frozen=True):
-    """One order, whole. `version` is what an act names as seen; `left` what can still be given back; `units` what
-    became of each line, and what was paid for it."""
+    """One order, whole. `version` is what an act names as seen; `left` what can still be given back, nothing while its
+    payment is disputed; `units` what became of each line, and what was paid for it."""
 
     order: Order
     version: int
@@ -60,6 +83,7 @@ class StaffOrder(msgspec.Struct, frozen=True):
     origins: dict[str, Origin]
     refunds: list[StaffRefund]
     ledger: list[Entry]
+    disputes: list[StaffDispute] = []
 
 
 def whole(connection: Connection, order: Order) -> StaffOrder:
@@ -68,21 +92,24 @@ def whole(connection: Connection, order: Order) -> StaffOrder:
     owed = connection.execute(select(refunds).where(refunds.c.order_id == order.id).order_by(refunds.c.id)).all()
     units = units_of(connection, order.id)
     under_way = any(one.status == "asked" for one in owed)
-    left = pay.captured_minor - pay.refunded_minor - sum(one.amount_minor for one in owed if one.status == "asked")
-    sold = order.paid_ms is not None
-    acts = allowed(units.values(), left_minor=left, under_way=under_way) if sold else frozenset[Act]()
+    disputed, lost_minor = disputed_of(connection, order.id)
+    left = left_of(pay, disputed=disputed, lost_minor=lost_minor)
+    left = max(0, left - sum(one.amount_minor for one in owed if one.status == "asked"))
+    acts = acts_of(order, pay, units, left_minor=left, under_way=under_way)
     if order.status == "pending":
         acts = frozenset[Act]({"cancel"})
     currency = order.total.currency
     story = connection.execute(select(ledger).where(ledger.c.order_id == order.id).order_by(ledger.c.id)).all()
+    anew = {one.again_of for one in owed if one.status not in STAYED}
+    noted_ms = max((one.wall_ms for one in story if one.kind == "order.noted"), default=0)
     names = _names(connection, {one.actor for one in owed} | {one.actor for one in story})
     return StaffOrder(
         order=order,
         version=version(connection, order.id),
         acts=sorted(acts),
-        left=Money(left if sold else 0, currency),
+        left=Money(left if order.paid_ms is not None or pay.status == OWED else 0, currency),
         units=units,
-        origins=Drops(connection, {order.show}).of(order),
+        origins=origins(connection, [order])[order.id],
         refunds=[
             StaffRefund(
                 one.id,
@@ -94,9 +121,14 @@ def whole(connection: Connection, order: Order) -> StaffOrder:
                 names.get(one.actor, ""),
                 one.created_ms,
                 one.done_ms,
+                one.provider_ref,
+                one.again_of,
+                one.id in anew,
+                one.status == "failed" and one.id not in anew and one.done_ms > noted_ms,
             )
             for one in owed
         ],
+        disputes=_disputes(connection, order.id),
         ledger=[
             Entry(
                 one.id,
@@ -108,6 +140,24 @@ def whole(connection: Connection, order: Order) -> StaffOrder:
             for one in story
         ],
     )
+
+
+def _disputes(connection: Connection, order_id: str) -> list[StaffDispute]:
+    rows = connection.execute(select(disputes).where(disputes.c.order_id == order_id).order_by(disputes.c.id))
+    return [
+        StaffDispute(
+            one.id,
+            one.provider_ref,
+            Money(one.amount_minor, one.currency),
+            one.status,
+            one.reason,
+            one.due_ms,
+            one.opened_ms,
+            one.closed_ms,
+            one.withdrawn_ms is not None and one.returned_ms is None,
+        )
+        for one in rows
+    ]
 
 
 def _names(connection: Connection, actors: Collection[str]) -> dict[str, str]:
@@ -125,29 +175,17 @@ def _without_digest(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if name != "asked"}
 
 
-class Drops:
-    """The looks of shows and when each dropped. Both a line's tap and the timeline are written once and never changed,
-    so the drop that a line came from is read off them: the last one of its look before the tap."""
-
-    def __init__(self, connection: Connection, show_ids: Collection[str]) -> None:
-        of_looks = select(looks.c.id, looks.c.number, looks.c.title).where(looks.c.show_id.in_(show_ids))
-        self._looks = {row.id: row for row in connection.execute(of_looks)}
-        self._drops: dict[str, list[tuple[int, int]]] = {}
-        dropped = select(timeline.c.id, timeline.c.at_ms, timeline.c.body).where(
-            timeline.c.show_id.in_(show_ids), timeline.c.kind == "card.dropped"
-        )
-        for row in connection.execute(dropped.order_by(timeline.c.id)):
-            look = msgspec.json.decode(row.body).get("look", "")
-            self._drops.setdefault(look, []).append((row.at_ms, row.id))
-
-    def of(self, order: Order) -> dict[str, Origin]:
-        return {line.sku: self._of_line(line) for line in order.lines}
-
-    def _of_line(self, line: OrderLine) -> Origin:
-        look = self._looks.get(line.look)
-        before = [
-            drop for at_ms, drop in self._drops.get(line.look, []) if line.at_ms is not None and at_ms <= line.at_ms
-        ]
-        return Origin(
-            look.number if look else None, look.title if look else "", before[-1] if before else None, line.at_ms
-        )
+def origins(connection: Connection, of: Sequence[Order]) -> dict[str, dict[str, Origin]]:
+    """Order id -> SKU -> where it was bought."""
+    query = select(looks.c.id, looks.c.number, looks.c.title).where(looks.c.show_id.in_({order.show for order in of}))
+    named = {look_id: (number, title) for look_id, number, title in connection.execute(query)}
+    drops = {line.drop for order in of for line in order.lines if line.drop is not None}
+    moments = select(timeline.c.id, timeline.c.at_ms).where(timeline.c.id.in_(drops))
+    dropped = {row.id: row.at_ms for row in connection.execute(moments)}
+    return {
+        order.id: {
+            line.sku: Origin(*named.get(line.look, (None, "")), line.drop, line.at_ms, dropped.get(line.drop))
+            for line in order.lines
+        }
+        for order in of
+    }

@@ -13,6 +13,7 @@ from live.errors import NotFound
 from live.events import OrderStatus
 from live.ids import signed, unsign
 from live.money import Money
+from live.shop.order_state import STAYED, WENT_BACK
 from live.store.sql import Database
 from live.store.tables import brands, order_lines, orders, payments, refunds, shipment_lines, shipments, shows
 
@@ -32,7 +33,8 @@ def token_of(secret_key: str, order_id: str) -> str:
 
 
 class OrderLine(msgspec.Struct, frozen=True):
-    """A line as it was sold, and what became of its units (order_state.Units). `at_ms` is the media time of the tap."""
+    """A line as it was sold, and what became of its units (order_state.Units). `look` and `drop` (of the timeline)
+    are what it was held in, `at_ms` is the media time of the tap."""
 
     sku: str
     qty: int
@@ -46,6 +48,12 @@ class OrderLine(msgspec.Struct, frozen=True):
     shipped: int = 0
     struck: int = 0
     returned: int = 0
+    drop: int | None = None
+
+    @property
+    def amount(self) -> Money:
+        """What its units cost together, before codes."""
+        return self.unit * self.qty
 
 
 class Shipment(msgspec.Struct, frozen=True):
@@ -60,7 +68,8 @@ class Shipment(msgspec.Struct, frozen=True):
 
 
 class Refund(msgspec.Struct, frozen=True):
-    """Money on its way back (`asked`), gone back (`done`), or refused by the provider, which the buyer isn't told."""
+    """Money on its way back (`asked`, `accepted`) or gone back (`done`). What was refused or came back is not here:
+    its buyer hears of it from the brand."""
 
     id: str
     amount: Money
@@ -192,14 +201,26 @@ class Orders:
         query = query.order_by(orders.c.created_ms, orders.c.id).limit(limit)
         return await self._db.read(lambda c: read_orders(c, self._key, query))
 
-    async def has_bought(self, show_id: str, person: str) -> bool:
-        """Whether the person has a paid order of the show's brand."""
-        brand = select(shows.c.brand_id).where(shows.c.id == show_id).scalar_subquery()
-        theirs = select(shows.c.id).where(shows.c.brand_id == brand)
-        query = select(orders.c.id).where(
-            orders.c.buyer == person, orders.c.paid_ms.is_not(None), orders.c.show_id.in_(theirs)
-        )
-        return await self._db.read(lambda c: c.execute(query.limit(1)).first() is not None)
+    async def have_bought(self, asked: list[tuple[str, str]]) -> list[bool]:
+        """Of (show, person) each, whether the person has a paid order of the show's brand."""
+        people: dict[str, set[str]] = {}
+        for show_id, person in asked:
+            people.setdefault(show_id, set()).add(person)
+
+        def read(connection: Connection) -> set[tuple[str, str]]:
+            bought: set[tuple[str, str]] = set()
+            for show_id, buyers in people.items():
+                brand = select(shows.c.brand_id).where(shows.c.id == show_id).scalar_subquery()
+                theirs = select(shows.c.id).where(shows.c.brand_id == brand)
+                query = select(orders.c.buyer).distinct()
+                query = query.where(
+                    orders.c.buyer.in_(buyers), orders.c.paid_ms.is_not(None), orders.c.show_id.in_(theirs)
+                )
+                bought |= {(show_id, buyer) for buyer in connection.execute(query).scalars()}
+            return bought
+
+        bought = await self._db.read(read)
+        return [each in bought for each in asked]
 
     async def tally(self, show_id: str) -> OrderTally:
         """Orders paid and revenue of a show. Raises NotFound."""
@@ -211,7 +232,7 @@ class Orders:
         back = (
             select(func.coalesce(func.sum(refunds.c.amount_minor), 0))
             .join(orders, orders.c.id == refunds.c.order_id)
-            .where(*sold, refunds.c.status == "done")
+            .where(*sold, refunds.c.status.in_(WENT_BACK))
         )
         currency = select(brands.c.currency).join(shows, shows.c.brand_id == brands.c.id).where(shows.c.id == show_id)
 
@@ -251,7 +272,7 @@ def read_orders(connection: Connection, key: str, query: Any) -> list[Order]:
     lines = _grouped(connection, select(order_lines).where(order_lines.c.order_id.in_(ids)).order_by(order_lines.c.sku))
     sent = select(shipments).where(shipments.c.order_id.in_(sold), shipments.c.voided_ms.is_(None))
     parcels = _grouped(connection, sent.order_by(shipments.c.id)) if sold else {}
-    back = select(refunds).where(refunds.c.order_id.in_(sold), refunds.c.status != "refused").order_by(refunds.c.id)
+    back = select(refunds).where(refunds.c.order_id.in_(sold), refunds.c.status.not_in(STAYED)).order_by(refunds.c.id)
     given_back = _grouped(connection, back) if sold else {}
     inside: dict[str, dict[str, int]] = {}
     if parcels:
@@ -319,6 +340,7 @@ def _order(
                 line.shipped,
                 line.struck,
                 line.returned,
+                line.drop_id,
             )
             for line in lines
         ],

@@ -8,14 +8,15 @@ One person is who has the same bag or the same address of e-mail, kept as a keye
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
+from live.edition import edition_of, same
 from live.errors import CodeRefused, Conflict, Invalid, NotFound
 from live.ids import new_id, sign
 from live.shop import totals
@@ -25,6 +26,18 @@ from live.store.tables import promotion_uses, promotions
 
 CODE = re.compile(r"[A-Z0-9][A-Z0-9_-]{2,31}")
 LISTED = 500
+
+
+class CodeTerms(msgspec.Struct, frozen=True):
+    """What of a code may change: from which goods on, when, how often, and whether beside others. The code itself and
+    what it takes off stay as orders used it."""
+
+    min_minor: int = 0
+    starts_ms: int | None = None
+    ends_ms: int | None = None
+    cap: int | None = None
+    cap_each: int | None = None
+    stacks: bool = False
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -42,6 +55,14 @@ class Row(msgspec.Struct, frozen=True):
     stacks: bool
     used: int
     retired_ms: int | None
+
+    @property
+    def terms(self) -> CodeTerms:
+        return CodeTerms(self.min_minor, self.starts_ms, self.ends_ms, self.cap, self.cap_each, self.stacks)
+
+    @property
+    def edition(self) -> str:
+        return edition_of(self.terms)
 
 
 def spelled(code: str) -> str:
@@ -159,9 +180,7 @@ class Promotions:
             .order_by(promotions.c.retired_ms.is_not(None), promotions.c.created_ms.desc())
             .limit(LISTED)
         )
-        return await self._db.read(
-            lambda c: [Row(**{name: getattr(row, name) for name in Row.__struct_fields__}) for row in c.execute(query)]
-        )
+        return await self._db.read(lambda c: [_kept(row) for row in c.execute(query)])
 
     async def add(
         self,
@@ -202,20 +221,59 @@ class Promotions:
             raise Conflict("code_taken", promotion=row["code"]) from why
         return str(row["id"])
 
+    async def change(
+        self,
+        brand_id: str,
+        code: str,
+        terms: CodeTerms,
+        *,
+        edition: str = "",
+        also: Callable[[Connection, Row], None] | None = None,
+    ) -> Row:
+        """From now on the code holds so; orders that used it keep what it took off. `edition` is the one that the
+        change was made from; `also` writes in the same transaction, and is given the code as it was. Answers it as it
+        is.
+
+        Raises: NotFound (also for one that is switched off), Invalid(field, why), Edited.
+        """
+
+        def write(sql: Connection) -> Row:
+            p = promotions.c
+            of = and_(p.brand_id == brand_id, p.code == spelled(code), p.buyer == "", p.retired_ms.is_(None))
+            found = sql.execute(select(promotions).where(of).with_for_update()).first()
+            if found is None:
+                raise NotFound("promotion", code[:32])
+            was = _kept(found)
+            same(edition, was.terms)
+            asked = msgspec.structs.asdict(terms)
+            _check_terms(asked)
+            if terms.cap is not None and terms.cap < was.used:  # locked: no order uses it meanwhile
+                raise Invalid("cap", f"must be {was.used:,} or more: so many orders used it")
+            sql.execute(update(promotions).where(of).values(asked))
+            if also is not None:
+                also(sql, was)
+            return msgspec.structs.replace(was, **asked)
+
+        return await self._db.write(write)
+
     async def retire(self, brand_id: str, code: str) -> None:
         """Nobody can use it from now on. Orders that did keep what it took off. Raises NotFound."""
-        of = and_(promotions.c.brand_id == brand_id, promotions.c.code == spelled(code))
-        changed = await self._db.write(
-            lambda c: (
-                c.execute(
-                    update(promotions)
-                    .where(of, promotions.c.retired_ms.is_(None))
-                    .values(retired_ms=self._clock.now_ms())
-                ).rowcount
-            )
-        )
-        if not changed:
+        await self._set(brand_id, code, promotions.c.retired_ms.is_(None), self._clock.now_ms())
+
+    async def restore(self, brand_id: str, code: str) -> None:
+        """It can be used again, within the windows and caps that it has. Raises NotFound (also where it can be)."""
+        await self._set(brand_id, code, promotions.c.retired_ms.is_not(None), None)
+
+    async def _set(self, brand_id: str, code: str, when: ColumnElement[bool], retired_ms: int | None) -> None:
+        p = promotions.c
+        of = and_(p.brand_id == brand_id, p.code == spelled(code), p.buyer == "", when)
+        change = update(promotions).where(of).values(retired_ms=retired_ms)
+        if not await self._db.write(lambda c: c.execute(change).rowcount):
             raise NotFound("promotion", code[:32])
+
+
+def _kept(row: Any) -> Row:
+    return Row(**{name: getattr(row, name) for name in Row.__struct_fields__})
 
 
 def _check(row: dict[str, Any]) -> None:
@@ -227,6 +285,10 @@ def _check(row: dict[str, Any]) -> None:
         raise Invalid("value", "must be above 0 and at most 100 percent")
     if row["kind"] == "amount" and not 1 <= row["value"] <= 1_000_000_000:
         raise Invalid("value", "must be above 0")
+    _check_terms(row)
+
+
+def _check_terms(row: dict[str, Any]) -> None:
     if not 0 <= row["min_minor"] <= 10_000_000_000:
         raise Invalid("min", "must be 0 or more")
     for name in ("cap", "cap_each"):

@@ -8,7 +8,7 @@ Fails closed: without Redis nothing is held. Source: docs/decisions/0003-a-hold-
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -86,7 +86,6 @@ class StockGate:
         self._claim = load_script(redis, "claim")
         self._consume = load_script(redis, "consume")
         self._unclaim = load_script(redis, "unclaim")
-        self._disown = load_script(redis, "disown")
         self._open = load_script(redis, "open_gate")
         self._told = load_script(redis, "told")
         self._facts = load_script(redis, "gate_facts")
@@ -133,8 +132,9 @@ class StockGate:
         if await self._make(show_id, "missing") and self.on_rebuilt is not None:
             await self.on_rebuilt(show_id)
 
-    async def reconcile(self, show_id: str) -> dict[str, Level]:
-        """Set right what drifted from SQL (a crash between sale and consume, a change of on-hand).
+    async def reconcile(self, show_id: str, *, owners: bool = False) -> dict[str, Level]:
+        """Set right what drifted from SQL (a crash between sale and consume, a change of on-hand); with `owners` also
+        what each buyer owns, for which all of the show's are read.
 
         Returns the levels that moved. Gives up quietly when sales keep coming in between; the worker asks again.
         """
@@ -143,18 +143,39 @@ class StockGate:
             if not epoch:
                 await self._rebuild_lost(show_id)
                 return await self.levels(show_id)
+            owned = await self._owned(show_id) if owners else {}
             ids = [order.decode() for order in claimed]
-            # One view of SQL for both: which claims are sales already, and what those sales left.
-            stock, done = await self._db.read(lambda c, ids=ids: (stock_of(c, show_id), _settled(c, ids)))  # type: ignore[misc]
+
+            # One view of SQL for all: which claims are sales already, what those sales left, and whose they are.
+            def read(c: Connection, ids: Sequence[str] = ids) -> tuple[Any, list[str], dict[str, int]]:
+                return stock_of(c, show_id), _settled(c, ids), _bought(c, show_id) if owners else {}
+
+            stock, settled, bought = await self._db.read(read)
+            done = set(settled)
             args: list[str | bytes | int] = [epoch, consumed, len(stock)]
             for sku, (on_hand, sold) in stock.items():
                 args += [sku, on_hand - sold]
+            args.append(len(ids))
+            for order in ids:
+                args += [order, int(order in done)]
+            args.append(int(owners))
+            for member in sorted(owned.keys() | bought.keys()):
+                if owned.get(member, 0) != bought.get(member, 0):
+                    args += [member, bought.get(member, 0)]
             reply = await self._reconcile(
-                [keys.gate(show_id), keys.held(show_id), keys.claims(show_id)], [*args, *done]
+                [keys.gate(show_id), keys.held(show_id), keys.claims(show_id), keys.owned(show_id)], args
             )
             if reply[0] == b"OK":
                 return _levels(reply[1:])
         return {}
+
+    async def _owned(self, show_id: str) -> dict[str, int]:
+        """`cart|sku` -> units bought, as the gate counts them."""
+        try:
+            found: Any = await self._redis.hgetall(keys.owned(show_id))
+        except (RedisError, OSError) as why:
+            raise StoreDown("redis") from why
+        return {member.decode(): int(units) for member, units in found.items()}
 
     # ---- reading -------------------------------------------------------------------------------
 
@@ -388,14 +409,6 @@ class StockGate:
     async def unclaim(self, show_id: str, order: str) -> dict[str, Level]:
         """The order is not sold after all: its claim goes back to stock. Any number of times."""
         return _levels(await self._unclaim([keys.gate(show_id), keys.claims(show_id), keys.owned(show_id)], [order]))
-
-    async def disown(self, show_id: str, cart: str, order: str, units: Mapping[str, int], *, op: str) -> bool:
-        """Units of a sold order went back on sale: they count no more against its buyer's limit. Once an `op`. What is
-        left to hold is not changed by this: reconcile reads it from SQL."""
-        args: list[str | int] = [cart, OP_TTL_S]
-        for sku, qty in units.items():
-            args += [sku, qty]
-        return bool(await self._disown([keys.owned(show_id), keys.op(show_id, cart, "disown", order, op)], args))
 
     async def _with_gate(self, show_id: str, call: Callable[[], Awaitable[Any]]) -> Any:
         for _ in range(3):

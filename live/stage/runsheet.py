@@ -37,7 +37,8 @@ AT_ONCE = Times()
 
 
 class Look(msgspec.Struct, frozen=True):
-    """One look. `at_ms` is the media time of its drop, `dropped_ms` the server's; None before."""
+    """One look. `at_ms` is the media time of its drop, `dropped_ms` the server's, `drop_id` the timeline's entry of it;
+    None before."""
 
     id: str
     number: int
@@ -51,6 +52,7 @@ class Look(msgspec.Struct, frozen=True):
     hot: bool = False
     work_bits: int = 0
     seed: str = ""
+    drop_id: int | None = None
 
     @property
     def commitment(self) -> str:

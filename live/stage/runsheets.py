@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
+import msgspec
 from sqlalchemy import Connection, insert, select, update
 
 from live.clock import Clock
@@ -42,22 +43,23 @@ class Runsheets:
 
         return await self._db.write(write)
 
-    async def drop(
-        self, show_id: str, look_id: str, *, at_ms: int, actor: str, times: Times = AT_ONCE
-    ) -> tuple[Runsheet, Look]:
-        """Put the look's card out. Raises: NotFound, NotLive, Invalid, WrongState when it is out already."""
+    async def drop(self, show_id: str, look_id: str, *, at_ms: int, actor: str, times: Times = AT_ONCE) -> Look:
+        """Put the look's card out; answers the look.
+
+        Raises: NotFound, NotLive, Invalid, WrongState when it is out already."""
         now_ms = self._clock.now_ms()
         seed = secrets.token_hex(32)
 
-        def write(sql: Connection) -> tuple[Runsheet, Look]:
+        def write(sql: Connection) -> Look:
             before = load(sql, show_id, lock=True)
-            after, look = runsheet.drop(before, look_id, at_ms=at_ms, now_ms=now_ms, times=times, seed=seed)
-            _keep(sql, look, was=before.look(look_id).state)
+            _, look = runsheet.drop(before, look_id, at_ms=at_ms, now_ms=now_ms, times=times, seed=seed)
             body = {"look": look.id, "number": look.number, "dropped_ms": look.dropped_ms}
             body |= {"opens_ms": look.opens_ms, "closes_ms": look.closes_ms, "commitment": look.commitment}
-            timeline.write(sql, show_id, "card.dropped", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
+            drop_id = timeline.write(sql, show_id, "card.dropped", at_ms=at_ms, wall_ms=now_ms, actor=actor, body=body)
+            look = msgspec.structs.replace(look, drop_id=drop_id)
+            _keep(sql, look, was=before.look(look_id).state)
             tell(sql, "drop.opened", _told(show_id, look, at_ms), now_ms)
-            return after, look
+            return look
 
         return await self._db.write(write)
 
@@ -132,6 +134,7 @@ def load(sql: Connection, show_id: str, *, lock: bool = False) -> Runsheet:
                 hot=bool(row.hot),
                 work_bits=row.work_bits,
                 seed=row.seed,
+                drop_id=row.drop_id,
             )
             for row in rows
         ),
@@ -145,6 +148,7 @@ def _told(show_id: str, look: Look, at_ms: int) -> dict[str, object]:
         "look": look.id,
         "number": look.number,
         "title": look.title,
+        "drop": look.drop_id,
         "at_ms": at_ms,
         "opens_ms": look.opens_ms,
         "closes_ms": look.closes_ms,
@@ -165,6 +169,7 @@ def _keep(sql: Connection, look: Look, *, was: str) -> None:
             hot=int(look.hot),
             work_bits=look.work_bits,
             seed=look.seed,
+            drop_id=look.drop_id,
         )
     )
     if done.rowcount != 1:

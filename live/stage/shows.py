@@ -8,6 +8,7 @@ import re
 from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from chat.rounds import Rounds
 from live.clock import Clock
 from live.errors import Conflict, Invalid, NotFound
 from live.ids import digest, new_id, new_secret
@@ -27,10 +28,16 @@ class Shows:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self._by_slug: Rounds[str, Show] = Rounds(self._by_slugs)  # a hall that comes back asks at once
 
     async def by_slug(self, slug: str) -> Show:
         """Raises: NotFound."""
-        return await self._db.read(lambda sql: _one(sql, shows.c.slug == slug, slug))
+        return await self._by_slug.of(slug)
+
+    async def _by_slugs(self, slugs: builtins.list[str]) -> builtins.list[Show | Exception]:
+        query = _SELECT.where(shows.c.slug.in_(set(slugs)))
+        found = await self._db.read(lambda sql: {row.slug: _show(row) for row in sql.execute(query)})
+        return [found.get(slug) or NotFound("show", slug) for slug in slugs]
 
     async def by_id(self, show_id: str) -> Show:
         """Raises: NotFound."""

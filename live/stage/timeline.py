@@ -10,8 +10,10 @@ from live.store.tables import timeline
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """One entry. `at_ms` is media time, `wall_ms` server time, `actor` a person or staff id, `body` JSON."""
+    """One entry. `id` grows; `at_ms` is media time, `wall_ms` server time, `actor` a person or staff id, `body`
+    JSON."""
 
+    id: int
     kind: str
     at_ms: int
     wall_ms: int
@@ -19,9 +21,9 @@ class Moment(msgspec.Struct, frozen=True):
     body: str
 
 
-def write(sql: Connection, show_id: str, kind: str, *, at_ms: int, wall_ms: int, actor: str, body: object) -> None:
-    """Append an entry, inside the caller's transaction."""
-    sql.execute(
+def write(sql: Connection, show_id: str, kind: str, *, at_ms: int, wall_ms: int, actor: str, body: object) -> int:
+    """Append an entry, inside the caller's transaction; answers its id."""
+    written = sql.execute(
         insert(timeline).values(
             show_id=show_id,
             kind=kind,
@@ -31,6 +33,8 @@ def write(sql: Connection, show_id: str, kind: str, *, at_ms: int, wall_ms: int,
             body=msgspec.json.encode(body).decode(),
         )
     )
+    assert written.inserted_primary_key is not None
+    return int(written.inserted_primary_key[0])
 
 
 class Timeline:
@@ -44,6 +48,6 @@ class Timeline:
 
         def read(sql: Connection) -> list[Moment]:
             rows = sql.execute(select(timeline).where(timeline.c.show_id == show_id).order_by(timeline.c.id))
-            return [Moment(row.kind, row.at_ms, row.wall_ms, row.actor, row.body) for row in rows]
+            return [Moment(row.id, row.kind, row.at_ms, row.wall_ms, row.actor, row.body) for row in rows]
 
         return await self._db.read(read)

@@ -138,6 +138,21 @@ class Script:
             return await self._carry((call[0], asyncio.get_running_loop().create_future()))
         return reply
 
+    async def each(self, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
+        """The answers to many calls, which are one caller's: all of them or none. Raises StoreDown."""
+        answers: list[Any] = []
+        for start in range(0, len(calls), BATCH_LIMIT):
+            part = [(self._sha, len(keys), *keys, *args) for keys, args in calls[start : start + BATCH_LIMIT]]
+            try:
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
+                    answers += await self._pipeline(part)
+            except (RedisConnectionError, RedisTimeoutError, TimeoutError, OSError) as why:
+                raise StoreDown("redis") from why
+        for answer in answers:
+            if isinstance(answer, RedisError | OSError):
+                raise StoreDown("redis") from answer
+        return answers
+
     async def _carry(self, mine: _Call) -> Any:
         """Send my call and those that wait, as one pipeline."""
         batch = [mine]
@@ -175,34 +190,38 @@ class Script:
         self._under_way = False
 
     async def _pipeline(self, commands: list[tuple[Arg, ...]]) -> list[Any]:
-        replies = await self._once(commands)
+        replies = await piped(self._redis, [("EVALSHA", *command) for command in commands])
         unknown = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
         if unknown:  # a fresh or restarted server: those did nothing, so sending them again is safe
             await self._redis.script_load(self._text)
-            for index, reply in zip(unknown, await self._once([commands[i] for i in unknown]), strict=True):
+            again = await piped(self._redis, [("EVALSHA", *commands[index]) for index in unknown])
+            for index, reply in zip(unknown, again, strict=True):
                 replies[index] = reply
         return replies
 
-    async def _once(self, commands: list[tuple[Arg, ...]]) -> list[Any]:
-        if isinstance(self._redis, RedisCluster):
-            # Each to the node of its keys, in the order they were asked in.
-            pipe = self._redis.pipeline(transaction=False)
-            for command in commands:
-                pipe.execute_command("EVALSHA", *command)
-            return list(await pipe.execute(raise_on_error=False))
-        # A pipeline of redis-py's packs each command in Python; hiredis does it in C.
-        pool = self._redis.connection_pool
-        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            packed = b"".join([_pack(("EVALSHA", *command)) for command in commands])
-            await connection.send_packed_command([packed])
-            return [await _read(connection) for _ in commands]
-        except BaseException:
-            # Replies that nobody reads any more would be taken for those of the next call.
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
+
+async def piped(redis: Redis, commands: Sequence[tuple[Arg, ...]]) -> list[Any]:
+    """The replies to `commands`, sent in one go; one that was refused is the exception among them.
+
+    Raises: redis' ConnectionError and TimeoutError, OSError."""
+    if isinstance(redis, RedisCluster):
+        # Each to the node of its keys, in the order they were asked in.
+        pipe = redis.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        return list(await pipe.execute(raise_on_error=False))
+    # A pipeline of redis-py's packs each command in Python; hiredis does it in C.
+    pool = redis.connection_pool
+    connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+    try:
+        await connection.send_packed_command([b"".join([_pack(command) for command in commands])])
+        return [await _read(connection) for _ in commands]
+    except BaseException:
+        # Replies that nobody reads any more would be taken for those of the next call.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
 
 
 async def _read(connection: AbstractConnection) -> Any:

@@ -165,6 +165,7 @@ looks = Table(
     Column("state", Text, nullable=False, default="waiting"),
     Column("at_ms", BigInteger),  # media time of the drop
     Column("dropped_ms", BigInteger),
+    Column("drop_id", BigInteger),  # the timeline's entry of it
     Column("max_per_buyer", Integer),  # units of all its pieces that one buyer may hold or own
     Column("hot", Integer, nullable=False, default=0, server_default="0"),  # 1: buyers stand in a drawn line
     Column("work_bits", Integer, nullable=False, default=0, server_default="0"),  # proof of work asked for; 0: none
@@ -261,7 +262,7 @@ promotions = Table(
     Column("cap", Integer),  # orders in all
     Column("cap_each", Integer),  # orders a person
     Column("stacks", Boolean, nullable=False, default=False),  # may stand beside other codes that do
-    Column("buyer", Text, nullable=False, default=""),  # one person's own
+    Column("buyer", Text, nullable=False, default="", index=True),  # one person's own; erased: nobody's any more
     Column("used", Integer, nullable=False, default=0),
     Column("retired_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
@@ -346,6 +347,7 @@ order_lines = Table(
     Column("picture", Text, nullable=False, default=""),
     Column("look_id", Text, nullable=False, default=""),
     Column("at_ms", BigInteger),  # media time of the tap
+    Column("drop_id", BigInteger),  # the drop it was held in: the timeline's entry; NULL where nobody knows
     Column("discount_minor", BigInteger, nullable=False, default=0, server_default="0"),  # its part of the order's
     Column("tax_minor", BigInteger, nullable=False, default=0, server_default="0"),  # … contained or added alike
     # What became of the `qty` units of a sold line.
@@ -391,7 +393,9 @@ payments = Table(
     Column("provider", Text, nullable=False),
     Column("provider_ref", Text),  # the provider's own id
     Column("idempotency_key", Text, nullable=False, unique=True),  # one per attempt
-    Column("status", Text, nullable=False),  # created | authorising | captured | declined | cancelled | refunded
+    # created | authorising | captured | declined | cancelled | refunding | refunded; and refund_failed: its order was
+    # never sold, and its refund came back
+    Column("status", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("captured_minor", BigInteger, nullable=False, default=0),
     Column("refunded_minor", BigInteger, nullable=False, default=0),
@@ -405,25 +409,27 @@ payments = Table(
     UniqueConstraint("provider", "provider_ref"),
 )
 
-refunds = Table(  # money that goes back of a sold order: decided here first, then asked of the provider
+refunds = Table(  # money that goes back: decided here first, then asked of the provider; shop/refund_books.py
     "refunds",
     metadata,
     Column("id", Text, primary_key=True),
     Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
     Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
-    Column("why", Text, nullable=False),  # asked | cancelled | returned | outside
+    Column("why", Text, nullable=False),  # asked | cancelled | returned | outside | unsold (of an order never sold)
     Column("lines", Text, nullable=False, default="{}"),  # JSON: SKU -> units it is for; empty: an amount
     Column("note", Text, nullable=False, default=""),
     Column("status", Text, nullable=False),
-    Column("answer", Text, nullable=False, default=""),  # why the provider refused
+    Column("answer", Text, nullable=False, default=""),  # why the provider refused, or the bank sent it back
     Column("actor", Text, nullable=False, default=""),  # staff id
     Column("created_ms", BigInteger, nullable=False),
-    Column("due_ms", BigInteger, nullable=False),  # when the worker asks (again)
-    Column("attempts", Integer, nullable=False, default=0),
-    Column("done_ms", BigInteger),
+    Column("due_ms", BigInteger, nullable=False),  # when the worker asks (again), or looks what became of it
+    Column("attempts", Integer, nullable=False, default=0),  # … so often, in this status
+    Column("done_ms", BigInteger),  # when it came to its end
+    Column("provider_ref", Text, nullable=False, default="", server_default=""),  # the provider's own id
+    Column("again_of", Text, nullable=False, default="", server_default=""),  # the refund it is sent again for
     CheckConstraint("amount_minor > 0", name="amount_positive"),
-    CheckConstraint("status in ('asked', 'done', 'refused')", name="status_known"),
+    CheckConstraint("status in ('asked', 'accepted', 'done', 'refused', 'failed')", name="status_known"),
     # One at a time: what the provider's books say then tells whether this one was done.
     Index(
         "ix_refunds_one_asked",
@@ -433,6 +439,29 @@ refunds = Table(  # money that goes back of a sold order: decided here first, th
         postgresql_where=text("status = 'asked'"),
     ),
     Index("ix_refunds_status_due_ms", "status", "due_ms"),
+)
+
+disputes = Table(  # a buyer's bank wants its money back; shop/dispute_books.py
+    "disputes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("order_id", Text, ForeignKey("orders.id"), nullable=False, index=True),
+    Column("payment_id", Text, ForeignKey("payments.id"), nullable=False),
+    Column("provider_ref", Text, nullable=False),  # the provider's own id
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("due_ms", BigInteger),  # until when the provider takes evidence
+    Column("opened_ms", BigInteger, nullable=False),
+    Column("closed_ms", BigInteger),
+    Column("withdrawn_ms", BigInteger),  # the bank took the money
+    Column("returned_ms", BigInteger),  # … and gave it back
+    Column("look_ms", BigInteger, nullable=False),  # when the worker asks after it
+    Column("looks", Integer, nullable=False),
+    CheckConstraint("status in ('open', 'won', 'lost', 'closed')", name="status_known"),
+    UniqueConstraint("payment_id", "provider_ref"),
+    Index("ix_disputes_look_ms", "look_ms"),
 )
 
 payment_events = Table(  # what a provider told us, once each
@@ -492,6 +521,7 @@ webhook_endpoints = Table(  # merchants' own systems
     Column("old_secret", Text),  # by blanks; sign too until then, while a receiver changes to the new one
     Column("old_secret_until_ms", BigInteger),
     Column("last_taken_ms", BigInteger),  # to the minute
+    Column("made_by", Text, nullable=False, default="", server_default=""),  # staff, a token, cli; "": before we asked
 )
 
 webhook_deliveries = Table(  # one event to one endpoint: the log that staff see
@@ -606,6 +636,9 @@ chat_lines = Table(
     Column("at_ms", BigInteger),  # media time
     # Only its author saw it: nothing that leaves the house may read such a row.
     Column("shadow", Boolean, nullable=False, default=False),
+    Column("badge", Text, nullable=False, default=""),
+    Column("reply", Text),  # JSON of chat.message.Reply
+    Column("mentions", Text, nullable=False, default="[]"),  # JSON, a list of chat.message.Mention
     Index("ix_chat_lines_room_wall_ms", "room", "wall_ms"),
     Index("ix_chat_lines_person", "person"),
 )
@@ -637,6 +670,16 @@ blocked_terms = Table(
     Column("wall_ms", BigInteger, nullable=False),
 )
 
+room_pins = Table(  # the line that was pinned last, "" when it was taken down
+    "room_pins",
+    metadata,
+    Column("room", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("epoch", Text, nullable=False),  # with seq: the number of that act in the room
+    Column("seq", BigInteger, nullable=False),
+    Column("wall_ms", BigInteger, nullable=False),
+)
+
 room_modes = Table(
     "room_modes",
     metadata,
@@ -659,6 +702,22 @@ questions = Table(
     Column("at_ms", BigInteger),  # media time of the asking
     Column("answered_at_ms", BigInteger),  # and of the answer
     Index("ix_questions_room_wall_ms", "room", "wall_ms"),
+)
+
+cases = Table(  # what waits for a moderator, and how it was decided
+    "cases",
+    metadata,
+    Column("room", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("person", Text, nullable=False, index=True),
+    Column("body", Text, nullable=False),  # JSON: chat.moderation.kinds.Case
+    Column("wall_ms", BigInteger, nullable=False),
+    Column("verdict", Text, nullable=False, default=""),  # "" (waits) | approve | refuse
+    Column("by", Text, nullable=False, default=""),
+    Column("by_name", Text, nullable=False, default=""),
+    Column("made", Text, nullable=False, default=""),  # the line or question that came of it
+    Column("decided_ms", BigInteger),
+    Index("ix_cases_room_verdict", "room", "verdict"),
 )
 
 person_notes = Table(  # from one moderator to the next

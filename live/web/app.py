@@ -90,7 +90,8 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
         attend(hub, s.desk, s.drops, s.play, s.throttle)
         app.state.services, app.state.hub = s, hub
         # The socket's endpoint needs the hub, and the hub its services: so its route is made here, once.
-        app.router.routes.append(WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))
+        # First in the table: a hall that comes back is not compared with every page's address.
+        app.router.routes.insert(0, WebSocketRoute("/ws/{show}", room_endpoint(hub, Gate(s)), name="ws"))
         async with asyncio.TaskGroup() as tasks:
             runs = (hub.run, s.desk.run, s.audience.run, RelayWatch(s.relays).run)
             owned = [tasks.create_task(_for_ever(run, app)) for run in runs]
@@ -99,7 +100,7 @@ async def _life(app: Starlette, settings: Settings, clock: Clock | None) -> Asyn
             finally:
                 for task in owned:
                     task.cancel()
-                app.router.routes.pop()
+                app.router.routes.pop(0)
 
 
 async def _for_ever(run: Callable[[], Awaitable[None]], app: Starlette) -> None:

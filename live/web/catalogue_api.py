@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from live.desk.wiring import Services
+from live.edition import edition_of
 from live.money import Money
 from live.shop.assortment import House
 from live.shop.imports import FILE_MAX
@@ -21,24 +22,52 @@ from live.web.speech import speaks
 PICTURE_MAX = BYTES_MAX + 1024  # so that it is our own words that refuse one byte too many
 FEED_MAX = FILE_MAX + 1024
 UPLOAD_S = 15 * 60
+Edition = Annotated[str, msgspec.Meta(max_length=16)]
 Minor = Annotated[int, msgspec.Meta(ge=0, le=100_000_000_00)]
 Moment = Annotated[int, msgspec.Meta(ge=0, le=FOR_EVER_MS)]
 
 
 class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`edition` is the one that a change was made from, as the page or the last answer has it: where another was saved
+    meanwhile it is refused (`edited`). Empty: it overwrites."""
+
     title: Annotated[str, msgspec.Meta(max_length=400)]
     blurb: Annotated[str, msgspec.Meta(max_length=5_000)] = ""
+    edition: Edition = ""
 
 
 @speaks(takes=Words, gives=Words, example={"title": "Long coat", "blurb": "Wool, belted."})
 async def describe(request: Request) -> Response:
-    """Another title and text: {"title", "blurb"}. Cards that are out say it at once."""
+    """Another title and text: {"title", "blurb", "edition"}. Cards that are out say it at once."""
     s, product, _ = await _product(request)
     words = await body(request, Words)
-    await s.assortment.describe(product, title=words.title, blurb=words.blurb)
+    await s.assortment.describe(product, title=words.title, blurb=words.blurb, edition=words.edition)
     await s.rail.changed(await s.assortment.skus(product))
     sheet = await s.assortment.sheet(product)
-    return Json(Words(sheet.title, sheet.blurb))
+    return Json(Words(sheet.title, sheet.blurb, sheet.edition))
+
+
+class ProductCap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`edition`: as of `Words`."""
+
+    limit: int | None
+    edition: Edition = ""
+
+
+class ProductNow(msgspec.Struct, frozen=True):
+    product: str
+    limit: int | None
+    edition: str
+
+
+@speaks(takes=ProductCap, gives=ProductNow, example={"limit": 1})
+async def cap(request: Request) -> Response:
+    """At most so many units of a product a buyer, all its variants together, in every show: {"product", "limit",
+    "edition"}."""
+    s, product, _ = await _product(request)
+    wanted = await body(request, ProductCap)
+    await s.desk.cap_product(product, wanted.limit, edition=wanted.edition)
+    return Json(ProductNow(product, wanted.limit, edition_of(wanted.limit)))
 
 
 class SaleOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,20 +79,23 @@ class SaleOf(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Pricing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`price_minor` is charged while no sale is on. `sale` null: there is none, and one that was planned is not."""
+    """`price_minor` is charged while no sale is on. `sale` null: there is none, and one that was planned is not.
+    `edition`: as of `Words`."""
 
     price_minor: Minor
     sale: SaleOf | None = None
+    edition: Edition = ""
 
 
 class PriceNow(msgspec.Struct, frozen=True):
     charged: Money
     was: Money | None
+    edition: str
 
 
 @speaks(takes=Pricing, gives=PriceNow, example={"price_minor": 12_900, "sale": {"minor": 9_900}})
 async def price(request: Request) -> Response:
-    """Another price: {"charged": Money, "was": Money | null}, as they are now."""
+    """Another price: {"charged": Money, "was": Money | null, "edition"}, as they are now."""
     s = _services(request)
     sku = request.path_params["sku"]
     brand = await s.adjustments.brand_of(sku)
@@ -76,10 +108,10 @@ async def price(request: Request) -> Response:
     before = await s.assortment.unit(sku)
     # A reduction that was announced by a feed goes on while its price does.
     goes_on = before.was is not None and before.sale is None and before.price.minor == wanted.price_minor
-    await s.catalogue.set_price(sku, wanted.price_minor, announced=goes_on, sale=sale)
+    await s.catalogue.set_price(sku, wanted.price_minor, announced=goes_on, sale=sale, edition=wanted.edition)
     await s.rail.changed([sku])
     unit = await s.assortment.unit(sku)
-    return Json(PriceNow(unit.charged, unit.was))
+    return Json(PriceNow(unit.charged, unit.was, unit.edition))
 
 
 # ---- pictures ----------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from live.desk.wiring import Services
 from live.errors import Forbidden, NotFound
 from live.money import Money
 from live.shop.assortment import A_PAGE, House, Row, Sheet
-from live.shop.feed_import import export
+from live.shop.feed_export import EXPORTS, Format
 from live.shop.imports import Import, State
 from live.shop.pictures import Picture
 from live.shop.pricing import FOR_EVER_MS
@@ -79,12 +79,21 @@ async def bring_in(request: Request) -> Response:
     )
 
 
-async def export_feed(request: Request) -> Response:
+async def export_google(request: Request) -> Response:
     """GET /studio/catalogue/export.tsv: Google's feed of the brand, which the import takes back."""
+    return await _export(request, "google", "tsv", "text/tab-separated-values")
+
+
+async def export_shopify(request: Request) -> Response:
+    """GET /studio/catalogue/export.csv: Shopify's product CSV of the brand, which the import takes back."""
+    return await _export(request, "shopify", "csv", "text/csv")
+
+
+async def _export(request: Request, kind: Format, ending: str, media_type: str) -> Response:
     house, _ = await house_of(request)
-    headers = {"Content-Disposition": f'attachment; filename="{house.slug}.tsv"'}
-    rows = _lines(export(_services(request).db, house.id))
-    return StreamingResponse(rows, media_type="text/tab-separated-values; charset=utf-8", headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="{house.slug}.{ending}"'}
+    rows = _lines(EXPORTS[kind](_services(request).db, house.id), "\t" if ending == "tsv" else ",")
+    return StreamingResponse(rows, media_type=f"{media_type}; charset=utf-8", headers=headers)
 
 
 # ---- whose catalogue it is ---------------------------------------------------------------------
@@ -119,23 +128,21 @@ async def _brand_ids(request: Request) -> list[str]:
 
 def sheet_view(sheet: Sheet, house: House) -> dict[str, Any]:
     places = get_currency_precision(house.currency)
-
-    def plain(money: Money) -> str:
-        return f"{money.minor / 10**places:.{places}f}"
-
     units = [
         {
             "sku": unit.sku,
+            "colour": unit.colour,
             "what": " · ".join(part for part in (unit.size, unit.colour, *unit.options.values()) if part) or "One size",
             "gtin": unit.gtin,
-            "price": plain(unit.price),
-            "sale": plain(Money(unit.sale.minor, house.currency)) if unit.sale else "",
+            "price": unit.price.plain(),
+            "sale": Money(unit.sale.minor, house.currency).plain() if unit.sale else "",
             "from_ms": unit.sale.from_ms if unit.sale else "",
             "until_ms": unit.sale.until_ms if unit.sale and unit.sale.until_ms < FOR_EVER_MS else "",
             "charged": unit.charged.words(),
             "was": unit.was.words() if unit.was else "",
             "on_hand": unit.on_hand,
             "sold": unit.sold,
+            "edition": unit.edition,
             "left": unit.on_hand - unit.sold,
         }
         for unit in sheet.units
@@ -148,11 +155,30 @@ def sheet_view(sheet: Sheet, house: House) -> dict[str, Any]:
         "id": sheet.id,
         "title": sheet.title,
         "blurb": sheet.blurb,
-        "units": units,
+        "cap": sheet.cap or "",
+        "edition": sheet.edition,
+        "cap_edition": sheet.cap_edition,
+        "groups": by_colour(units),
         "looks": looks,
         "places": places,
         "symbol": house.currency,
     }
+
+
+def by_colour(units: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The units of each colour, in the order in which the colours come."""
+    colours: dict[str, list[dict[str, Any]]] = {}
+    for unit in units:
+        colours.setdefault(unit["colour"], []).append(unit)
+    return [
+        {
+            "colour": colour or "No colour",
+            "units": some,
+            "skus": "1 SKU" if len(some) == 1 else f"{len(some)} SKUs",
+            "left": sum(unit["left"] for unit in some),
+        }
+        for colour, some in colours.items()
+    ]
 
 
 class Shot(msgspec.Struct, frozen=True):
@@ -283,9 +309,9 @@ def _page_number(text: str) -> int:
     return min(int(text), 100_000) if text.isascii() and text.isdigit() and int(text[:7]) > 0 else 1
 
 
-async def _lines(rows: AsyncIterator[list[str]]) -> AsyncIterator[str]:
+async def _lines(rows: AsyncIterator[list[str]], delimiter: str) -> AsyncIterator[str]:
     out = io.StringIO()
-    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
     async for cells in rows:
         writer.writerow(cells)
         if out.tell() > 64 * 1024:

@@ -8,7 +8,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from live.errors import NotFound
 from live.events import Place, Work
 from live.stage.runsheet import Times
 from live.web.api import LookNow
@@ -155,25 +154,3 @@ async def look_rule(request: Request) -> Response:
     look = request.path_params["look"]
     ruled = await services.desk.rule_look(show.id, look, limit=terms.limit, hot=terms.hot, work_bits=terms.work_bits)
     return Json(LookNow(ruled))
-
-
-class ProductCap(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    limit: int | None
-
-
-class ProductNow(msgspec.Struct, frozen=True):
-    product: str
-    limit: int | None
-
-
-@speaks(takes=ProductCap, gives=ProductNow, example={"limit": 1})
-async def product_cap(request: Request) -> Response:
-    """At most so many units of a product of this show a buyer, all its variants together: {"product", "limit"}."""
-    services, show = await show_of(request)
-    wanted = await body(request, ProductCap)
-    product = request.path_params["product"]
-    pieces = (await services.programmes.of(show.id)).pieces
-    if not any(piece.product == product for look in pieces.values() for piece in look):
-        raise NotFound("product", product)
-    await services.desk.cap_product(product, wanted.limit)
-    return Json(ProductNow(product, wanted.limit))

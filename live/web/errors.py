@@ -39,6 +39,7 @@ WORDS: dict[str, tuple[int, str, str]] = {
     "in_line": (409, "Not your turn", "Buyers are let in one after another. Take a place in the line."),
     "work_needed": (409, "One moment", "This drop asks each browser for a little arithmetic first."),
     "conflict": (409, "Already taken", "Someone was there first."),
+    "edited": (409, "Changed meanwhile", "Somebody saved it after your page was made. Load it again."),
     "sold_out": (409, "Sold out", "The last one has just gone."),
     "still_left": (409, "There is one left", "Hold it: nobody has to wait."),
     "over_limit": (409, "That many is too many", "One person can only take so many of a piece."),
@@ -125,6 +126,9 @@ def problem_of(error: Exception) -> Problem:
         error = Error()
     if isinstance(error, Error | Refused) and error.code in WORDS:
         status, title, detail = WORDS[error.code]
+        need = str(error.facts.get("need", ""))
+        if error.code == "forbidden" and ":" in need:
+            detail = f"It takes the scope {need}, and this token hasn't got it."
         return Problem(title, status, detail, error.code, dict(error.facts))
     status, title, detail = WORDS["broken"]
     return Problem(title, status, detail, "broken", facts)

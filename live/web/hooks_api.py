@@ -8,11 +8,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from live.accounts.scopes import opens
 from live.errors import Invalid, NotFound
 from live.shop.webhooks import deliveries
 from live.shop.webhooks.endpoints import Endpoint
+from live.shop.webhooks.kinds import READ_BY
 from live.web.reading import Json, asked, body, services_of
-from live.web.security import reach_of
+from live.web.security import actor_of, reach_of, token_of
 from live.web.speech import speaks
 
 Kinds = Annotated[list[Annotated[str, msgspec.Meta(max_length=40)]], msgspec.Meta(max_length=40)]
@@ -65,14 +67,16 @@ class EndpointMade(msgspec.Struct, frozen=True):
     example={"url": "https://erp.example.com/frontrow", "kinds": ["order.paid"]},
 )
 async def add(request: Request) -> Response:
-    """Post the brand's events to an address: 201 `EndpointMade`."""
+    """Post the brand's events to an address: 201 `EndpointMade`. It hears no kind that its maker may not read."""
     wanted, brands = await body(request, NewEndpoint), (await reach_of(request)).brands
     brand = wanted.brand or (next(iter(brands)) if len(brands) == 1 else "")
     if not brand:
         raise Invalid("brand", "say which")
     if brand not in brands:
         raise NotFound("brand", brand)
-    made = await services_of(request).endpoints.add(brand, wanted.url, wanted.kinds)
+    made = await services_of(request).endpoints.add(
+        brand, wanted.url, wanted.kinds, may=_readable(request), by=actor_of(request)
+    )
     return Json(EndpointMade(*made), 201)
 
 
@@ -88,7 +92,7 @@ async def change(request: Request) -> Response:
     """Choose what it hears, turn it off or on: `EndpointNow`."""
     found, wanted, book = await _own(request), await body(request, EndpointChange), services_of(request).endpoints
     if wanted.kinds is not None:
-        await book.choose(found.id, wanted.kinds)
+        await book.choose(found.id, wanted.kinds, may=_readable(request))
     if wanted.on is not None:
         await (book.enable(found.id) if wanted.on else book.disable(found.id))
     return Json(_now(await book.by_id(found.id)))
@@ -122,12 +126,13 @@ class DeliveriesAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DeliveryNow(msgspec.Struct, frozen=True):
-    """An entry of the log: `event` is the `webhook-id`, `answer` the last status or why there was none."""
+    """An entry of the log: `event` is the `webhook-id`, `answer` the last status or why there was none. `data` is null
+    where who asks may not read that kind."""
 
     id: int
     event: str
     kind: str
-    data: dict[str, Any]
+    data: dict[str, Any] | None
     created_ms: int
     outcome: Literal["waiting", "taken", "failed"]
     attempts: int
@@ -144,7 +149,7 @@ class DeliveriesNow(msgspec.Struct, frozen=True):
 @speaks(asks=DeliveriesAsked, gives=DeliveriesNow)
 async def log(request: Request) -> Response:
     """What was sent there, the newest first: `DeliveriesNow`."""
-    found, wanted = await _own(request), asked(request, DeliveriesAsked)
+    found, wanted, readable = await _own(request), asked(request, DeliveriesAsked), _readable(request)
     entries = await services_of(request).db.read(
         lambda sql: deliveries.log(sql, found.id, outcome=wanted.only, before=wanted.before or None, limit=wanted.limit)
     )
@@ -155,7 +160,7 @@ async def log(request: Request) -> Response:
                     one.id,
                     one.event_id,
                     one.kind,
-                    msgspec.json.decode(one.data),
+                    msgspec.json.decode(one.data) if one.kind in readable else None,
                     one.created_ms,
                     one.outcome,
                     one.attempts,
@@ -210,6 +215,12 @@ async def try_out(request: Request) -> Response:
     s, found = services_of(request), await _own(request)
     now = s.clock.now_ms()
     return Json(TestSent(await s.db.write(lambda sql: deliveries.test(sql, found.id, found.brand_id, now))))
+
+
+def _readable(request: Request) -> frozenset[str]:
+    """The kinds of which who asks may read the like: staff of the brand all, a program those of its scopes."""
+    token = token_of(request)
+    return frozenset(kind for kind, scope in READ_BY.items() if token is None or opens(token.scopes, scope))
 
 
 def _now(one: Endpoint) -> EndpointNow:

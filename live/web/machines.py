@@ -4,6 +4,7 @@ it works by keyboard, on a phone and without JavaScript. A secret is in one answ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -20,7 +21,7 @@ from live.shop.webhooks.deliveries import Delivery
 from live.shop.webhooks.endpoints import Endpoint
 from live.web import words
 from live.web.masthead import studio_links
-from live.web.reading import services_of
+from live.web.reading import form_of, services_of
 from live.web.security import actor_of, reach_of
 from live.web.templating import page
 
@@ -39,7 +40,7 @@ async def tokens(request: Request) -> Response:
 
 async def token_make(request: Request) -> Response:
     """POST /studio/api: makes one and shows it, this once. The same form again makes no second one."""
-    s, form = services_of(request), await request.form(max_fields=40)
+    s, form = services_of(request), await form_of(request)
     try:
         place = await _place(request, _one(form, "place"))
         secret, token = await s.tokens.make(
@@ -51,8 +52,9 @@ async def token_make(request: Request) -> Response:
             **place,
         )
     except (Invalid, OverLimit, Conflict) as why:
+        wrong = str(why.facts["field"]) if isinstance(why, Invalid) else ""
         return await _tokens_page(
-            request, error=_said(why), kept=form, status=409 if isinstance(why, Conflict) else 422
+            request, error=_said(why), wrong=wrong, kept=form, status=409 if isinstance(why, Conflict) else 422
         )
     return await _tokens_page(request, made=(secret, token))
 
@@ -72,9 +74,11 @@ async def _tokens_page(
     *,
     made: tuple[str, ApiToken] | None = None,
     error: str = "",
+    wrong: str = "",
     kept: FormData | None = None,
     status: int = 200,
 ) -> Response:
+    """`error` is said beside the field that is `wrong`, or above the form."""
     s = services_of(request)
     now = s.clock.now_ms()
     names = {person.id: person.name for person in await s.staff.list()}
@@ -96,6 +100,7 @@ async def _tokens_page(
         op=new_id("tok"),
         made=made,
         error=error,
+        wrong=wrong if wrong in ("name", "scopes", "days") else "",
         kept={
             **{field: _one(kept, field) if kept else "" for field in ("name", "place", "days")},
             "scopes": set(kept.getlist("scope")) if kept else set(),
@@ -126,6 +131,7 @@ def _token_view(token: ApiToken, now: int, names: dict[str, str], places: dict[s
         "state": state,
         "place": places.get(f"brand:{place}") or places.get(f"show:{place}", ""),
         "by": names.get(token.created_by, "the command line" if token.created_by == "cli" else "someone who left"),
+        "orphan": state == "works" and token.created_by not in names and token.created_by != "cli",
         "created_ms": token.created_ms,
         "created": words.when(token.created_ms),
         "used_ms": token.last_used_ms,
@@ -145,12 +151,14 @@ async def hooks(request: Request) -> Response:
 
 async def hook_add(request: Request) -> Response:
     """POST /studio/webhooks: adds one and shows its secret, this once."""
-    s, form = services_of(request), await request.form(max_fields=40)
+    s, form = services_of(request), await form_of(request)
     brand = _one(form, "brand")
     if brand not in (await reach_of(request)).brands:
         raise NotFound("brand", brand[:40])  # also one that is there, and another's
     try:
-        endpoint, secret = await s.endpoints.add(brand, _one(form, "url"), [str(k) for k in form.getlist("kind")])
+        endpoint, secret = await s.endpoints.add(
+            brand, _one(form, "url"), [str(k) for k in form.getlist("kind")], by=actor_of(request)
+        )
     except (Invalid, OverLimit) as why:
         return await _hooks_page(request, error=_said(why), kept=form, status=422)
     return await _hook_page(request, await s.endpoints.by_id(endpoint), secret=secret)
@@ -163,7 +171,7 @@ async def hook(request: Request) -> Response:
 
 async def hook_act(request: Request) -> Response:
     """POST /studio/webhooks/{endpoint}: what the form's `act` says."""
-    s, form, found = services_of(request), await request.form(max_fields=40), await _own(request)
+    s, form, found = services_of(request), await form_of(request), await _own(request)
     act, now = _one(form, "act"), s.clock.now_ms()
     said = ""
     try:
@@ -200,13 +208,17 @@ async def _hooks_page(
 ) -> Response:
     s, reach = services_of(request), await reach_of(request)
     endpoints = await s.endpoints.list(sorted(reach.brands))
+    makers = await _makers(s)
     brands = [brand for brand in await _brands(request) if brand[0] in reach.brands]
     return page(
         request,
         "studio/webhooks.html",
         status=status,
         nav=await studio_links(request),
-        groups=[(name, [_hook_view(one) for one in endpoints if one.brand_id == brand]) for brand, name in brands],
+        groups=[
+            (name, [_hook_view(one, makers(one)) for one in endpoints if one.brand_id == brand])
+            for brand, name in brands
+        ],
         brands=brands,
         kinds=_kinds(),
         error=error,
@@ -255,10 +267,26 @@ _WHY_OFF = {
 _OUTCOMES = {"waiting": "Waits", "taken": "Taken", "failed": "Given up"}
 
 
-def _hook_view(one: Endpoint) -> dict[str, Any]:
+async def _makers(s: Services) -> Callable[[Endpoint], str]:
+    """Who made an endpoint, in words; a program's are its token's maker's."""
+    names = {person.id: person.name for person in await s.staff.list()}
+    tokens = {token.id: token for token in await s.tokens.list()}
+
+    def said(one: Endpoint) -> str:
+        if one.made_by in ("", "cli"):
+            return "Made by the command line" if one.made_by else ""
+        token = tokens.get(one.made_by)
+        by = names.get(token.created_by if token else one.made_by, "")
+        return f"Made by {by or 'someone who left'}" + (f", by the token {token.name}" if token else "")
+
+    return said
+
+
+def _hook_view(one: Endpoint, by: str = "") -> dict[str, Any]:
     return {
         "id": one.id,
         "url": one.url,
+        "by": by,
         "kinds": one.kinds,
         "is_on": one.disabled_ms is None,
         "why": _WHY_OFF.get(one.disabled_why, ""),
@@ -349,5 +377,7 @@ def _said(why: Error) -> str:
     if isinstance(why, Conflict):
         return "This form made its token already, and a secret is shown once. Revoke that one, then make another."
     field, reason = str(why.facts["field"]), str(why.facts["why"])
-    names = {"url": "The address", "name": "The name", "scopes": "What it may do", "kinds": "What it hears"}
+    names = {"url": "The address", "name": "The name", "kinds": "What it hears"}
+    if field == "scopes":  # said right below their legend
+        return f"{reason.capitalize()}."
     return f"{names.get(field, field.capitalize())}: {reason.replace('_', ' ')}."

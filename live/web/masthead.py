@@ -19,5 +19,6 @@ async def studio_links(request: Request, *, brand: str = "") -> list[tuple[str, 
         return links
     links.append(("/studio/orders", "Orders"))
     if any(grant.brand_id and grant.role == "staff" for grant in grants):
-        links.append((f"/studio/catalogue?brand={quote(brand)}" if brand else "/studio/catalogue", "Catalogue"))
+        of_brand = f"?brand={quote(brand)}" if brand else ""
+        links += [(f"/studio/catalogue{of_brand}", "Catalogue"), (f"/studio/terms{of_brand}", "Terms")]
     return [*links, ("/studio/api", "API"), ("/studio/webhooks", "Webhooks")]

@@ -5,7 +5,8 @@ Lists come in pages: `next` of one is `after` of the following, and empty on the
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -24,6 +25,7 @@ from live.web.speech import speaks
 Limit = Annotated[int, msgspec.Meta(ge=1, le=200, description="How many a page.")]
 After = Annotated[str, msgspec.Meta(max_length=80, description="`next` of the page before.")]
 SKUS_MOST = 100
+T = TypeVar("T")
 
 
 class OrdersAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,8 +56,7 @@ async def orders(request: Request) -> Response:
         status=wanted.status or None,
         limit=wanted.limit,
     )
-    last = found[-1] if len(found) == wanted.limit else None
-    return Json(OrdersPage(found, f"{last.created_ms}.{last.id}" if last else ""))
+    return Json(OrdersPage(found, _next(found, wanted.limit, lambda last: f"{last.created_ms}.{last.id}")))
 
 
 @speaks(gives=Order)
@@ -84,7 +85,7 @@ async def products(request: Request) -> Response:
     """The brand's products, also those that no card has shown yet: `ProductsPage`."""
     wanted, reach = asked(request, ProductsAsked), await reach_of(request)
     found = await _services(request).merchant.products(reach.brands, after=wanted.after, limit=wanted.limit)
-    return Json(ProductsPage(found, found[-1].id if len(found) == wanted.limit else ""))
+    return Json(ProductsPage(found, _next(found, wanted.limit, lambda last: last.id)))
 
 
 class StockAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -109,7 +110,7 @@ async def stock(request: Request) -> Response:
         raise Invalid("skus", f"takes {SKUS_MOST}")
     reads = _services(request).merchant
     found = await reads.stock(reach.brands, skus=skus, after=wanted.after, limit=wanted.limit)
-    return Json(StockPage(found, found[-1].sku if len(found) == wanted.limit else ""))
+    return Json(StockPage(found, _next(found, wanted.limit, lambda last: last.sku)))
 
 
 class ShowsNow(msgspec.Struct, frozen=True):
@@ -138,8 +139,10 @@ async def run(request: Request) -> Response:
 
 
 class MomentTold(msgspec.Struct, frozen=True):
-    """`at_ms` is media time, `wall_ms` server time; `actor` who did it, a person's, staff's or token's id."""
+    """`id` is what an order's line names as its `drop`; `at_ms` is media time, `wall_ms` server time; `actor` who did
+    it, a person's, staff's or token's id."""
 
+    id: int
     kind: str
     at_ms: int
     wall_ms: int
@@ -158,9 +161,17 @@ async def timeline(request: Request) -> Response:
     moments = await _services(request).timeline.of(show.id)
     return Json(
         TimelineNow(
-            [MomentTold(one.kind, one.at_ms, one.wall_ms, one.actor, msgspec.json.decode(one.body)) for one in moments]
+            [
+                MomentTold(one.id, one.kind, one.at_ms, one.wall_ms, one.actor, msgspec.json.decode(one.body))
+                for one in moments
+            ]
         )
     )
+
+
+def _next(found: list[T], limit: int, place: Callable[[T], str]) -> str:
+    """Where the following page begins; "" where this one is not full."""
+    return place(found[-1]) if len(found) == limit else ""
 
 
 def _placed(after: str) -> tuple[int, str]:

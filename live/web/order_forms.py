@@ -51,7 +51,7 @@ def _take_back(s: Services, found: StaffOrder, form: FormData) -> Doing:
         f"{_pieces(units)} came back from {found.order.name}?",
         (
             f"{_pieces(again)} for sale again, at once." if again else "Nothing of it is for sale again.",
-            f"{amount.words()} is refunded." if amount.minor else "No money is refunded.",
+            _money(found, amount, "No money is refunded."),
             "The buyer gets a letter. This can't be undone.",
         ),
         f"Take it back and refund {amount.words()}" if amount.minor else "Take it back",
@@ -79,6 +79,21 @@ def _refund(s: Services, found: StaffOrder, form: FormData) -> Doing:
     )
 
 
+def _send_again(s: Services, found: StaffOrder, form: FormData) -> Doing:
+    refund = next((one for one in found.refunds if one.id == form.get("refund")), None)
+    if refund is None:
+        raise Invalid("refund", "is none of this order")
+    return Doing(
+        lambda by: s.order_desk.send_again(found.order.id, by, refund.id),
+        f"Send {refund.amount.words()} to {found.order.name} again?",
+        (
+            "It goes to where the payment came from: if its card is gone for good, it may come back again.",
+            "The buyer gets a letter. This can't be undone.",
+        ),
+        f"Refund {refund.amount.words()}",
+    )
+
+
 def _cancel(s: Services, found: StaffOrder, form: FormData) -> Doing:
     note = _text(form, "note")
     if found.order.status == "pending":
@@ -97,11 +112,18 @@ def _cancel(s: Services, found: StaffOrder, form: FormData) -> Doing:
         f"Cancel {_pieces(units)} of {found.order.name}’s order?",
         (
             f"{_pieces(units)} for sale again, at once.",
-            f"{amount.words()} is refunded." if amount.minor else "There is nothing to refund.",
+            _money(found, amount, "There is nothing to refund."),
             "The buyer gets a letter. This can't be undone.",
         ),
         f"Cancel and refund {amount.words()}" if amount.minor else "Cancel",
     )
+
+
+def _money(found: StaffOrder, amount: Money, none: str) -> str:
+    if amount.minor:
+        return f"{amount.words()} is refunded."
+    disputed = any(one.status == "open" for one in found.disputes)
+    return "The payment is disputed: no money is refunded by this." if disputed else none
 
 
 def _note(s: Services, found: StaffOrder, form: FormData) -> Doing:
@@ -113,6 +135,7 @@ ACTS: dict[str, Callable[[Services, StaffOrder, FormData], Doing]] = {
     "void": _void,
     "return": _take_back,
     "refund": _refund,
+    "again": _send_again,
     "cancel": _cancel,
     "note": _note,
 }

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from babel.numbers import get_currency_precision
-
 from live.errors import Invalid
-from live.money import Money
+from live.money import Money, typed_minor
 from live.shop import addresses
 from live.shop.order_list import VIEWS, Row
+from live.shop.order_sheet import OWED
 from live.shop.order_state import STATUSES, Units, is_whole, repaid_by
-from live.shop.order_story import Entry, Origin, StaffOrder, StaffRefund
+from live.shop.order_story import Entry, Origin, StaffOrder
 from live.shop.orders import Order, OrderLine, Shipment
+from live.web.refund_words import DISPUTE_WORDS, bank_words, dispute_view, refund_view, troubles_of
 from live.web.words import order_view, when
 
 STATUS_WORDS = {
@@ -33,6 +32,8 @@ VIEW_WORDS = {
     "to_ship": "To ship",
     "refund_open": "Refunds under way",
     "refund_refused": "Refunds that were refused",
+    "refund_failed": "Refunds that came back",
+    "disputed": "Disputed payments",
     "all": "Everything, unpaid too",
 }
 DONE_WORDS = {  # what a page says after an act
@@ -40,6 +41,7 @@ DONE_WORDS = {  # what a page says after an act
     "void": "Taken back. Its pieces are to be shipped again.",
     "return": "Noted.",
     "refund": "The refund is decided.",
+    "again": "The refund is decided anew.",
     "cancel": "Cancelled.",
     "note": "Written down.",
 }
@@ -48,6 +50,8 @@ WHY_WORDS = {  # of a Conflict
     "order_moved": "{who} {did} a moment ago. Nothing was done; look at the order as it is now, then decide.",
     "refund_under_way": "A refund of this order is under way. Wait until the provider has answered.",
     "more_than_is_left": "That is more than is left to give back.",
+    "sent_again": "That refund was sent again already.",
+    "disputed": "The payment is disputed: the buyer's bank has its money. Nothing is refunded until it decides.",
     "came_back": "A piece of that parcel came back: it did leave.",
 }
 _DID = {
@@ -58,6 +62,11 @@ _DID = {
     "order.cancelled": "cancelled of it",
     "refund.asked": "refunded of it",
     "refund.refused": "refused a refund",
+    "refund.failed": "sent a refund back",
+    "dispute.opened": "disputed the payment",
+    "dispute.withdrawn": "took the disputed money",
+    "dispute.closed": "decided on a dispute",
+    "dispute.returned": "gave the disputed money back",
 }
 
 
@@ -83,7 +92,11 @@ def row_view(row: Row) -> dict[str, Any]:
         "total": row.total.words(),
         "units": f"{row.units} piece" + ("" if row.units == 1 else "s"),
         "more": " · ".join(part for part in (to_ship, back) if part),
-        "trouble": row.trouble,
+        "troubles": [
+            *(["a refund came back"] if row.came_back else []),
+            *(["a refund was refused"] if row.trouble else []),
+            *([DISPUTE_WORDS[row.dispute].lower()] if row.dispute else []),
+        ],
         "to_ship": row.to_ship,
     }
 
@@ -128,6 +141,8 @@ def buyer_view(order: Order) -> dict[str, Any]:
         back = sum(one.amount.minor for one in order.refunds)
         view["title"] = "Cancelled."
         view["lede"] = f"{Money(back, order.total.currency).words()} is on its way back to you." if back else ""
+    if order.payment == OWED:
+        view["lede"] = "Your payment could not be sent back to your card. We owe it to you, and will be in touch."
     for shown, line in zip(view["lines"], order.lines, strict=True):
         shown["became"] = became_of(line)
     return {
@@ -166,11 +181,13 @@ def staff_view(found: StaffOrder) -> dict[str, Any]:
         "lines": [_line_view(line, found.units[line.sku], found.origins[line.sku]) for line in order.lines],
         "sums": sums_of(order),
         "left": found.left.words() if "refund" in acts else "",
-        "left_plain": plain(found.left),
+        "left_plain": found.left.plain(),
         "currency": order.total.currency,
         "parcels": [parcel_view(one, lines) for one in order.shipments],
-        "refunds": [_refund_view(one) for one in found.refunds],
+        "refunds": [refund_view(one, can="refund" in acts) for one in found.refunds],
         "refused": bool(found.refunds) and found.refunds[-1].status == "refused",
+        "troubles": troubles_of(found),
+        "disputes": [dispute_view(one) for one in found.disputes],
         "under_way": any(one.status == "asked" for one in found.refunds),
         "story": [entry_view(one, order, lines) for one in reversed(found.ledger)],
     }
@@ -195,10 +212,6 @@ def sums_of(order: Order) -> list[tuple[str, str]]:
 
 
 def _line_view(line: OrderLine, units: Units, origin: Origin) -> dict[str, Any]:
-    at_s = None if origin.at_ms is None else origin.at_ms // 1000
-    moment = "" if at_s is None else f"{at_s // 3600}:{at_s // 60 % 60:02}:{at_s % 60:02} into the show"
-    look = f"Look {origin.look}" if origin.look is not None else ""
-    drop = f"drop {origin.drop}" if origin.drop is not None else ""
     return {
         "sku": line.sku,
         "title": line.title,
@@ -210,25 +223,29 @@ def _line_view(line: OrderLine, units: Units, origin: Origin) -> dict[str, Any]:
         "open": units.open,
         "out": units.out,
         "unpaid": units.qty - units.repaid,
-        "origin": " · ".join(part for part in (look, moment, drop) if part),
+        "origin": origin_words(origin),
     }
 
 
-def _refund_view(refund: StaffRefund) -> dict[str, Any]:
-    state = {
-        "asked": "Asked of the provider; not answered yet",
-        "done": "Done",
-        "refused": f"Refused by the provider: {refund.answer}",
-    }[refund.status]
-    return {
-        "amount": refund.amount.words(),
-        "status": refund.status,
-        "words": state,
-        "note": refund.note,
-        "by": refund.actor,
-        "when_ms": refund.created_ms,
-        "when": when(refund.created_ms),
-    }
+def origin_words(origin: Origin) -> str:
+    """`Look 2, Evening coat · dropped 0:12:00 into the show · bought at 0:12:34`; what nobody knows is left out."""
+    look = f"Look {origin.look}" if origin.look is not None else ""
+    title = origin.title if origin.title != look else ""
+    drop = drop_words(origin)
+    tap = "" if origin.at_ms is None else f"bought at {clock_of(origin.at_ms)}" + ("" if drop else " into the show")
+    named = ", ".join(part for part in (look, title) if part)
+    return " · ".join(part for part in (named, f"dropped {drop}" if drop else "", tap) if part)
+
+
+def drop_words(origin: Origin) -> str:
+    """Which of a look's drops it was, as people name it: by its time. `0:12:00 into the show`."""
+    return "" if origin.dropped_at_ms is None else f"{clock_of(origin.dropped_at_ms)} into the show"
+
+
+def clock_of(at_ms: int) -> str:
+    """Media time as a clock: hours, minutes, seconds."""
+    at_s = at_ms // 1000
+    return f"{at_s // 3600}:{at_s // 60 % 60:02}:{at_s % 60:02}"
 
 
 def entry_view(entry: Entry, order: Order, lines: Mapping[str, OrderLine]) -> dict[str, Any]:
@@ -244,6 +261,7 @@ def entry_view(entry: Entry, order: Order, lines: Mapping[str, OrderLine]) -> di
         if sku in lines
     )
     again = sum((facts.get("restocked") or {}).values())
+    reason = str(facts.get("reason", "")).replace("_", " ")
     words, more = {
         "order.placed": ("Placed", ""),
         "order.paid": (f"Paid, {amount('captured_minor')}", ""),
@@ -259,16 +277,21 @@ def entry_view(entry: Entry, order: Order, lines: Mapping[str, OrderLine]) -> di
         ),
         "order.cancelled": (
             f"Cancelled: {pieces}" if pieces else "Cancelled",
-            facts.get("note") or str(facts.get("reason", "")).replace("_", " "),
+            facts.get("note") or reason,
         ),
         "refund.asked": (f"Refund of {amount('amount_minor')} decided", facts.get("note", "")),
-        "refund.decided": ("Refund decided", str(facts.get("reason", "")).replace("_", " ")),
+        "refund.decided": ("Refund decided", reason),
         "order.refunded": (
             f"Refunded {amount('amount_minor' if 'amount_minor' in facts else 'refunded_minor')}",
             "On the provider's own site." if facts.get("outside") else "",
         ),
         "refund.refused": (f"Refund of {amount('amount_minor')} refused", str(facts.get("why", ""))),
+        "refund.failed": (f"Refund of {amount('amount_minor')} came back", bank_words(str(facts.get("why", "")))),
         "order.noted": ("Note", facts.get("note", "")),
+        "dispute.opened": (f"{amount('amount_minor')} disputed by the buyer's bank", reason),
+        "dispute.withdrawn": (f"The bank took the disputed {amount('amount_minor')}", ""),
+        "dispute.returned": (f"The bank gave the disputed {amount('amount_minor')} back", ""),
+        "dispute.closed": (DISPUTE_WORDS.get(facts.get("status", ""), ""), ""),
     }.get(entry.kind, (entry.kind, ""))
     return {
         "words": words,
@@ -276,30 +299,22 @@ def entry_view(entry: Entry, order: Order, lines: Mapping[str, OrderLine]) -> di
         "by": entry.actor,
         "when_ms": entry.wall_ms,
         "when": when(entry.wall_ms),
-        "trouble": entry.kind == "refund.refused",
+        "trouble": entry.kind in ("refund.refused", "refund.failed", "dispute.opened"),
     }
 
 
 # ---- money as people type it -------------------------------------------------------------------
 
 
-def plain(amount: Money) -> str:
-    """`129.00`: what stands in a field for an amount."""
-    return str(Decimal(amount.minor).scaleb(-get_currency_precision(amount.currency)))
-
-
 def minor_of(text: str, currency: str) -> int:
-    """`129`, `129.5`, `129,50` → minor units. Raises Invalid."""
-    places = get_currency_precision(currency)
+    """`129`, `129.5`, `129,50` → minor units, above 0. Raises Invalid."""
     try:
-        typed = Decimal(text.strip().replace(",", "."))
-        whole = int(typed.scaleb(places))
-    except (InvalidOperation, ValueError, OverflowError):
-        raise Invalid("amount", "is not an amount") from None
-    # More decimals than there are is a thousand's mark: 1,000 must not refund 1.
-    if -int(typed.as_tuple().exponent) > places or not 0 < whole < 2**53:
-        raise Invalid("amount", f"must be above 0, with at most {places} decimals")
-    return whole
+        minor = typed_minor(text, currency)
+    except ValueError as why:
+        raise Invalid("amount", str(why)) from None
+    if minor == 0:
+        raise Invalid("amount", "must be above 0")
+    return minor
 
 
 # ---- what an act would do ----------------------------------------------------------------------
@@ -319,5 +334,7 @@ def cancelling_repays(found: StaffOrder, units: Mapping[str, int]) -> Money:
 
 def refused(why: str, facts: Mapping[str, Any]) -> str:
     """A Conflict in words."""
-    who, did = facts.get("name") or "Somebody", _DID.get(str(facts.get("kind")), "changed it")
+    kind = str(facts.get("kind"))
+    nobody = "A bank" if kind == "refund.failed" or kind.startswith("dispute.") else "Somebody"
+    who, did = facts.get("name") or nobody, _DID.get(kind, "changed it")
     return WHY_WORDS.get(why, "Somebody was there first. Look again.").format(who=who, did=did)

@@ -12,6 +12,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from live.errors import Invalid
 from live.events import OrderStatus
 from live.shop.after_sale import By
 from live.shop.order_acts import Parcel
@@ -28,11 +29,14 @@ Ms = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Minor = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 
 
+View = Literal["", "all", "to_ship", "refund_open", "refund_refused", "refund_failed", "disputed"]
+
+
 class OrdersAsked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`q` in number, e-mail or name, or the beginning of a SKU; `status` one of an order, or a view of the list."""
 
     q: Annotated[str, msgspec.Meta(max_length=TEXT_LIMIT)] = ""
-    status: OrderStatus | Literal["", "all", "to_ship", "refund_open", "refund_refused"] = ""
+    status: OrderStatus | View = ""
     show: Annotated[str, msgspec.Meta(max_length=80)] = ""
     since_ms: Ms | None = None
     until_ms: Ms | None = None
@@ -74,11 +78,12 @@ class Returning(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Refunding(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of the two: an amount, or units whose worth it is."""
+    """One of the three: an amount, units whose worth it is, or `again`: a refund that was refused or came back."""
 
     op: Op
     amount_minor: Minor | None = None
     lines: Lines | None = None
+    again: Annotated[str, msgspec.Meta(max_length=64)] = ""
     note: Note = ""
     seen: int | None = None
 
@@ -146,10 +151,16 @@ async def take_back(request: Request) -> Response:
 
 @speaks(takes=Refunding, gives=StaffOrder, example={"op": "refund-1", "amount_minor": 500, "note": "late"})
 async def refund(request: Request) -> Response:
-    """Money goes back: `StaffOrder`, in which the refund is `done`, or `asked` while the provider does not answer."""
-    wish = await body(request, Refunding)
+    """Money goes back: `StaffOrder`, in which the refund is `done` (`accepted` while banks are at it), or `asked` while
+    the provider does not answer."""
+    wish, desk = await body(request, Refunding), services_of(request).order_desk
     by, lines = _by(request, wish.op, wish.seen), None if wish.lines is None else dict(wish.lines)
-    await services_of(request).order_desk.refund(await _order(request), by, wish.amount_minor, lines, wish.note)
+    if not wish.again:
+        await desk.refund(await _order(request), by, wish.amount_minor, lines, wish.note)
+    elif (wish.amount_minor, lines, wish.note) == (None, None, ""):
+        await desk.send_again(await _order(request), by, wish.again)
+    else:
+        raise Invalid("again", "goes with no amount, lines or note of its own")
     return await _now(request)
 
 

@@ -13,6 +13,7 @@ from babel.numbers import get_currency_precision
 from live.money import Money
 from live.shop.feeds import guarded
 from live.shop.order_list import OrderList, Reach, Sold, Wanted
+from live.web import order_words
 
 CSV_AT_ONCE, CSV_ORDERS = 200, 50_000
 _PLACE = ("line1", "line2", "district", "postcode", "city", "area", "country")
@@ -21,7 +22,15 @@ _COLUMNS = (
     *_PLACE,
     *("show", "look", "drop", "media_second", "sku", "title", "size", "colour"),
     *("qty", "shipped", "returned", "cancelled", "currency", "unit_price"),
-    *("order_discount", "order_shipping", "order_tax", "order_total", "order_refunded"),
+    *(
+        "order_discount",
+        "order_shipping",
+        "order_tax",
+        "order_total",
+        "order_refunded",
+        "order_refund_failed",
+        "dispute",
+    ),
 )
 
 
@@ -45,9 +54,10 @@ def _csv_rows(sold: Sold) -> list[tuple[str, ...]]:
     rows = []
     for line in order.lines:
         origin = sold.origins[line.sku]
-        from_ = (origin.look, origin.drop, None if origin.at_ms is None else origin.at_ms // 1000)
+        from_ = (origin.look, order_words.drop_words(origin), None if origin.at_ms is None else origin.at_ms // 1000)
         counts = (line.qty, line.shipped, line.returned, line.struck)
-        money = (line.unit, *sums, order.total, order.refunded or Money(0, order.total.currency))
+        back = order.refunded or Money(0, order.total.currency)
+        money = (line.unit, *sums, order.total, back, sold.came_back)
         rows.append(
             (
                 *head,
@@ -58,6 +68,7 @@ def _csv_rows(sold: Sold) -> list[tuple[str, ...]]:
                 *map(str, counts),
                 order.total.currency,
                 *(_decimal(amount) for amount in money),
+                sold.dispute,
             )
         )
     return rows

@@ -26,6 +26,7 @@ from live.web.order_forms import ACTS, Doing
 from live.web.orders_api import scope_of
 from live.web.orders_csv import rows_of
 from live.web.pages import house_of
+from live.web.reading import form_of
 from live.web.security import actor_of
 from live.web.templating import page
 from live.web.words import when
@@ -124,7 +125,7 @@ async def act(request: Request) -> Response:
     """
     s, reach, number = _services(request), await scope_of(request), request.path_params["number"]
     found = await s.order_list.one(reach, number)
-    form = await request.form(max_fields=400)
+    form = await form_of(request)
     name = str(form.get("act", ""))
     try:
         if name not in ACTS:
@@ -191,6 +192,7 @@ _FIELDS = {
     "qty": "The number of pieces",
     "lines": "Pieces:",
     "note": "The note",
+    "refund": "The refund",
     "carrier": "The carrier",
     "tracking": "The parcel's number",
 }

@@ -17,6 +17,7 @@ from live.money import Money
 from live.stage.media import NO_PICTURE
 from live.stage.show import Show
 from live.web import order_words, words
+from live.web.reading import form_of
 from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
 from live.web.structured import pieces_of
@@ -114,7 +115,7 @@ async def sign_in(request: Request) -> Response:
             email="",
             error="",
         )
-    form = await request.form(max_fields=10)
+    form = await form_of(request)
     email, password = str(form.get("email", ""))[:254], str(form.get("password", ""))[:256]
     goes_to = own_path(str(form.get("next", "")))
     status = 401

@@ -14,7 +14,6 @@ import hmac
 import ipaddress
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 from redis.exceptions import RedisError
@@ -35,6 +34,7 @@ from live.settings import Settings
 from live.stage.show import Show
 from live.web import errors
 from live.web.doors import Door
+from live.web.reading import form_of, no_nul
 from live.web.sdp_http import CORS
 from live.web.speech import keep_word
 
@@ -67,6 +67,7 @@ def guarded(door: Door) -> Callable[[Request], Awaitable[Response]]:
             request.state.frame_ancestors = "'self'"
         try:
             _declared_size(request, door.body_max)
+            no_nul(request)
             # Health must answer when every store is down and every place is taken; a stream only waits.
             if door.kind in ("house", "stream"):
                 response = await _answered(request, door)
@@ -382,8 +383,7 @@ async def _meant(request: Request) -> None:
 async def _form_token(request: Request) -> str:
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         return ""
-    value: Any = (await request.form(max_fields=400)).get("csrf", "")
-    return value if isinstance(value, str) else ""
+    return str((await form_of(request)).get("csrf", ""))
 
 
 def _set_cookie(request: Request, response: Response) -> None:

@@ -7,13 +7,9 @@ be in it. Source: developers.google.com/search/docs/appearance/structured-data/p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
-from babel.numbers import get_currency_precision
-
 from live.events import Card, Level, Piece, ShowFacts, Variant
-from live.money import Money
 from live.shop.web_sizes import jpeg_of
 
 AVAILABLE = {True: "https://schema.org/InStock", False: "https://schema.org/SoldOut"}
@@ -53,7 +49,7 @@ def _offer(show: ShowFacts, variant: Variant, stock: Mapping[str, Level], base_u
         "@type": "Offer",
         "sku": variant.sku,
         "name": " · ".join(part for part in (variant.size, variant.colour) if part),
-        "price": _plain(variant.price),
+        "price": variant.price.plain(),
         "priceCurrency": variant.price.currency,
         "url": f"{base_url}/shows/{show.slug}",
         "itemCondition": "https://schema.org/NewCondition",
@@ -65,8 +61,3 @@ def _offer(show: ShowFacts, variant: Variant, stock: Mapping[str, Level], base_u
     elif variant.sku in stock:
         offer["availability"] = AVAILABLE[stock[variant.sku].left > 0]
     return {name: value for name, value in offer.items() if value}
-
-
-def _plain(money: Money) -> str:
-    places = get_currency_precision(money.currency)
-    return f"{Decimal(money.minor).scaleb(-places):.{places}f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from babel.numbers import get_currency_precision
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -40,6 +41,7 @@ async def show(request: Request) -> Response:
         request,
         "studio/host.html",
         show=found.facts,
+        places=get_currency_precision(found.facts.currency),
         nav=[
             ("/studio", "Shows"),
             (f"/studio/shows/{found.slug}/room", "The room"),

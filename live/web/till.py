@@ -17,6 +17,7 @@ from live.settings import Settings
 from live.shop import addresses
 from live.shop.addresses import Form
 from live.shop.contact import Address, Contact
+from live.shop.coupons import Coupon
 from live.shop.payments.port import PayPage
 from live.shop.payments.sandbox import Outcome, SandboxProvider
 from live.shop.quote import Quote, Wishes
@@ -59,6 +60,17 @@ async def quote(request: Request) -> Response:
         await _guessed(request, why)
         raise
     return Json(told)
+
+
+class CouponsNow(msgspec.Struct, frozen=True):
+    coupons: list[Coupon]
+
+
+@speaks(gives=CouponsNow)
+async def coupons(request: Request) -> Response:
+    """What fell on the caller in the games of the brand's shows, and she can spend: {"coupons": [Coupon]}."""
+    services, show = await show_of(request)
+    return Json(CouponsNow(await services.coupons.of_person(show.id, session_of(request).person)))
 
 
 class Purchase(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +258,8 @@ async def provider_event(request: Request) -> Response:
         await services.desk.settle(event.ref)
         if "refund" in event.kind:
             await services.order_desk.after_sale.refunds.heard(event.ref)
+        if "dispute" in event.kind:
+            await services.order_desk.after_sale.disputes.heard(event.ref)
     return Response(status_code=204)
 
 

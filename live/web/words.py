@@ -166,7 +166,7 @@ def order_view(order: Order) -> dict[str, Any]:
                     " · ".join(part for part in (line.size, line.colour) if part)
                     + (f" × {line.qty}" if line.qty > 1 else "")
                 ).strip(),
-                "price": (line.unit * line.qty).words(),
+                "price": line.amount.words(),
                 "picture": line.picture,
             }
             for line in order.lines
@@ -186,19 +186,19 @@ def countries(accept_language: str) -> Markup:
     """The options of the form, by name. Chosen is the region of the browser's language, if it says one."""
     _, _, region = accept_language.partition(",")[0].partition(";")[0].strip().partition("-")
     region = region.upper()
-    return _options(region if region in _countries() else "")
+    return _options(region if region in country_names() else "")
 
 
 @cache
 def _options(region: str) -> Markup:
     """250 of them, the same for everybody of a region: to lay them out for each page took a third of its time."""
     option, chosen = Markup('<option value="{}">{}</option>'), Markup('<option value="{}" selected>{}</option>')
-    listed = {"": "Choose", **_countries()}
+    listed = {"": "Choose", **country_names()}
     return Markup("").join((chosen if code == region else option).format(code, name) for code, name in listed.items())
 
 
 @cache
-def _countries() -> dict[str, str]:
+def country_names() -> dict[str, str]:
     """Names by code, in the order of the names."""
     names = {str(code): str(name) for code, name in Locale("en").territories.items()}
     codes = [code for code in names if len(code) == 2 and code.isalpha() and code not in ("ZZ", "EU", "UN", "QO")]

@@ -74,6 +74,8 @@ def jobs(parts: Services, client: httpx.AsyncClient, webhooks: Postbox) -> list[
         Job("turn prices", 1.0, parts.rail.turn_prices),  # of sales that begin or end now
         Job("import feeds", 0.5, lambda: parts.imports.work(parts.rail.changed)),
         Job("ask for refunds", 5.0, parts.order_desk.after_sale.refunds.ask_due),
+        Job("look at refunds", 20.0, parts.order_desk.after_sale.refunds.look_due),
+        Job("look at disputes", 60.0, parts.order_desk.after_sale.disputes.look_due),
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         *_sandbox(parts, client),
         Job("send letters", 2.0, letters.send_due),
@@ -111,7 +113,7 @@ async def tell_moved(parts: Services) -> int:
 async def reconcile(parts: Services) -> None:
     """Set the gates of open shows right from SQL; what moved is told."""
     for show_id in await parts.gate.shows_open():
-        moved = await parts.gate.reconcile(show_id)
+        moved = await parts.gate.reconcile(show_id, owners=True)
         if moved:
             log.warning("stock.reconciled", show=show_id, skus=sorted(moved))
             await parts.desk.stock_rebuilt(show_id)

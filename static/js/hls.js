@@ -14,6 +14,9 @@
  * Parts are asked for as they come (blocking reload, delta updates: models/playlist.js), and go into one SourceBuffer.
  * The picture keeps the server's PART-HOLD-BACK behind the edge by running a little faster or slower. A browser
  * without Media Source Extensions that plays HLS itself is given the address.
+ *
+ * It is one file, long as it is: fetching, appending, trimming and the pace all act on the one SourceBuffer, and each is
+ * only right in sight of what the others have under way. What needs no element is in models/.
  */
 import { beginsAt, clocksOf } from "./models/fragments.js";
 import { BadPlaylist, isMultivariant, merge, next, parseMedia, parseMultivariant, piecesAfter, startPiece } from "./models/playlist.js";

@@ -35,6 +35,9 @@ const JOIN_MS = 30_000;
 /** Close codes after which coming back can't help: bad frame, signed out, foreign page, no such show. */
 const FINAL_CODES = new Set([1003, 1007, 1009, 4401, 4403, 4404]);
 
+/** Cut off by a ban. The page comes back, and has the show without the talk: `you.silenced` says why. */
+export const BANNED = 4423;
+
 /** An intent's "no". `code` and `facts` are the server's (docs/protocol.md), or `offline` and `no_answer` are ours. */
 export class Refused extends Error {
   /** @param {string} code @param {Record<string, any>} [facts] */

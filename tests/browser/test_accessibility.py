@@ -56,11 +56,13 @@ class Inspector:
 
     async def look(self, name: str) -> None:
         """Fails with what axe holds against the page as it is now."""
-        # Motion over: a card half faded in has no contrast yet.
+        # Motion over, and none that begins meanwhile: a card half faded in has no contrast yet.
+        await self.page.emulate_media(reduced_motion="reduce")
         await self.page.evaluate("() => document.getAnimations().forEach((one) => one.finish())")
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(self._axe + ";0")
         found: list[dict[str, Any]] = await self.page.evaluate(RUN)
+        await self.page.emulate_media(reduced_motion="no-preference")
         grave = [one for one in found if one["impact"] in ("serious", "critical")]
         assert not grave, f"{name}: {grave}"
         assert self.console == [], name
@@ -268,6 +270,12 @@ async def test_tokens_and_webhooks_are_kept_by_keyboard_alone(browser: Browser, 
     eyes, page = await signed_in(browser, axe, site, site.house.staff, "/studio/api", phone=phone)
     await eyes.look("no token yet")
     await page.get_by_label("What it is for").fill("Till")
+    await page.keyboard.press("Enter")
+    first = page.get_by_role("checkbox").first
+    await expect(first).to_be_focused()
+    await expect(first).to_have_accessible_description("Choose at least one.")
+    eyes.console.clear()  # the browser itself says that the answer was 422
+    await eyes.look("a token that may do nothing")
     await page.get_by_label("Change what is on hand").focus()
     await page.keyboard.press("Space")
     await page.get_by_test_id("make").focus()
@@ -305,6 +313,42 @@ async def test_tokens_and_webhooks_are_kept_by_keyboard_alone(browser: Browser, 
     await page.get_by_role("link", name="Webhooks").first.click()
     await eyes.look("an endpoint that is off")
 
+    cdp = await page.context.new_cdp_session(page)
+    await cdp.send("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    await page.goto(f"{site.origin}/studio/terms")
+    way, code = page.get_by_test_id("way-form"), page.get_by_test_id("code-form")
+    await way.get_by_label("Name").fill("Post")
+    await way.get_by_label("Where it goes").fill("FR")
+    await way.get_by_label("Price").fill("1,000")
+    await page.keyboard.press("Enter")
+    await expect(way.get_by_label("Price")).to_be_focused()
+    await expect(way.get_by_label("Price")).to_have_accessible_description("Price takes at most 2 decimals.")
+    await expect(way.get_by_label("Where it goes")).to_have_value("FR")
+    assert len(eyes.console) == 1, "the browser notes the page's 422, and nothing else"
+    eyes.console.clear()
+    await eyes.look("a price that is none")
+    await page.keyboard.press("ControlOrMeta+a")
+    await page.keyboard.type("4.90")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("done")).to_contain_text("Post is offered so")
+    await code.get_by_label("Code", exact=True).fill("spring")
+    await code.get_by_label("Amount, EUR").fill("20")
+    await expect(code.get_by_label("An amount", exact=True)).to_be_checked()
+    await code.get_by_label("Ends, your time").fill("2030-06-01T12:00")
+    await page.get_by_test_id("code-add").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("code")).to_contain_text("€20.00 off")
+    (kept,) = await site.services.promotions.of_brand(site.house.show.brand_id)
+    assert kept.ends_ms == 1_906_525_800_000, "noon in Kolkata is 06:30 UTC"
+    await page.get_by_test_id("code-off").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("done")).to_contain_text("is switched off")
+    await eyes.look("a code that is switched off")
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs over"
+    await page.get_by_test_id("undo").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("code")).to_contain_text("SPRING")
+
 
 async def test_the_catalogues_pages_a_picture_that_falls_in_and_a_feed_that_is_checked(
     browser: Browser, site: Served, axe: str, tmp_path: Path
@@ -326,6 +370,10 @@ async def test_the_catalogues_pages_a_picture_that_falls_in_and_a_feed_that_is_c
     await unit.get_by_label("Sale price").fill("99,50")
     await unit.get_by_role("button", name="Save price").click()
     await expect(unit).to_contain_text("€99.50")
+    await page.get_by_test_id("cap").fill("2")
+    await page.get_by_test_id("save-cap").click()
+    await expect(page.locator("#cap-note")).to_contain_text("2 a buyer")
+    assert list((await s.programmes.of(site.house.show.id)).product_caps.values()) == [2]
     await inspector.look("a piece")
     await page.goto(f"{site.origin}/studio/catalogue/import")
     feed = tmp_path / "autumn.tsv"
@@ -367,6 +415,16 @@ async def test_the_moderators_desk_is_worked_by_keyboard_alone(browser: Browser,
     await desk.keyboard.press("c")
     await expect(desk.get_by_test_id("case")).to_contain_text("You are on it")
     await eyes.look("the desk with something waiting")
+    # Who said it can be silenced from here too, and by the same keys where she is looked at.
+    await desk.keyboard.press("t")
+    await expect(desk.locator("#person").get_by_test_id("timeout-10")).to_be_focused()
+    await desk.keyboard.press("Escape")
+    await desk.keyboard.press("Shift+B")
+    await expect(desk.locator("#person").get_by_test_id("silence-reason")).to_be_focused()
+    await desk.keyboard.press("Escape")
+    await expect(desk.get_by_role("button", name="Ban with a reason")).to_be_focused()
+    await desk.keyboard.press("Escape")
+    await expect(desk.get_by_test_id("case")).to_be_focused()
     await desk.keyboard.press("a")
     await expect(ann.get_by_test_id("chat-line").filter(has_text="is it lined?")).to_have_count(1)
     await expect(ann.locator("#say-note")).to_contain_text("Your line is in")
@@ -394,14 +452,25 @@ async def test_the_moderators_desk_is_worked_by_keyboard_alone(browser: Browser,
     await desk.keyboard.press("l")
     await desk.keyboard.press("p")
     await expect(desk.locator("#person")).to_contain_text("lines")
+    await expect(desk.locator("#person-name")).to_have_text("Ann")
+    await expect(desk.locator("#person")).not_to_contain_text("per_")
     await desk.get_by_test_id("note-input").fill("asks kindly")
     await desk.keyboard.press("Enter")
     await expect(desk.locator("#person")).to_contain_text("asks kindly")
     await eyes.look("the desk with a person")
     await desk.keyboard.press("Escape")
     await desk.keyboard.press("l")
-    await desk.keyboard.press("b")
-    await expect(ann.locator("#say-note")).to_contain_text("no longer post")
+    await desk.keyboard.press("t")
+    await eyes.look("the desk asks for how long")
+    await desk.keyboard.press("Escape")
+    await desk.keyboard.press("Shift+B")
+    await expect(desk.get_by_test_id("silence-reason")).to_be_focused()
+    await desk.get_by_test_id("silence-reason").fill("Be kind to each other")
+    await eyes.look("the desk asks why")
+    await desk.keyboard.press("Enter")
+    await expect(ann.locator("#say-note")).to_contain_text("You are banned")
+    await expect(ann.locator("#say-note")).to_contain_text("Be kind to each other")
+    await expect(ann.get_by_test_id("chat-line")).to_have_count(0)
     await ann.get_by_test_id("appeal-text").fill("What for?")
     await ann.get_by_test_id("appeal-send").click()
     await expect(ann.locator("#say-note")).to_contain_text("look at it again")

@@ -75,3 +75,31 @@ async def test_two_tabs_are_one_bag_through_hold_lapse_reload_and_payment(browse
         await one.frame_locator('[data-testid="pay-frame"]').get_by_test_id("pay-success").click()
         await expect(one.get_by_test_id("order-done")).to_be_visible()
         await expect(line_two).to_have_count(0)
+
+
+async def test_a_coupon_in_the_bag_is_used_with_one_tap(browser: Browser, tmp_path: Path) -> None:
+    async with theatre(tmp_path) as house:
+        s = house.services
+        await s.desk.open_show(house.show.id, "test")
+        await s.desk.drop(house.show.id, house.looks[0], "test")
+        page = await new_page(browser, phone=True)
+        await page.goto(house.page)
+        await hold(page, "L1-S")
+        (person,) = await people_holding(house)
+        await s.coupons.give(house.show.id, "ply_1", {person: 500})
+        await bag_of(page)
+        coupon, use = page.get_by_test_id("coupon"), page.get_by_test_id("coupon-use")
+        await expect(coupon).to_contain_text("Your coupon: €5.00, until")
+        await use.click()
+        await expect(use).to_have_attribute("aria-pressed", "true")
+        await expect(coupon).to_contain_text("€5.00 less at the checkout")
+        await page.get_by_test_id("checkout-button").click()
+        await expect(page.locator("#codes")).to_contain_text("−€5.00")
+        await expect(page.get_by_test_id("checkout-total")).to_have_text("€124.00")
+        await page.locator("#codes").get_by_role("button").click()
+        await expect(page.get_by_test_id("checkout-total")).to_have_text("€129.00")
+
+
+async def people_holding(house: Theatre) -> list[str]:
+    members = await house.services.redis.zrange(keys.holds(house.show.id), 0, -1)
+    return [member.decode().split("|")[0] for member in members]

@@ -41,7 +41,7 @@ PAGE = """
 <!doctype html><html data-ground="ink"><head><title>game</title>
 {% for sheet in ["tokens", "reset", "base", "button", "field", "poll"] %}
 <link rel="stylesheet" href="/static/css/{{ sheet }}.css">{% endfor %}</head>
-<body>{% if desk %}{{ poll_desk() }}{% else %}{{ game() }}{% endif %}
+<body>{% if desk %}{{ poll_desk("EUR", 2) }}{% else %}{{ game() }}{% endif %}
 <template id="game-choice-template">{{ game_choice() }}</template>
 <script type="module">
 import { GameView } from "/static/js/controllers/poll.js";
@@ -179,9 +179,12 @@ async def test_rain_falls_on_who_stood_in_it(page: Page) -> None:
     assert await page.get_by_test_id("game-join").is_disabled()
     await tell(page, "rain.fallen", RainFallen(Rain(**rain, closed=True, caught=4)))
     note = page.get_by_test_id("game").locator("[data-field=note]")
-    assert await note.inner_text() == "It fell on 4."
+    headline = page.get_by_test_id("game").get_by_role("heading")
+    assert await headline.inner_text() == "The rain is over"
+    assert await note.inner_text() == "It fell on 4 people."
     await tell(page, "rain.caught", RainCaught("ply_3", Money(1_250, "EUR")))
-    assert await note.inner_text() == "€12.50 fell on you."
+    assert await headline.inner_text() == "€12.50 fell on you"
+    assert await note.inner_text() == "It is a coupon in your bag, good for one order."
 
 
 async def test_what_hosts_type_is_text_and_nothing_else(page: Page) -> None:

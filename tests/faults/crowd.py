@@ -1,6 +1,7 @@
 """A crowd in a room whose processes die: every member keeps what a page keeps, and checks what it gets as it comes.
 
 I7  numbers reach a client without gap or duplicate, or with an explicit reset or skip
+    and each number of an epoch is the same line for everybody
 I9  a removed line is never delivered later
 """
 
@@ -67,8 +68,11 @@ class Facts:
         self.posted: dict[str, str] = {}  # text -> id
         self.removed: set[str] = set()  # acknowledged
         self.wrong: list[str] = []
-        self.resumes = 0
+        self.given: dict[tuple[str, int], str] = {}  # (epoch, number) -> the line that somebody was sent under it
+        self.returns = 0  # times that somebody who had been in came back after her socket was lost
+        self.resumes = 0  # … and was given what she missed
         self.resets = 0
+        self.losses = 0  # times that the store came back without what it answered last
 
 
 class Page:
@@ -102,6 +106,7 @@ class Page:
         """Every envelope is taken as it comes, also those before the welcome."""
         stood = self.stood
         client = await RoomClient.connect(web.url, self._cookie, resume_from=stood, timeout=8, on_envelope=self._take)
+        self._facts.returns += stood is not None
         self._facts.resumes += client.welcome is None
         return client
 
@@ -127,6 +132,8 @@ class Page:
             if line["id"] in self.gone or line["id"] in self._known_removed:
                 self._say(f"{line['id']} was delivered after its removal")
             self.lines[line["id"]] = line["text"]
+            if self.stood is not None and self._facts.given.setdefault(self.stood, line["id"]) != line["id"]:
+                self._say(f"{self.stood} was given out again, for {line['id']}")
         elif kind in ("line.removed", "lines.removed"):
             for which in body.get("lines") or [body["line"]]:
                 self.gone.add(which)

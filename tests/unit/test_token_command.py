@@ -51,10 +51,13 @@ def test_what_can_not_be_is_said(run) -> None:
     assert isinstance(run("token", "revoke", "fr_nothing").exception, Stop)
 
 
-@pytest.mark.parametrize("made", [False, True])
-def test_the_tokens_of_one_who_is_removed_are_named(run, tmp_path: Path, redis_url: str, made: bool) -> None:
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_tokens_of_one_who_is_removed_end_unless_they_are_kept_and_are_named(
+    run, tmp_path: Path, redis_url: str, kept: bool
+) -> None:
     run("brand", "add", "maison")
     run("staff", "add", "ada@example.org")
+    run("staff", "add", "ben@example.org")
 
     async def make() -> None:
         async with services(Settings(data_dir=tmp_path, redis_url=redis_url, _env_file=None)) as s:  # type: ignore[call-arg]
@@ -63,7 +66,11 @@ def test_the_tokens_of_one_who_is_removed_are_named(run, tmp_path: Path, redis_u
             (grant,) = await s.staff.grants(ada.id)
             await s.tokens.make("till", ["stock:write"], by=ada.id, brand_id=grant.brand_id)
 
-    if made:
-        asyncio.run(make())
-    said = run("staff", "remove", "ada@example.org").output
-    assert ("still work" in said and "till" in said) == made
+    asyncio.run(make())
+    assert "till" not in run("staff", "remove", "ben@example.org").output, "those of others are not touched"
+    said = run("staff", "remove", "ada@example.org", *(["--keep-tokens"] if kept else [])).output
+    assert "till: stock:write" in said
+    assert ("still work" in said, "are revoked" in said) == (kept, not kept)
+    assert ("never used" in run("token", "list").output) == kept
+    # Ben's dismissal, Ada's, and what became of her token.
+    assert "house: 3 acts, whole." in run("audit", "verify").output

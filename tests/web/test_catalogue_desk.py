@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import time
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +16,7 @@ from sqlalchemy import select
 
 from live.clock import SystemClock
 from live.shop import web_sizes
+from live.shop.catalogue import NewVariant
 from live.shop.pictures import A_PRODUCT, KEPT_S
 from live.store.tables import products, variants
 
@@ -177,6 +179,32 @@ async def test_a_picture_without_words_and_a_thirteenth_are_refused(web: Web):
     assert (await upload(staff, product, small)).json()["facts"]["why"] == "too_many_pictures"
 
 
+async def test_a_stale_tab_overwrites_neither_words_nor_cap_nor_price(web: Web):
+    staff, s = await web.signed_in(web.house.staff), web.services
+    product = (await s.programmes.of(web.house.show.id)).pieces[web.house.looks[0]][0].product
+    page = (await staff.open(f"/studio/catalogue/{product}")).text
+    words, cap = (re.search(rf'id="{form}"[^>]*data-edition="(\w+)"', page) for form in ("words", "cap"))
+    price = re.search(r'data-testid="unit-L1-S".*?data-edition="(\w+)"', page, re.S)
+    assert words
+    assert cap
+    assert price
+    forms = (
+        (f"products/{product}", {"title": "Ours"}, {"title": "Theirs"}, words[1]),
+        (f"products/{product}/cap", {"limit": 2}, {"limit": 3}, cap[1]),
+        ("variants/L1-S/price", {"price_minor": 9_900}, {"price_minor": 8_800}, price[1]),
+    )
+    for path, ours, theirs, edition in forms:
+        saved = await staff.send("PUT", f"/api/catalogue/{path}", {**ours, "edition": edition})
+        assert saved.status_code == 200, saved.text
+        stale = await staff.send("PUT", f"/api/catalogue/{path}", {**theirs, "edition": edition})
+        assert (stale.status_code, stale.json()["code"]) == (409, "edited")
+        again = await staff.send("PUT", f"/api/catalogue/{path}", {**ours, "edition": saved.json()["edition"]})
+        assert again.status_code == 200, "what was answered is the edition to go on from"
+    sheet = await s.assortment.sheet(product)
+    assert (sheet.title, sheet.cap, sheet.units[0].price.minor) == ("Ours", 2, 9_900)
+    assert (await staff.send("PUT", f"/api/catalogue/products/{product}", {"title": "A feed's"})).status_code == 200
+
+
 async def test_the_list_finds_by_title_and_sku_and_a_product_page_shows_what_there_is(web: Web):
     staff = await web.signed_in(web.house.staff)
     everything = await staff.open("/studio/catalogue")
@@ -191,13 +219,39 @@ async def test_the_list_finds_by_title_and_sku_and_a_product_page_shows_what_the
     assert "waits for its drop" in piece.text
 
 
+async def test_a_piece_of_many_colours_is_folded_by_colour_and_the_first_is_open(web: Web):
+    s, brand = web.services, web.house.show.brand_id
+    made = [
+        NewVariant(f"K-{colour}-{size}", size, colour, "#112", 12_900, 5)
+        for colour in ("Bone", "Ink", "Moss")
+        for size in ("S", "M")
+    ]
+    product = await s.catalogue.add_product(brand, slug="knit", title="Knit", variants=made)
+    staff = await web.signed_in(web.house.staff)
+    page = (await staff.open(f"/studio/catalogue/{product}")).text
+    folds = re.findall(r'<details class="colour"[^>]*?( open)?>(.*?)</details>', page, re.S)
+    skus = [re.findall(r'data-testid="unit-([^"]+)"', inside) for _, inside in folds]
+    assert skus == [[f"K-{colour}-S", f"K-{colour}-M"] for colour in ("Bone", "Ink", "Moss")]
+    assert [bool(is_open) for is_open, _ in folds] == [True, False, False]
+    facts = [re.sub(r"<[^>]+>", "", re.findall(r"<summary.*?</summary>", inside, re.S)[0]) for _, inside in folds]
+    assert facts == ["Bone2 SKUs · 10 left", "Ink2 SKUs · 10 left", "Moss2 SKUs · 10 left"]
+    assert page.count('data-form="price"') == page.count('data-form="stock"') == 6
+    ids = re.findall(r' id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    alone = (await staff.open(f"/studio/catalogue/{await product_of(web)}")).text
+    assert "<details" not in alone, "one colour needs no fold"
+    assert alone.count('data-form="price"') == 2
+
+
 async def test_a_price_and_a_sale_are_set_and_the_card_says_them(web: Web):
     await web.house.go_live(1)
     staff = await web.signed_in(web.house.staff)
     sale = {"minor": 9_900, "until_ms": SystemClock().now_ms() + 60_000}
     answer = await staff.send("PUT", "/api/catalogue/variants/L1-S/price", {"price_minor": 12_900, "sale": sale})
     assert answer.status_code == 200, answer.text
-    assert answer.json() == {
+    priced = answer.json()
+    assert priced.pop("edition"), "what the page's next save was made from"
+    assert priced == {
         "charged": {"minor": 9_900, "currency": "EUR"},
         "was": {"minor": 12_900, "currency": "EUR"},
     }

@@ -67,6 +67,30 @@ async def test_a_hot_drop_over_http_from_its_terms_to_its_proof(timed: Web, cloc
         assert (await host.send("POST", f"{SLUG}/looks/{timed.house.looks[1]}/drop", bad)).status_code == 422, bad
 
 
+async def test_only_the_brands_staff_cap_a_product_for_every_show(timed: Web):
+    s, house = timed.services, timed.house
+    (piece,) = (await s.programmes.of(house.show.id)).pieces[house.looks[0]]
+    here = f"/api/catalogue/products/{piece.product}/cap"
+    await s.people.grant(house.moderator.id, "staff", show_id=house.show.id)
+    for person in (house.host, house.moderator, house.other_host):
+        answer = await (await timed.signed_in(person)).send("PUT", here, {"limit": 1})
+        assert answer.status_code in (403, 404), person.name
+    secret, _ = await s.tokens.make("Run", ["shows:run"], by="test", show_id=house.show.id)
+    program = (await timed.stranger()).client
+    refused = await program.put(here, json={"limit": 1}, headers={"Authorization": f"Bearer {secret}"})
+    assert (refused.status_code, refused.json()["facts"]) == (403, {"need": "catalogue:write"})
+    assert "catalogue:write" in refused.json()["detail"]
+    assert (await s.programmes.of(house.show.id)).product_caps == {}
+    staff = await timed.signed_in(house.staff)
+    capped = (await staff.send("PUT", here, {"limit": 2})).json()
+    assert (capped["product"], capped["limit"]) == (piece.product, 2)
+    assert (await s.programmes.of(house.show.id)).product_caps == {piece.product: 2}
+    for bad in (0, 101, "1"):
+        assert (await staff.send("PUT", here, {"limit": bad})).status_code == 422
+    assert (await staff.send("PUT", here, {"limit": None})).json()["limit"] is None
+    assert (await s.programmes.of(house.show.id)).product_caps == {}
+
+
 async def test_http_and_the_socket_count_the_same_buyers_taps(tmp_path: Path, redis_url: str):
     async with served(settings_for(tmp_path, redis_url), clock=SetClock()) as site:
         await site.house.go_live(1)

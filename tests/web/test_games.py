@@ -1,8 +1,10 @@
 """The games over real sockets: asked by a host, answered by viewers, told to everyone."""
 
 import pytest
+from house import CONTACT
 
 from live.events import PLAY_INTENTS
+from live.store import keys
 
 POLL = {"question": "Coat or cape?", "choices": ["coat", "cape"], "seconds": 60}
 
@@ -72,3 +74,35 @@ async def test_a_quizs_answer_is_in_no_frame_before_its_close(site):
     async with site.room(viewer) as again:
         (shown,) = again.welcome["live"]["play"]
         assert (shown["right"], shown["mine"], shown["answers"]) == (None, 1, 1)
+
+
+async def test_what_rained_is_in_the_bag_of_who_stood_in_it_and_of_nobody_else(site):
+    await site.house.go_live(1)
+    wet, dry, host = await site.viewer(), await site.viewer(), await site.signed_in(site.house.host)
+    coupons, cart = "/api/shows/aw26/coupons", "/api/shows/aw26/cart"
+    async with site.room(wet) as seen, site.room(host) as desk:
+        pounds = await desk.post(
+            "rain.open", {"budget": {"minor": 500, "currency": "GBP"}, "portions": 1, "seconds": 3}
+        )
+        assert (pounds.code, pounds.facts["field"]) == ("invalid", "budget")
+        opened = await desk.post(
+            "rain.open", {"budget": {"minor": 500, "currency": "EUR"}, "portions": 1, "seconds": 3}
+        )
+        rain = opened.body["rain"]["id"]
+        assert (await seen.post("rain.tap", {"rain": rain})).ok
+        assert (await wet.client.get(coupons)).json() == {"coupons": []}
+        await site.services.redis.zadd(keys.PLAYS_DUE, {f"{site.house.show.id}|{rain}": 0})
+        await site.services.redis.hset(keys.play(site.house.show.id, rain), mapping={"closes": 0, "grace": 0})
+        assert await site.services.play.close_due() == 1
+        assert (await seen.wait("rain.caught", timeout=2))["amount"]["minor"] == 500
+    (coupon,) = (await wet.client.get(coupons)).json()["coupons"]
+    assert coupon["amount"] == {"minor": 500, "currency": "EUR"}
+    assert (await dry.client.get(coupons)).json() == {"coupons": []}
+    for browser in (wet, dry):
+        assert (await browser.send("POST", cart, {"sku": "L1-S", "op": "1"})).status_code == 200
+    order = {**CONTACT, "codes": [coupon["code"]]}
+    stolen = await dry.send("POST", "/api/shows/aw26/checkout", order, Idempotency_Key="k")
+    assert (stolen.status_code, stolen.json()["facts"]["why"]) == (422, "unknown")
+    placed = await wet.send("POST", "/api/shows/aw26/checkout", order, Idempotency_Key="k")
+    assert (placed.status_code, placed.json()["total"]["minor"]) == (201, 12_400)
+    assert (await wet.client.get(coupons)).json() == {"coupons": []}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -30,11 +32,26 @@ async def on_tail(stage: TailStage) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.fixture
-async def packaged(web: Web):
+@asynccontextmanager
+async def packaging(web: Web) -> AsyncIterator[TailStage]:
     redis, key = web.house.services.redis, web.house.services.settings.key
     async with tail_stage(redis, key, web.house.show.id) as stage:
         await on_tail(stage)
+        yield stage
+
+
+@pytest.fixture
+async def packaged(web: Web) -> AsyncIterator[TailStage]:
+    """What came from the publisher before the show was opened."""
+    async with packaging(web) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def aired(web: Web) -> AsyncIterator[TailStage]:
+    """What came once the show was open: all of it is for everyone, however slow the machine."""
+    await web.house.go_live()
+    async with packaging(web) as stage:
         yield stage
 
 
@@ -43,8 +60,7 @@ async def get(web: Web, file: str, **query: object) -> httpx.Response:
     return await browser.client.get(f"/hls/aw26/{file}", params=query)
 
 
-async def test_a_live_show_is_open_to_all_and_its_files_say_how_long_they_may_be_kept(web: Web, packaged: TailStage):
-    await web.house.go_live()
+async def test_a_live_show_is_open_to_all_and_its_files_say_how_long_they_may_be_kept(web: Web, aired: TailStage):
     master = await get(web, "live.m3u8")
     assert master.status_code == 200
     assert master.headers["content-type"] == "application/vnd.apple.mpegurl"
@@ -65,8 +81,7 @@ async def test_a_live_show_is_open_to_all_and_its_files_say_how_long_they_may_be
     assert (waited.status_code, waited.headers["cache-control"]) == (200, "public, max-age=12")
 
 
-async def test_refusals_are_never_kept(web: Web, packaged: TailStage):
-    await web.house.go_live()
+async def test_refusals_are_never_kept(web: Web, aired: TailStage):
     wrong = {
         "4000.m4s": 404,
         "5000.99.m4s": 404,
@@ -124,39 +139,37 @@ async def test_nobody_goes_back_to_before_the_show_was_opened(
     assert (await get(web, "init-5000.mp4")).status_code == 200
 
 
-async def test_a_hundred_players_cost_the_tail_one_question(web: Web, packaged: TailStage):
-    await web.house.go_live()
-    msn, part = packaged.tail.shelf.window.position
+async def test_a_hundred_players_cost_the_tail_one_question(web: Web, aired: TailStage):
+    msn, part = aired.tail.shelf.window.position
     asking = [
         asyncio.create_task(get(web, "media.m3u8", _HLS_msn=msn, _HLS_part=part, _HLS_skip="YES")) for _ in range(50)
     ]
     asking += [asyncio.create_task(get(web, f"{msn}.{part}.m4s")) for _ in range(50)]
     async with asyncio.timeout(10):
-        while packaged.tail.shelf.waiting < 2:  # noqa: ASYNC110 - nobody tells
+        while aired.tail.shelf.waiting < 2:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
     asking[0].cancel()  # who asked first may leave
     # The publisher was away: the segment ends before the hinted part, and the next one begins.
-    newest = packaged.tail.shelf.window.newest
+    newest = aired.tail.shelf.window.newest
     assert newest is not None
-    init = packaged.tail.shelf.window.inits[newest.init]
-    packaged.tail.shelf.finish()
-    packaged.tail.shelf.begin(wall_ms=newest.wall_ms + 9000, breaks=True, init=init)
-    packaged.tail.shelf.add(Part(b"part", 30_000, True))
+    init = aired.tail.shelf.window.inits[newest.init]
+    aired.tail.shelf.finish()
+    aired.tail.shelf.begin(wall_ms=newest.wall_ms + 9000, breaks=True, init=init)
+    aired.tail.shelf.add(Part(b"part", 30_000, True))
     answers = await asyncio.gather(*asking, return_exceptions=True)
     assert isinstance(answers[0], asyncio.CancelledError)
     assert {answer.status_code for answer in answers[1:50] if isinstance(answer, httpx.Response)} == {200}
     assert {answer.status_code for answer in answers[50:] if isinstance(answer, httpx.Response)} == {404}
-    asked = {path: count for path, count in packaged.asked.items() if f"{msn}" in path}
+    asked = {path: count for path, count in aired.asked.items() if f"{msn}" in path}
     assert set(asked.values()) == {1}, asked
 
 
-async def test_questions_that_no_player_asks_do_not_reach_the_tail(web: Web, packaged: TailStage):
-    await web.house.go_live()
+async def test_questions_that_no_player_asks_do_not_reach_the_tail(web: Web, aired: TailStage):
     for number in range(5):
         assert (await get(web, "5000.0.m4s", bust=number)).status_code == 200
         assert (await get(web, "media.m3u8", _HLS_msn=5000, bust=number)).status_code == 200
-    assert sum(count for path, count in packaged.asked.items() if "bust" in path) == 0
-    assert [count for path, count in packaged.asked.items() if "/5000.0.m4s" in path] == [1]
+    assert sum(count for path, count in aired.asked.items() if "bust" in path) == 0
+    assert [count for path, count in aired.asked.items() if "/5000.0.m4s" in path] == [1]
 
 
 async def test_a_dead_tail_is_forgotten_at_the_first_try(web: Web):

@@ -75,6 +75,29 @@ async def test_what_is_wrong_with_a_token_is_said_and_what_was_typed_stays(web: 
     assert await web.services.tokens.list() == []
 
 
+async def test_what_is_wrong_is_said_beside_the_field_that_it_is_about(web: Web):
+    staff = await web.signed_in(web.house.staff)
+    for field, more, tag in (
+        ("scopes", {"scope": []}, r'<input type="checkbox" name="scope" value="orders:read"[^>]*>'),
+        ("name", {"name": ""}, r'<input [^>]*id="name"[^>]*>'),
+        ("days", {"days": "0"}, r'<select [^>]*id="days"[^>]*>'),
+    ):
+        text = (await make(web, staff, **more)).text
+        control = re.search(tag, text)
+        assert control, field
+        assert f'aria-describedby="{field}-says" autofocus' in control[0]
+        assert text.count('role="alert"') == 1, "said once"
+        assert f'role="alert" id="{field}-says">' in text
+        assert 'id="new-error"' not in text
+    text = (await make(web, staff, scope=[])).text
+    scopes = re.search(r'<fieldset [^>]*aria-describedby="scopes-says">.*?</fieldset>', text, re.S)
+    assert scopes
+    assert 'id="scopes-says">Choose at least one.' in scopes[0]
+    op = new_id("tok")
+    await make(web, staff, op=op)
+    assert 'id="new-error"' in (await make(web, staff, op=op)).text, "of the form as a whole: above it"
+
+
 async def test_nobody_makes_sees_or_revokes_tokens_of_another_brand(web: Web):
     staff = await web.signed_in(web.house.staff)
     other = web.house.other
@@ -125,6 +148,7 @@ async def test_an_endpoint_is_added_changed_turned_off_and_removed(web: Web):
     assert (off.status_code, "Turn it on first" in off.text) == (409, True)
     assert (await post(staff, here, act="on")).status_code == 303
     (one,) = await web.services.endpoints.list()
+    assert 'data-testid="made-by">Made by Stef' in (await staff.open("/studio/webhooks")).text
     assert (one.disabled_ms, one.kinds) == (None, ("stock.changed",))
     assert (await post(staff, here, act="test")).status_code == 303
     assert "webhook.test" in (await staff.open(here)).text
@@ -191,7 +215,7 @@ async def test_an_address_that_will_not_do_is_said_and_stays_in_the_form(web: We
 async def test_the_studios_pages_have_the_same_links_and_say_which_is_open(web: Web):
     staff = await web.signed_in(web.house.staff)
     links = re.compile(r'<a href="(/studio[^"?]*)[^"]*"( aria-current="page")?>')
-    pages = ["/studio", "/studio/orders", "/studio/catalogue", "/studio/api", "/studio/webhooks"]
+    pages = ["/studio", "/studio/orders", "/studio/catalogue", "/studio/terms", "/studio/api", "/studio/webhooks"]
     for here in pages:
         head = (await staff.open(here)).text.partition('aria-label="Pages"')[2].partition("</nav>")[0]
         assert links.findall(head) == [(one, ' aria-current="page"' if one == here else "") for one in pages], here

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import msgspec
 import pytest
+from bought import bought
 from house import CONTACT, Web
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from live.shop.webhooks.kinds import SHAPES
-from live.store.tables import outbox
+from live.ids import new_id
+from live.shop.webhooks import deliveries
+from live.shop.webhooks.kinds import CHOSEN, READ_BY, SHAPES
+from live.store.tables import outbox, timeline
+from live.store.telling import tell
 
 SCOPES = ("orders:read", "catalogue:read", "stock:read", "shows:read")
 
@@ -82,6 +88,46 @@ async def test_shows_their_run_and_their_timeline(web: Web):
     assert [one["kind"] for one in moments] == ["show.opened", "card.dropped"]
 
 
+async def test_a_line_names_the_drop_it_was_held_in_wherever_it_is_told(web: Web):
+    await web.house.go_live(1)
+    s, look = web.services, web.house.looks[0]
+    host = await web.signed_in(web.house.host)
+    bag = "per_waits"  # holds in the first drop, pays in the second
+    await s.desk.add_to_cart(web.house.show.id, bag, "L1-M", 1, op=new_id("op"))
+    for act in ("close", "drop"):
+        assert (await host.send("POST", f"/api/shows/aw26/looks/{look}/{act}")).status_code == 200
+    orders = [await bought(s, web.house.show.id, person=bag), await bought(s, web.house.show.id, ("L1-S", 2))]
+    client = await program(web)
+    moments = (await client.get("/api/shows/aw26/timeline")).json()["moments"]
+    drops = [one["id"] for one in moments if one["kind"] == "card.dropped"]
+    assert len(drops) == 2
+    assert drops[0] < drops[1]
+    told = (await client.get("/api/merchant/orders")).json()["orders"]
+    assert [[line["drop"] for line in one["lines"]] for one in told] == [[drops[0]], [drops[1]]]
+    for order, drop in zip(orders, drops, strict=True):
+        whole = (await client.get(f"/api/staff/orders/{order.number}")).json()
+        assert [one["drop"] for one in whole["origins"].values()] == [drop]
+    kinds = ("drop.opened", "drop.closed", "order.paid")
+    query = select(outbox.c.body).where(outbox.c.kind.in_(kinds)).order_by(outbox.c.id)
+    rows = [msgspec.json.decode(body) for body in await s.db.read(lambda c: c.execute(query).scalars().all())]
+    assert [one["drop"] for one in rows[:3]] == [drops[0], drops[0], drops[1]]
+    pieces = [one["pieces"] for one in rows[3:]]
+    assert [[(one["sku"], one["qty"], one["look"], one["drop"]) for one in some] for some in pieces] == [
+        [("L1-M", 1, look, drops[0])],
+        [("L1-S", 2, look, drops[1])],
+    ]
+    # Staff read when it came out, which they know, and no id.
+    later = update(timeline).where(timeline.c.id == drops[1]).values(at_ms=3_723_000)
+    await s.db.write(lambda c: c.execute(later) and None)
+    staff = await web.signed_in(web.house.staff)
+    csv = (await staff.client.get("/studio/orders.csv")).text.splitlines()
+    at = csv[0].split(",").index("drop")
+    assert {row.split(",")[at] for row in csv[1:]} == {"0:00:00 into the show", "1:02:03 into the show"}
+    page = (await staff.open(f"/studio/orders/{orders[1].number}")).text
+    (origin,) = re.findall(r'data-testid="origin">([^<]+)<', page)
+    assert re.fullmatch(r"Look 1 · dropped 1:02:03 into the show · bought at \d:\d\d:\d\d", origin), origin
+
+
 async def test_another_brands_program_reads_nothing_of_it(web: Web):
     await web.house.go_live(1)
     order = await ordered(web)
@@ -114,7 +160,8 @@ async def test_a_query_that_is_not_understood_is_said(web: Web, query: str):
 
 async def test_a_program_looks_after_its_own_webhooks(web: Web):
     async def holder(brand: str) -> httpx.AsyncClient:
-        secret, _ = await web.services.tokens.make("ERP", ["webhooks:write"], by="test", brand_id=brand)
+        scopes = ["webhooks:write", "orders:read", "stock:read", "shows:read", "room:read"]
+        secret, _ = await web.services.tokens.make("ERP", scopes, by="test", brand_id=brand)
         client = (await web.stranger()).client
         client.headers["Authorization"] = f"Bearer {secret}"
         return client
@@ -149,6 +196,61 @@ async def test_a_program_looks_after_its_own_webhooks(web: Web):
     assert other.status_code == 404
     assert (await ours.delete(here)).status_code == 204
     assert (await ours.get(hooks)).json() == {"endpoints": []}
+
+
+async def test_an_endpoint_hears_no_more_than_the_token_that_makes_it_may_read(web: Web):
+    s, brand, hooks = web.services, web.house.show.brand_id, "/api/merchant/webhooks"
+
+    async def ask(scopes: list[str], method: str, path: str, json: object = None) -> httpx.Response:
+        secret, _ = await s.tokens.make("ERP", scopes, by="test", brand_id=brand)
+        client = (await web.stranger()).client
+        return await client.request(method, path, json=json, headers={"Authorization": f"Bearer {secret}"})
+
+    def url(n: int) -> str:
+        return f"https://erp.example/{n}"
+
+    alone = ["webhooks:write"]
+    for n, kind in enumerate(CHOSEN):
+        refused = await ask(alone, "POST", hooks, {"url": url(n), "kinds": [kind]})
+        assert (refused.status_code, refused.json()["facts"]) == (403, {"need": READ_BY[kind]}), kind
+        assert READ_BY[kind] in refused.json()["detail"]
+    assert await s.endpoints.list([brand]) == []
+    every = await ask([*alone, "orders:read", "stock:read", "shows:read"], "POST", hooks, {"url": url(0)})
+    assert (every.status_code, every.json()["facts"]) == (403, {"need": "room:read"}), "every kind takes every scope"
+    made = await ask([*alone, "orders:write"], "POST", hooks, {"url": url(0), "kinds": ["order.paid"]})
+    assert made.status_code == 201, "what writes orders reads them"
+    here = f"{hooks}/{made.json()['id']}"
+    for kinds in (["order.paid", "order.refunded"], ["stock.changed"], []):
+        assert (await ask(alone, "PUT", here, {"kinds": kinds})).status_code == 403, kinds
+    assert (await ask(alone, "PUT", here, {"kinds": ["order.paid"]})).status_code == 200, "what it hears it keeps"
+    wider = await ask([*alone, "stock:read"], "PUT", here, {"kinds": ["order.paid", "stock.changed"]})
+    assert wider.json()["kinds"] == ["order.paid", "stock.changed"]
+    # The brand's staff chose all; a program that may read little narrows that, and can't widen it again.
+    theirs, _ = await s.endpoints.add(brand, url(1))
+    assert (await ask(alone, "PUT", f"{hooks}/{theirs}", {"kinds": ["order.paid"]})).status_code == 200
+    assert (await ask(alone, "PUT", f"{hooks}/{theirs}", {"kinds": []})).status_code == 403
+    staff = await web.signed_in(web.house.staff)
+    assert (await staff.send("PUT", f"{hooks}/{theirs}", {"kinds": []})).json()["kinds"] == []
+
+
+async def test_the_log_shows_a_token_what_was_told_of_kinds_that_it_may_read(web: Web):
+    s, brand = web.services, web.house.show.brand_id
+    endpoint, _ = await s.endpoints.add(brand, "https://erp.example/")
+    now = s.clock.now_ms()
+    for kind in ("order.paid", "drop.opened"):
+        await s.db.write(lambda c, kind=kind: tell(c, kind, {"show": web.house.show.id, "number": "7"}, now))
+    await s.db.write(lambda c: deliveries.fan_out(c, now))
+    seen = {}
+    for scope in ("orders:read", "shows:read"):
+        secret, _ = await s.tokens.make("ERP", ["webhooks:write", scope], by="test", brand_id=brand)
+        client = (await web.stranger()).client
+        path = f"/api/merchant/webhooks/{endpoint}/deliveries"
+        answer = await client.get(path, headers={"Authorization": f"Bearer {secret}"})
+        seen[scope] = {one["kind"]: one["data"] is not None for one in answer.json()["deliveries"]}
+    assert seen == {
+        "orders:read": {"order.paid": True, "drop.opened": False},
+        "shows:read": {"order.paid": False, "drop.opened": True},
+    }
 
 
 async def test_what_happens_is_told_in_the_shape_that_is_documented(web: Web):

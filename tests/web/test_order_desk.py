@@ -7,16 +7,19 @@ import csv
 import html
 import io
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 from bought import BUYER, bought
-from house import Browser, Web
+from house import Browser, Web, running, settings_for
 
+from live.clock import SetClock
 from live.ids import new_id
 from live.shop import invariants
 from live.shop.catalogue import NewVariant
+from live.shop.payments.sandbox import BANK_MS, EVENTS_PATH, SandboxProvider
 
 API = "/api/staff/orders"
 
@@ -42,6 +45,17 @@ def fields_of(page: str, act: str) -> dict[str, str]:
 async def post(staff: Browser, number: str, fields: dict[str, str], *, follow: bool = True) -> httpx.Response:
     headers = {"Origin": staff.origin}
     return await staff.client.post(f"/studio/orders/{number}", data=fields, headers=headers, follow_redirects=follow)
+
+
+async def told_twice(web: Web, kind: str, payment_ref: str) -> SandboxProvider:
+    """The provider says that something became of a payment, and says it again."""
+    provider, anyone = web.services.provider, await web.viewer()
+    assert isinstance(provider, SandboxProvider)
+    body = f'{{"id":"evt_1","kind":"{kind}","ref":"{payment_ref}"}}'.encode()
+    for _ in range(2):
+        told = await anyone.client.post(EVENTS_PATH, content=body, headers=provider.signed_headers(body))
+        assert told.status_code == 204
+    return provider
 
 
 # ---- by the API --------------------------------------------------------------------------------
@@ -249,6 +263,73 @@ async def test_two_of_the_staff_at_once_get_one_outcome_and_the_other_is_told_by
     assert refunded.minor == 2000
 
 
+async def test_a_refund_that_came_back_is_seen_and_sent_again_by_the_form(tmp_path: Path, redis_url: str):
+    clock = SetClock()
+    async with running(settings_for(tmp_path, redis_url, sandbox_trouble="refund_fails"), clock=clock) as web:
+        order = await an_order(web)
+        staff = await web.signed_in(web.house.staff)
+        await act(staff, order.number, "refunds", amount_minor=3_000)
+        clock.advance(BANK_MS)
+        provider = await told_twice(web, "refund.failed", order.payment_ref)
+        words = "The refund of €30.00 came back: the card has expired. Send it again, or pay it another way"
+        page = (await staff.open(f"/studio/orders/{order.number}")).text
+        assert words in page
+        assert "Came back: the card has expired" in page
+        for query in ("", "?status=refund_failed"):
+            listed = (await staff.client.get(f"/studio/orders{query}")).text
+            assert (order.number in listed, "a refund came back" in listed) == (True, True)
+        text = (await staff.client.get("/studio/orders.csv")).content.decode("utf-8-sig")
+        row = next(csv.DictReader(io.StringIO(text)))
+        assert (row["order_refunded"], row["order_refund_failed"]) == ("0.00", "30.00")
+        assert "30.00" not in (await staff.client.get(f"/orders/{order.token}")).text, "nothing is on its way to her"
+
+        provider._troubles = frozenset()
+        asked = await post(staff, order.number, fields_of(page, "again"))
+        assert "Send €30.00 to Ada Lovelace again?" in asked.text
+        sure = fields_of(asked.text, "again")
+        hits = [await post(staff, order.number, sure, follow=False) for _ in range(2)]
+        assert [answer.status_code for answer in hits] == [303] * 2
+        now = (await staff.open(f"/studio/orders/{order.number}")).text
+        assert words not in now
+        assert 'value="again"' not in now
+        assert "Refunded in part" in now
+        again = await act(staff, order.number, "refunds", again=sure["refund"])
+        assert (again.status_code, again.json()["facts"]["why"]) == (409, "sent_again")
+        both = await act(staff, order.number, "refunds", again=sure["refund"], amount_minor=1)
+        assert (both.status_code, both.json()["facts"]["field"]) == (422, "again")
+        assert await invariants.check(web.services.db, web.services.redis, web.house.show.id) == []
+
+
+async def test_a_disputed_payment_is_seen_found_and_not_refunded(tmp_path: Path, redis_url: str):
+    clock = SetClock()
+    async with running(settings_for(tmp_path, redis_url, sandbox_trouble="disputed"), clock=clock) as web:
+        order = await an_order(web)
+        staff = await web.signed_in(web.house.staff)
+        before = (await staff.open(f"/studio/orders/{order.number}")).text
+        asked = await post(staff, order.number, {**fields_of(before, "refund"), "of": "amount", "amount": "10"})
+        sure = fields_of(asked.text, "refund")
+        clock.advance(BANK_MS)
+        await told_twice(web, "charge.dispute.created", order.payment_ref)
+        page = (await staff.open(f"/studio/orders/{order.number}")).text
+        assert "The buyer&#39;s bank disputes €387.00: fraudulent." in page
+        assert "Payment disputed: fraudulent, evidence until" in page
+        assert page.count('data-testid="dispute-row"') == 1
+        assert 'data-testid="act-refund"' not in page
+        late = await post(staff, order.number, sure)
+        assert (late.status_code, "A bank took the disputed money a moment ago." in late.text) == (409, True)
+        refused = await act(staff, order.number, "refunds", amount_minor=1_000)
+        assert (refused.status_code, refused.json()["facts"]) == (409, {"why": "disputed"})
+        parcel = await post(staff, order.number, {**fields_of(page, "cancel"), "qty-L2-M": "1"})
+        assert "The payment is disputed: no money is refunded by this." in parcel.text
+        listed = (await staff.client.get("/studio/orders?status=disputed")).text
+        assert (order.number in listed, "payment disputed" in listed) == (True, True)
+        text = (await staff.client.get("/studio/orders.csv?status=disputed")).content.decode("utf-8-sig")
+        assert {row["dispute"] for row in csv.DictReader(io.StringIO(text))} == {"open"}
+        found = (await staff.client.get(f"{API}?status=disputed")).json()["orders"]
+        assert [row["dispute"] for row in found] == ["open"]
+        assert "disput" not in (await staff.client.get(f"/orders/{order.token}")).text
+
+
 async def test_shipping_taking_back_and_cancelling_by_the_forms(web: Web):
     order = await an_order(web)
     staff = await web.signed_in(web.house.staff)
@@ -323,7 +404,8 @@ async def test_the_csv_has_a_row_a_line_and_no_cell_that_a_spreadsheet_would_run
     ]
     assert {row["name"] for row in rows} == {'\'=HYPERLINK("http://evil.example","click")'}
     assert {row["show"] for row in rows} == {"AW26"}
-    assert all(row["drop"].isdigit() and row["media_second"].isdigit() for row in rows)
+    assert all(re.fullmatch(r"\d+:\d\d:\d\d into the show", row["drop"]) for row in rows)
+    assert all(row["media_second"].isdigit() for row in rows)
     assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for row in rows for cell in row.values())
 
 

@@ -14,12 +14,13 @@ from typer.testing import CliRunner
 from chat.client import RoomClient
 from chat.kinds import INTENTS
 from chat.message import Line
+from chat.moderation.kinds import Case
 from chat.ports import Act, LineRecord, Notice
 from live import cli
 from live.desk.person_data import retire
 from live.desk.wiring import Services, services
 from live.settings import Settings
-from live.store.tables import audit, chat_lines, orders, outbox, questions, silences
+from live.store.tables import audit, cases, chat_lines, orders, outbox, questions, room_pins, silences
 
 
 @pytest.fixture
@@ -64,6 +65,9 @@ async def test_a_bot_holds_approves_deletes_and_times_out(room: Served):
     try:
         answer = await act(room, secret, "terms.add", {"term": "refund", "kind": "held"})
         assert answer.json() == {"terms": [], "held": ["refund"], "allowed": []}
+        suffix = (await act(room, secret, "terms.add", {"term": "co.uk", "kind": "allowed"})).json()
+        assert (suffix["code"], suffix["facts"]["field"]) == ("invalid", "term")
+        assert "under co.uk" in suffix["facts"]["why"]
         async with asyncio.timeout(5):
             while "held" not in (held := await ann.post("line.post", {"text": "my refund?"})).body:
                 pass
@@ -144,35 +148,52 @@ async def test_a_person_is_exported_and_erased_and_the_record_of_acts_stays_whol
     async with room.room(mo) as mod:
         lines = [(await ann.post("line.post", {"text": text})).body["line"] for text in ("my secret", "goodbye")]
         assert (await ann.post("question.ask", {"text": "my secret question"})).ok
+        _, bob = await named(room, "Bob")
+        answer = {"text": "@Ann I saw that", "reply": lines[1], "mentions": [person]}
+        assert (await bob.post("line.post", answer)).ok
+        # Reports of many lines at once are gathered in a case that is nobody's, and holds the first of the lines.
+        body = msgspec.json.encode(Case("x", "spam", "report", "per_x", "X", "", 1, reports=1))
+        await s.redis.hset(f"c:{{{room.house.show.id}}}:reports", mapping={f"rep_{n}": body for n in range(200)})
+        assert (await bob.post("line.report", {"line": lines[0], "why": "abuse"})).ok
+        gathered = (await mod.wait("case.changed", lambda told: told["case"]["why"] == "gathered"))["case"]["id"]
+        assert (await mod.post("case.decide", {"case": gathered, "verdict": "approve"})).ok
+        assert (await bob.post("line.report", {"line": lines[1], "why": "abuse"})).ok
+        await bob.aclose()
         assert (await mod.post("line.remove", {"line": lines[0]})).ok
         assert (await mod.post("person.note", {"person": person, "text": "secret note"})).ok
         assert (await mod.post("person.ban", {"person": person, "reason": "her secret"})).ok
         await sold_to(s, room.house, person)
-        await until(lambda: s.db.read(lambda sql: len(sql.execute(select(chat_lines)).all()) == 2))
+        await until(lambda: s.db.read(lambda sql: len(sql.execute(select(chat_lines)).all()) == 3))
 
         foreign = await room.signed_in(room.house.other_host)
         assert (await foreign.client.get(f"/api/people/{person}")).status_code == 403
         export = (await stef.client.get(f"/api/people/{person}")).json()
         assert {row["text"] for row in export["lines"]} == {"my secret", "goodbye"}
         counts = {name: len(rows) for name, rows in export.items() if name != "person"}
-        assert counts == {"lines": 2, "questions": 1, "silences": 1, "notes": 1, "acts": 2, "orders": 1}
+        room_has = {"lines": 2, "questions": 1, "silences": 1, "notes": 1, "cases": 0, "acts": 2}
+        assert counts == {**room_has, "orders": 1, "coupons": 0}
 
         done = (await stef.send("DELETE", f"/api/people/{person}")).json()
         assert (done["lines"], done["questions"], done["silences"], done["notes"]) == (2, 1, 1, 1)
         assert done["orders_kept"] == 1
         assert "accounting" in done["kept"][0]
         everything = ""
-        for table in (chat_lines, questions, silences, audit, outbox):
+        for table in (chat_lines, questions, silences, audit, outbox, cases):
             everything += str(await s.db.read(lambda sql, table=table: sql.execute(select(table)).all()))
-        assert "secret" not in everything
+        assert not [word for word in ("secret", "goodbye", "Ann") if word in everything]
         assert [key for key in await s.redis.keys("c:*") if person.encode() in key and b":op:" not in key] == []
         kept = await s.redis.hvals(f"c:{{{room.house.show.id}}}:log")
+        waiting = await s.redis.hvals(f"c:{{{room.house.show.id}}}:reports")
+        assert not any(b"secret" in case or b"goodbye" in case or b"Ann" in case for case in waiting)
         assert kept
         assert not any(b"secret" in value or b"goodbye" in value for value in kept)
+        (reply,) = [value for value in kept if b"I saw that" in value]
+        assert "@… I saw that" in reply.decode(), "his words stay, her name goes"
+        assert not any(b"Ann" in value for value in kept)
         room_id = room.house.show.id
         assert await s.archive.verify(room_id) is None
         acts, erased = await s.archive.acts(room_id)
-        assert (acts, erased) == (4, 3)
+        assert (acts, erased) == (5, 3), "with the look at gathered reports, which has no words of hers"
         left = (await stef.client.get(f"/api/people/{person}")).json()
         assert [act["act"] for act in left["acts"]] == ["person.note", "person.ban", "person.erase"]
         assert len(left["orders"]) == 1
@@ -214,6 +235,7 @@ async def test_what_is_older_than_the_rooms_memory_goes(room: Served):
     mo = await room.signed_in(room.house.moderator)
     async with room.room(mo) as mod:
         line = (await ann.post("line.post", {"text": "long ago"})).body["line"]
+        assert (await mod.post("line.pin", {"line": line})).ok
         assert (await mod.post("line.remove", {"line": line})).ok
         assert (await mod.post("person.ban", {"person": "per_gone", "reason": "still in force"})).ok
     now = s.clock.now_ms()
@@ -221,6 +243,7 @@ async def test_what_is_older_than_the_rooms_memory_goes(room: Served):
     assert await s.db.write(lambda sql: retire(sql, now + 1, now)) >= 2
     texts = await s.db.read(lambda sql: list(sql.execute(select(chat_lines.c.text)).scalars()))
     assert texts == []
+    assert await s.db.read(lambda sql: len(sql.execute(select(room_pins)).all())) == 0
     assert await s.db.read(lambda sql: len(sql.execute(select(silences)).all())) == 1, "a ban outlives it"
     assert await s.archive.verify(room.house.show.id) is None
     await ann.aclose()

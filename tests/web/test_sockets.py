@@ -1,14 +1,18 @@
 """The room's door and the desk's intents, over real sockets."""
 
 import asyncio
+import logging
+from pathlib import Path
 
 import pytest
-from house import Browser, until
+from house import Browser, served, settings_for, until
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chat.client import RoomClient
+from chat.expulsion import BANNED
 from live.desk import pace
+from live.logs import CHATTY
 from live.web import gate
 
 
@@ -24,6 +28,17 @@ async def test_a_viewer_is_welcomed_with_the_show_as_it_is(site):
     assert live["stock"]["L1-S"]["left"] == 5
     assert (live["runsheet"], live["tally"]) == (None, None)
     assert room.welcome["you"]["roles"] == ["viewer"]
+
+
+async def test_a_socket_leaves_no_address_in_the_log(site, caplog):
+    with caplog.at_level(logging.INFO):
+        async with site.room(await site.viewer()):
+            pass
+        with pytest.raises(InvalidStatus):
+            await connect(f"{site.ws}/ws/aw26", origin="http://evil.example")
+    assert caplog.records, "the premise: something is logged"
+    told = [record.getMessage() for record in caplog.records if record.name not in CHATTY]
+    assert not [line for line in told if "127.0.0.1:" in line]
 
 
 async def test_looks_that_wait_are_nobodys_business_but_the_hosts(site):
@@ -232,3 +247,40 @@ async def test_a_host_flips_a_switch_by_the_api_and_open_pages_obey(site):
         assert (await host.send("PUT", "/api/shows/aw26/service", {"checkout": "off"})).status_code == 422
     assert (await viewer.send("PUT", "/api/shows/aw26/service", {"animations": "on"})).status_code == 403
     assert await site.services.archive.acts(site.house.show.id) == (1, 0), "who flipped it is on record"
+
+
+@pytest.mark.parametrize("by", ["bot", "logout", "role"])
+async def test_two_servers_of_one_house_cut_within_a_second_whoever_asks(
+    tmp_path: Path, redis_url: str, by: str
+) -> None:
+    """The whole application twice, on one Redis and one database: what one is asked, the other's sockets feel."""
+    settings = settings_for(tmp_path, redis_url)
+    async with served(settings) as one, served(settings, seeded=one.house) as two:
+        browser = await (two.signed_in(one.house.host) if by == "role" else two.viewer())
+        async with two.room(browser) as client:
+            person = client.welcome["you"]["person"]
+            if by == "bot":
+                brand = one.house.show.brand_id
+                secret, _ = await one.services.tokens.make("Bot", ("room:moderate",), by="test", brand_id=brand)
+                answer = await (await one.viewer()).client.post(
+                    "/api/shows/aw26/room",
+                    json={"kind": "person.ban", "body": {"person": person, "reason": "spam"}},
+                    headers={"Authorization": f"Bearer {secret}", "Cookie": ""},
+                )
+                assert answer.status_code == 200, answer.text
+            elif by == "role":
+                (grant,) = await one.services.staff.grants(one.house.host.id)
+                await one.services.people.withdraw(one.house.host.id, grant)
+            else:
+                data = {"csrf": browser.csrf}
+                url = f"{one.origin}/sign-out"
+                left = await browser.client.post(url, data=data, headers={"Origin": one.origin})
+                assert left.status_code == 303
+            assert await client.wait_closed(timeout=1) == (BANNED if by == "bot" else 4401)
+        if by == "bot":
+            back = await RoomClient.connect(f"{two.ws}/ws/aw26", browser.cookie, two.origin)
+            try:
+                assert back.welcome["you"]["silenced"]["reason"] == "spam"
+                assert back.welcome["live"]["show"]["slug"] == "aw26"
+            finally:
+                await back.aclose()

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 import msgspec
 
 ChargeStatus = Literal["created", "authorising", "authorised", "captured", "declined", "cancelled", "refunded"]
+RepaidStatus = Literal["pending", "done", "failed"]
+DisputeStatus = Literal["open", "won", "lost", "closed"]
 
 
 class SavedMethod(msgspec.Struct, frozen=True):
@@ -22,7 +24,8 @@ class ChargeRequest(msgspec.Struct, frozen=True):
     """One attempt to be paid. `idempotency_key` is ours, one an attempt: asking again is the same charge.
 
     `method` is a saved one: it is charged at once, and the answer is captured, declined, or authorising where its bank
-    wants to hear from the buyer first. `save`: the buyer wants to pay by this one again.
+    wants to hear from the buyer first. `save`: the buyer wants to pay by this one again. `placed_ms` is when we first
+    may have asked.
     """
 
     idempotency_key: str
@@ -33,11 +36,43 @@ class ChargeRequest(msgspec.Struct, frozen=True):
     email: str = ""
     method: str = ""
     save: bool = False
+    placed_ms: int = 0
+
+
+class Repaid(msgspec.Struct, frozen=True):
+    """A refund in the provider's books. `key` is the one we asked under; "" where the brand did it on the provider's
+    own site.
+
+    pending   accepted, and gone from the brand's balance; the buyer's bank has not taken it yet. `reason`
+              requires_action: she has to tell the provider where it is to go
+    done      as far as anybody knows it arrived
+    failed    it did not, and the money is the brand's again, also days after it was done: `reason` is the bank's word
+    """
+
+    key: str
+    ref: str
+    amount_minor: int
+    status: RepaidStatus
+    reason: str = ""
+
+
+class Dispute(msgspec.Struct, frozen=True):
+    """A buyer's bank wants its money back. `status`: open (an inquiry too), won (by the brand), lost, or closed without
+    either; `due_ms` is until when the provider takes evidence, on its own site; `withdrawn`: the brand is without the
+    money now."""
+
+    ref: str
+    status: DisputeStatus
+    amount_minor: int
+    currency: str
+    reason: str
+    due_ms: int | None = None
+    withdrawn: bool = False
 
 
 class Charge(msgspec.Struct, frozen=True):
     """A charge as the provider's books have it. `pay_url` is the provider's page, where the buyer pays; `method` is
-    there once it was saved."""
+    there once it was saved. `refunded_minor` is the sum of `refunds` that did not fail, the first first."""
 
     ref: str
     status: ChargeStatus
@@ -48,6 +83,7 @@ class Charge(msgspec.Struct, frozen=True):
     pay_url: str
     reason: str = ""
     method: SavedMethod | None = None
+    refunds: tuple[Repaid, ...] = ()
 
 
 class PayPage(msgspec.Struct, frozen=True):
@@ -60,7 +96,7 @@ class PayPage(msgspec.Struct, frozen=True):
 
 
 class ProviderEvent(msgspec.Struct, frozen=True):
-    """A verified message of the provider: something happened to charge `ref`. Ask `fetch` what."""
+    """A verified message of the provider: something happened to charge `ref`. Ask `fetch` what, or `disputes`."""
 
     id: str
     kind: str
@@ -76,6 +112,12 @@ class Provider(Protocol):
 
     async def create(self, request: ChargeRequest) -> Charge: ...
 
+    async def void(self, request: ChargeRequest) -> Charge:
+        """Close an attempt that was given up and whose `create` was never answered. What the books have of it decides:
+        a charge that was captured after all answers so. Otherwise it is cancelled, and no `create` of that key that is
+        still on its way can be paid any more."""
+        ...
+
     async def capture(self, ref: str) -> Charge:
         """Take an authorised amount. Captured already: answers so."""
         ...
@@ -84,7 +126,18 @@ class Provider(Protocol):
         """Close a charge that was not captured. Captured already: answers so, and nothing is cancelled."""
         ...
 
-    async def refund(self, ref: str, amount_minor: int, *, idempotency_key: str) -> Charge: ...
+    async def refund(self, ref: str, amount_minor: int, *, idempotency_key: str) -> Charge:
+        """Give money back; the charge has it among its `refunds`, under this key. Raises Invalid when it never will,
+        as while the payment is disputed."""
+        ...
+
+    async def disputes(self, ref: str) -> list[Dispute]:
+        """A charge's disputes, the first first."""
+        ...
+
+    async def payment_of(self, ref: str) -> str:
+        """Our payment's id (its idempotency key) for an event's `ref` that is no charge's; "" where it is not ours."""
+        ...
 
     async def fetch(self, ref: str) -> Charge: ...
 

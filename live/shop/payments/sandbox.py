@@ -9,21 +9,47 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from live.clock import Clock
-from live.errors import Invalid, NotFound
+from live.errors import Invalid
 from live.ids import new_id, sign
 from live.money import Money
 from live.settings import Settings
-from live.shop.payments.port import Charge, ChargeRequest, ChargeStatus, PayPage, ProviderEvent, SavedMethod
+from live.shop.payments.port import (
+    Charge,
+    ChargeRequest,
+    Dispute,
+    PayPage,
+    ProviderEvent,
+    SavedMethod,
+)
+from live.shop.payments.sandbox_books import (
+    BY_KEY,
+    BY_REF,
+    BY_REF_LOCKED,
+    CHANGE,
+    CHANGING,
+    FACTS,
+    INSERT,
+    Books,
+    Choice,
+    Facts,
+    HostedCharge,
+    Returned,
+    captured,
+    closed,
+    new_row,
+    read,
+    repaid,
+)
 from live.store.sql import Database
 from live.store.statements import Statement, insert_into
-from live.store.tables import outbox, sandbox_charges, sandbox_methods
+from live.store.tables import outbox, sandbox_methods
 
 Outcome = Literal["success", "decline", "insufficient_funds", "three_d_secure", "timeout_after_success", "abandon"]
 OUTCOMES: tuple[Outcome, ...] = (
@@ -41,63 +67,18 @@ CODE = "123456"  # what the pretended bank sends to the pretended telephone
 FORGED = "charge.forged"
 EVENT_AFTER_MS = 300
 LATE_AFTER_MS = 5_000
+BANK_MS = 5_000  # how long a troublesome bank takes to answer a refund, or to want its money back
+CASE_MS = 60_000  # how long a dispute is open
 TOLERANCE_MS = 300_000  # an event signed longer ago is a replay
 LAST4 = {"three_d_secure": "3184"}  # of the card that is told, by outcome; every other ends in 4242
-
-
-class Choice(msgspec.Struct, frozen=True):
-    """What the hosted page does next. `step`: "done"; "code" (ask for the bank's code); "silent" (the answer never
-    comes: the page shows a time-out and asks the shop no question; the event arrives late)."""
-
-    status: str
-    step: Literal["done", "code", "silent"]
-    reason: str = ""
-
-
-class HostedCharge(msgspec.Struct, frozen=True):
-    """What the hosted page shows."""
-
-    ref: str
-    status: str
-    amount: Money
-    order_number: str
-    return_url: str
-    reason: str
-    saves: bool = False  # the buyer wants to pay by this card again
-    asks: bool = False  # a saved card is being charged, and its bank asks for a code
-
-
-class _Facts(msgspec.Struct):
-    order_number: str = ""
-    return_url: str = ""
-    reason: str = ""
-    refunds: list[str] = []
-    save: bool = False
-    method: str = ""
-    last4: str = ""
-
-
-class _Books(NamedTuple):
-    """A row of the books."""
-
-    ref: str
-    idempotency_key: str
-    amount_minor: int
-    currency: str
-    status: ChargeStatus
-    captured_minor: int
-    refunded_minor: int
-    facts: str
-    created_ms: int
-
-
-_facts = msgspec.json.Decoder(_Facts)
 
 
 class SandboxProvider:
     """See `payments/port.py`. Its messages may be made troublesome (`FRONTROW_SANDBOX_TROUBLE`): `late` by five
     seconds, `twice` each, `unordered` (what happened first is told last), `forged` (one with a wrong signature goes
-    ahead), `lost` (never sent: the shop has to ask)."""
+    ahead), `lost` (never sent: the shop has to ask). So may its banks: a refund is `refund_pending` for five seconds,
+    `refund_fails` five seconds after it was taken (with both: it was pending until then); `disputed` is every payment,
+    five seconds after its capture, and lost a minute later (with `dispute_won`: won)."""
 
     name = "sandbox"
 
@@ -114,29 +95,18 @@ class SandboxProvider:
     # ---- the port ------------------------------------------------------------------------------
 
     async def create(self, request: ChargeRequest) -> Charge:
-        facts = _Facts(request.order_number, request.return_url, save=request.save, method=request.method)
-        row: dict[str, Any] = {
-            "ref": new_id("sbx"),
-            "idempotency_key": request.idempotency_key,
-            "amount_minor": request.amount_minor,
-            "currency": request.currency,
-            "status": "created",
-            "captured_minor": 0,
-            "refunded_minor": 0,
-            "facts": msgspec.json.encode(facts).decode(),
-            "created_ms": self._clock.now_ms(),
-        }
+        row = new_row(request, self._clock.now_ms())
 
         def write(connection: Connection) -> Charge:
-            known = _BY_KEY.first(connection, {"key": request.idempotency_key})
+            known = BY_KEY.first(connection, {"key": request.idempotency_key})
             if known is None:
-                _INSERT.run(connection, row)
-                books = _Books(**row)
+                INSERT.run(connection, row)
+                books = Books(**row)
                 return self._charge_saved(connection, books) if request.method else self._charge(books)
-            charge = self._charge(_Books(*known))
+            charge = self._charge(Books(*known))
             if (charge.amount_minor, charge.currency) != (request.amount_minor, request.currency):
                 raise Invalid("idempotency_key", "was used for another amount")
-            if _facts.decode(known[7]).method != request.method:
+            if FACTS.decode(known[7]).method != request.method:
                 raise Invalid("idempotency_key", "was used for another method")
             return charge
 
@@ -145,25 +115,69 @@ class SandboxProvider:
         except IntegrityError:  # the same key at the same moment: now it is known
             return await self._db.write(write)
 
+    async def void(self, request: ChargeRequest) -> Charge:
+        row = new_row(request, self._clock.now_ms()) | {"status": "cancelled"}
+
+        def write(connection: Connection) -> str:
+            known = BY_KEY.first(connection, {"key": request.idempotency_key})
+            if known is not None:
+                return str(known[0])
+            INSERT.run(connection, row)
+            return str(row["ref"])
+
+        try:
+            return await self.cancel(await self._db.write(write))
+        except IntegrityError:  # the lost request arrived at the same moment: now it is known
+            return await self.cancel(await self._db.write(write))
+
     async def capture(self, ref: str) -> Charge:
-        return await self._change(ref, lambda charge: _captured(charge) if charge.status == "authorised" else {})
+        return await self._change(ref, lambda charge: captured(charge) if charge.status == "authorised" else {})
 
     async def cancel(self, ref: str) -> Charge:
-        return await self._change(ref, lambda charge: _closed(charge, "cancelled", "cancelled"))
+        return await self._change(ref, lambda charge: closed(charge, "cancelled", "cancelled"))
 
     async def refund(self, ref: str, amount_minor: int, *, idempotency_key: str) -> Charge:
-        def change(charge: _Books) -> dict[str, Any]:
-            facts = _facts.decode(charge.facts)
-            if idempotency_key in facts.refunds:
+        def change(charge: Books) -> dict[str, Any]:
+            facts = FACTS.decode(charge.facts)
+            if any(idempotency_key in (one, getattr(one, "key", "")) for one in facts.refunds):
                 return {}
-            if amount_minor <= 0 or charge.refunded_minor + amount_minor > charge.captured_minor:
+            if facts.disputed_ms and any(one.withdrawn for one in self._disputes(charge)):
+                raise Invalid("amount_minor", "is of a payment that is disputed")
+            gone = self._charge(charge).refunded_minor
+            if amount_minor <= 0 or gone + amount_minor > charge.captured_minor:
                 raise Invalid("amount_minor", "is more than was captured")
-            facts.refunds.append(idempotency_key)
-            refunded = charge.refunded_minor + amount_minor
-            status = "refunded" if refunded == charge.captured_minor else charge.status
-            return {"refunded_minor": refunded, "status": status, "facts": msgspec.json.encode(facts).decode()}
+            slow, fails = "refund_pending" in self._troubles, "refund_fails" in self._troubles
+            made = Returned(
+                idempotency_key,
+                new_id("sbr"),
+                amount_minor,
+                "pending" if slow else "done",
+                "failed" if fails else "done",
+                self._clock.now_ms() + BANK_MS if slow or fails else 0,
+            )
+            facts.refunds.append(made)
+            return {
+                "refunded_minor": charge.refunded_minor + amount_minor,
+                "facts": msgspec.json.encode(facts).decode(),
+            }
 
         return await self._change(ref, change)
+
+    async def disputes(self, ref: str) -> list[Dispute]:
+        return self._disputes(await self._row(ref))
+
+    def _disputes(self, row: Books) -> list[Dispute]:
+        facts, now = FACTS.decode(row.facts), self._clock.now_ms()
+        since = facts.disputed_ms
+        if not since or since > now:
+            return []
+        status = facts.dispute_ends if now >= since + CASE_MS else "open"
+        of = sign(self._key.decode(), "dispute", row.ref)
+        until, kept = since + CASE_MS, status != "won"
+        return [Dispute(of, status, row.captured_minor, row.currency, "fraudulent", until, kept)]
+
+    async def payment_of(self, ref: str) -> str:
+        return ""  # its events name charges alone
 
     async def fetch(self, ref: str) -> Charge:
         return self._charge(await self._row(ref))
@@ -196,7 +210,7 @@ class SandboxProvider:
     async def charge(self, ref: str) -> HostedCharge:
         """What the hosted page shows. Raises NotFound."""
         row = await self._row(ref)
-        facts = _facts.decode(row.facts)
+        facts = FACTS.decode(row.facts)
         amount = Money(row.amount_minor, row.currency)
         asks = row.status == "authorising" and bool(facts.method)
         return HostedCharge(
@@ -217,24 +231,24 @@ class SandboxProvider:
         late = outcome == "timeout_after_success"
         last4 = last4 or LAST4.get(outcome, "4242")
 
-        def change(charge: _Books) -> dict[str, Any]:
+        def change(charge: Books) -> dict[str, Any]:
             changed = decide(charge)
             if changed.get("status") != "captured":
                 return changed
-            facts = _facts.decode(charge.facts)
+            facts = FACTS.decode(charge.facts)
             facts.last4 = facts.last4 or last4
             return changed | {"facts": msgspec.json.encode(facts).decode()}
 
-        def decide(charge: _Books) -> dict[str, Any]:
+        def decide(charge: Books) -> dict[str, Any]:
             if outcome in ("success", "timeout_after_success"):
-                return _captured(charge)
+                return captured(charge)
             if outcome == "three_d_secure" and code is None:
                 return {"status": "authorising"} if charge.status in ("created", "authorising") else {}
             if outcome == "three_d_secure":
-                return _captured(charge) if code == CODE else _closed(charge, "declined", "authentication_failed")
+                return captured(charge) if code == CODE else closed(charge, "declined", "authentication_failed")
             if outcome == "abandon":
-                return _closed(charge, "cancelled", "abandoned")
-            return _closed(charge, "declined", "insufficient_funds" if outcome == "insufficient_funds" else "declined")
+                return closed(charge, "cancelled", "abandoned")
+            return closed(charge, "declined", "insufficient_funds" if outcome == "insufficient_funds" else "declined")
 
         charge = await self._change(ref, change, late=late)
         if charge.status == "authorising":
@@ -252,6 +266,20 @@ class SandboxProvider:
     def _signature(self, sent_ms: int, body: bytes) -> str:
         return hmac.new(self._key, f"{sent_ms}.".encode() + body, hashlib.sha256).hexdigest()
 
+    def _tell_of_the_bank(self, connection: Connection, before: Books, now: Books) -> None:
+        """What the buyer's bank is going to say, told when it says it."""
+        old, new = FACTS.decode(before.facts), FACTS.decode(now.facts)
+        told = [
+            ("refund.failed" if one.ends == "failed" else "refund.updated", one.due_ms)
+            for one in new.refunds[len(old.refunds) :]
+            if isinstance(one, Returned) and one.due_ms
+        ]
+        if new.disputed_ms and not old.disputed_ms:
+            told += [("charge.dispute.created", new.disputed_ms), ("charge.dispute.closed", new.disputed_ms + CASE_MS)]
+        for kind, due_ms in told:
+            if "lost" not in self._troubles:
+                self._put(connection, ProviderEvent(new_id("evt"), kind, now.ref), due_ms)
+
     def _tell(self, connection: Connection, ref: str, status: str, *, late: bool) -> None:
         now = self._clock.now_ms()
         late = late or "late" in self._troubles
@@ -265,59 +293,74 @@ class SandboxProvider:
             told.insert(0, (FORGED, due - 1))
         event_ids = {kind: new_id("evt") for kind, _ in told}
         for kind, due_ms in told:
-            body = msgspec.json.encode(ProviderEvent(event_ids[kind], kind, ref)).decode()
-            _INSERT_OUTBOX.run(
-                connection,
-                {
-                    "event_id": new_id("snd"),
-                    "kind": EVENT_KIND,
-                    "body": body,
-                    "created_ms": now,
-                    "due_ms": due_ms,
-                    "attempts": 0,
-                },
-            )
+            self._put(connection, ProviderEvent(event_ids[kind], kind, ref), due_ms)
+
+    def _put(self, connection: Connection, event: ProviderEvent, due_ms: int) -> None:
+        _INSERT_OUTBOX.run(
+            connection,
+            {
+                "event_id": new_id("snd"),
+                "kind": EVENT_KIND,
+                "body": msgspec.json.encode(event).decode(),
+                "created_ms": self._clock.now_ms(),
+                "due_ms": due_ms,
+                "attempts": 0,
+            },
+        )
 
     # ---- the books -----------------------------------------------------------------------------
 
-    async def _row(self, ref: str) -> _Books:
-        return await self._db.read(lambda c: _read(c, _BY_REF, ref))
+    async def _row(self, ref: str) -> Books:
+        return await self._db.read(lambda c: read(c, BY_REF, ref))
 
-    async def _change(self, ref: str, change: Callable[[_Books], dict[str, Any]], *, late: bool = False) -> Charge:
+    async def _change(self, ref: str, change: Callable[[Books], dict[str, Any]], *, late: bool = False) -> Charge:
         def write(connection: Connection) -> Charge:
-            before = _read(connection, _BY_REF_LOCKED, ref)
+            before = read(connection, BY_REF_LOCKED, ref)
             values = change(before)
             if not values:
                 return self._charge(before)
-            now = before._replace(**values)
-            _CHANGE.run(connection, {"of": ref} | {name: getattr(now, name) for name in _CHANGING})
+            now = self._as_told_to(before._replace(**values), before)
+            CHANGE.run(connection, {"of": ref} | {name: getattr(now, name) for name in CHANGING})
             if now.status == "captured" and before.status != "captured":
                 self._save(connection, now)
             if now.status not in (before.status, "authorising"):
                 self._tell(connection, ref, now.status, late=late)
+            if now.refunded_minor == now.captured_minor and now.refunded_minor != before.refunded_minor:
+                self._tell(connection, ref, "refunded", late=late)
+            self._tell_of_the_bank(connection, before, now)
             return self._charge(now)
 
         return await self._db.write(write)
 
-    def _charge_saved(self, connection: Connection, books: _Books) -> Charge:
+    def _charge_saved(self, connection: Connection, books: Books) -> Charge:
         """A saved card is charged at once, unless its bank asks for a code; one that is gone is declined."""
-        facts = _facts.decode(books.facts)
+        facts = FACTS.decode(books.facts)
         card = connection.execute(select(sandbox_methods).where(sandbox_methods.c.ref == facts.method)).first()
         if card is None or card.gone_ms is not None:
-            values = _closed(books, "declined", "declined")
+            values = closed(books, "declined", "declined")
         elif card.asks:
             values = {"status": "authorising"}
         else:
             facts.last4 = card.last4
-            values = _captured(books) | {"facts": msgspec.json.encode(facts).decode()}
-        now = books._replace(**values)
-        _CHANGE.run(connection, {"of": books.ref} | {name: getattr(now, name) for name in _CHANGING})
+            values = captured(books) | {"facts": msgspec.json.encode(facts).decode()}
+        now = self._as_told_to(books._replace(**values), books)
+        CHANGE.run(connection, {"of": books.ref} | {name: getattr(now, name) for name in CHANGING})
         if now.status != "authorising":
             self._tell(connection, books.ref, now.status, late=False)
+        self._tell_of_the_bank(connection, books, now)
         return self._charge(now)
 
-    def _save(self, connection: Connection, books: _Books) -> None:
-        facts = _facts.decode(books.facts)
+    def _as_told_to(self, now: Books, before: Books) -> Books:
+        """With the dispute that was asked for in the settings."""
+        if "disputed" not in self._troubles or now.status != "captured" or before.status == "captured":
+            return now
+        facts = FACTS.decode(now.facts)
+        facts.disputed_ms = self._clock.now_ms() + BANK_MS
+        facts.dispute_ends = "won" if "dispute_won" in self._troubles else "lost"
+        return now._replace(facts=msgspec.json.encode(facts).decode())
+
+    def _save(self, connection: Connection, books: Books) -> None:
+        facts = FACTS.decode(books.facts)
         if not facts.save or facts.method:
             return
         row = {
@@ -328,56 +371,27 @@ class SandboxProvider:
         }
         connection.execute(insert(sandbox_methods).values(row))
 
-    def _saved(self, row: _Books, facts: _Facts) -> SavedMethod | None:
+    def _saved(self, row: Books, facts: Facts) -> SavedMethod | None:
         if not facts.save or facts.method or not row.captured_minor:
             return None
         return SavedMethod(sign(self._key.decode(), "method", row.ref), f"Card ·· {facts.last4}")
 
-    def _charge(self, row: _Books) -> Charge:
-        facts = _facts.decode(row.facts)
+    def _charge(self, row: Books) -> Charge:
+        facts, now = FACTS.decode(row.facts), self._clock.now_ms()
+        refunds = tuple(repaid(one, now) for one in facts.refunds if isinstance(one, Returned))
+        refunded = row.refunded_minor - sum(one.amount_minor for one in refunds if one.status == "failed")
         return Charge(
             ref=row.ref,
-            status=row.status,
+            status="refunded" if refunded and refunded == row.captured_minor else row.status,
             amount_minor=row.amount_minor,
             currency=row.currency,
             captured_minor=row.captured_minor,
-            refunded_minor=row.refunded_minor,
+            refunded_minor=refunded,
             pay_url=self.pay_url(row.ref),
             reason=facts.reason,
             method=self._saved(row, facts),
+            refunds=refunds,
         )
 
 
-_INSERT = Statement(insert_into(sandbox_charges))
 _INSERT_OUTBOX = Statement(insert_into(outbox, without=["id", "done_ms"]))
-_SELECT = select(*(sandbox_charges.c[name] for name in _Books._fields))
-_OF_REF = _SELECT.where(sandbox_charges.c.ref == bindparam("ref"))
-_BY_REF = Statement(_OF_REF)
-_BY_REF_LOCKED = Statement(_OF_REF.with_for_update())
-_BY_KEY = Statement(_SELECT.where(sandbox_charges.c.idempotency_key == bindparam("key")))
-_CHANGING = ("status", "captured_minor", "refunded_minor", "facts")
-_CHANGE = Statement(
-    update(sandbox_charges)
-    .where(sandbox_charges.c.ref == bindparam("of"))
-    .values({name: bindparam(name) for name in _CHANGING})
-)
-_OPEN = ("created", "authorising", "authorised")
-
-
-def _read(connection: Connection, by_ref: Statement, ref: str) -> _Books:
-    row = by_ref.first(connection, {"ref": ref})
-    if row is None:
-        raise NotFound("charge", ref)
-    return _Books(*row)
-
-
-def _captured(charge: _Books) -> dict[str, Any]:
-    return {"status": "captured", "captured_minor": charge.amount_minor} if charge.status in _OPEN else {}
-
-
-def _closed(charge: _Books, status: str, reason: str) -> dict[str, Any]:
-    if charge.status not in _OPEN:
-        return {}
-    facts = _facts.decode(charge.facts)
-    facts.reason = reason
-    return {"status": status, "facts": msgspec.json.encode(facts).decode()}

@@ -20,12 +20,31 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 import stripe
 import structlog
 
 from live.errors import Invalid, NotFound, StoreDown
 from live.settings import Settings
-from live.shop.payments.port import Charge, ChargeRequest, ChargeStatus, PayPage, ProviderEvent, SavedMethod
+from live.shop.payments.port import (
+    Charge,
+    ChargeRequest,
+    Dispute,
+    PayPage,
+    ProviderEvent,
+)
+from live.shop.payments.stripe_words import (
+    FREE,
+    REFUSED,
+    about,
+    dispute,
+    free,
+    of_intent,
+    of_session,
+    refused,
+    repaid,
+    unconfirmed,
+)
 
 log = structlog.get_logger()
 
@@ -36,9 +55,10 @@ TIMEOUT_S = 8.0  # a try; with the library's one repeat a checkout still answers
 REPEATS = 1
 SIGNATURE = "stripe-signature"
 TOLERANCE_S = 300  # an event signed longer ago is a replay
-FREE = "free_"
-REFUSED = "none_"
-EXPAND = ["latest_charge", "payment_method"]
+EXPAND = ["latest_charge.refunds", "payment_method"]
+PAGE = 100  # the most that a list answers at once
+CLOCKS_APART_S = 300  # what was made at most this long before we asked for it is taken for ours too
+ASKED_FOR_S = 900  # from when an order was placed: ten minutes until it is given up, and what was on its way then
 _NOT_NOW = (
     stripe.APIConnectionError,
     stripe.APIError,
@@ -46,15 +66,6 @@ _NOT_NOW = (
     stripe.AuthenticationError,
     stripe.PermissionError,
 )
-_STATUS: dict[str, ChargeStatus] = {  # of a Payment Intent
-    "succeeded": "captured",
-    "requires_capture": "authorised",
-    "processing": "authorising",
-    "requires_action": "authorising",
-    "requires_confirmation": "authorising",
-    "requires_payment_method": "declined",
-    "canceled": "cancelled",
-}
 
 
 class StripeProvider:
@@ -83,14 +94,38 @@ class StripeProvider:
 
     async def create(self, request: ChargeRequest) -> Charge:
         if request.amount_minor == 0:
-            return _free(f"{FREE}{request.currency}_{request.idempotency_key}")
+            return free(f"{FREE}{request.currency}_{request.idempotency_key}")
         try:
             return await (self._confirm(request) if request.method else self._session(request))
         except stripe.InvalidRequestError as why:
             # It never will: a saved method that is gone there, less than Stripe takes. A charge that is over, so that
             # the order ends with it: one that waited for good would keep its buyer from every other.
             log.warning("stripe.refused", error=why.code, param=why.param)
-            return _refused(f"{REFUSED}{request.currency}_{request.idempotency_key}")
+            return refused(f"{REFUSED}{request.currency}_{request.idempotency_key}")
+
+    async def void(self, request: ChargeRequest) -> Charge:
+        if request.amount_minor == 0:
+            return refused(f"{REFUSED}{request.currency}_{request.idempotency_key}")
+        if not request.method:
+            # A session is paid on its page alone, whose key nobody was given: the same one again, and closed.
+            return await self.cancel((await self.create(request)).ref)
+        # The same key for an intent that charges nothing. Where the lost request arrived, Stripe says so by refusing;
+        # where it didn't, it never will: whatever still comes under this key is refused. Either way the customer's
+        # intents say what there is, also a day later, when the key is forgotten.
+        unpaid = ""
+        try:
+            made = self._api.payment_intents.create_async(unconfirmed(request), _keyed(request))  # type: ignore[arg-type]
+            unpaid = (await _answer(made)).id
+        except stripe.IdempotencyError:
+            log.info("stripe.arrived_after_all", payment=request.idempotency_key)
+        except stripe.InvalidRequestError as why:  # its customer or card is gone
+            log.warning("stripe.refused", error=why.code, param=why.param)
+        paid = await self._intent_of(request, unless=unpaid)
+        if unpaid:
+            await self.cancel(unpaid)
+        if paid or unpaid:
+            return await self.cancel(paid or unpaid)
+        return refused(f"{REFUSED}{request.currency}_{request.idempotency_key}")
 
     async def capture(self, ref: str) -> Charge:
         intent = await self._intent_id(ref)
@@ -117,20 +152,28 @@ class StripeProvider:
         try:
             await _answer(
                 self._api.refunds.create_async(
-                    {"payment_intent": intent, "amount": amount_minor}, {"idempotency_key": idempotency_key}
+                    {
+                        "payment_intent": intent,
+                        "amount": amount_minor,
+                        "metadata": {"refund": idempotency_key},
+                    },
+                    {"idempotency_key": idempotency_key},
                 )
             )
         except stripe.InvalidRequestError as why:
+            if why.code == "charge_disputed":
+                raise Invalid("amount_minor", "is of a payment that is disputed") from why
             raise Invalid("amount_minor", "is more than was captured and not yet paid back") from why
         return await self.fetch(ref)
 
     async def fetch(self, ref: str) -> Charge:
         if ref.startswith(FREE):
-            return _free(ref)
+            return free(ref)
         if ref.startswith(REFUSED):
-            return _refused(ref)
+            return refused(ref)
         if ref.startswith("cs_"):
-            return _of_session(await self._read_session(ref))
+            session = await self._read_session(ref)
+            return await self._with_refunds(session.payment_intent, of_session(session))
         intent = await self._read_intent(ref)
         if intent.status == "requires_payment_method":
             # Its bank said no. Left open, the page could still pay it by another card, for an order that is over.
@@ -138,7 +181,23 @@ class StripeProvider:
                 await _answer(self._api.payment_intents.cancel_async(ref))
             except stripe.InvalidRequestError:  # closed by another process, or paid, a moment ago: its state says which
                 intent = await self._read_intent(ref)
-        return _of_intent(intent, ref)
+        return await self._with_refunds(intent, of_intent(intent, ref))
+
+    async def disputes(self, ref: str) -> list[Dispute]:
+        if ref.startswith((FREE, REFUSED)):
+            return []
+        intent = await self._intent_id(ref)
+        page = await _answer(self._api.disputes.list_async({"payment_intent": intent, "limit": PAGE}))
+        return [dispute(one) for one in reversed(page.data)]
+
+    async def payment_of(self, ref: str) -> str:
+        if not ref.startswith("pi_"):
+            return ""
+        try:
+            intent = await self._read_intent(ref)
+        except NotFound:
+            return ""
+        return str((intent.metadata.to_dict() if intent.metadata else {}).get("payment", ""))
 
     def pay_url(self, ref: str) -> str:
         return ""
@@ -169,7 +228,7 @@ class StripeProvider:
             raise Invalid("signature", "is not the provider's, or too old") from why
         except ValueError as why:
             raise Invalid("body", "is not an event") from why
-        return ProviderEvent(event.id, event.type, _about(event.data.object))
+        return ProviderEvent(event.id, event.type, about(event.data.object))
 
     # ---- what is asked -------------------------------------------------------------------------
 
@@ -182,7 +241,7 @@ class StripeProvider:
             "return_url": request.return_url,
             "client_reference_id": request.idempotency_key,
             "metadata": {"payment": request.idempotency_key},
-            "payment_method_types": ["card"],
+            "allowed_payment_method_types": ["card"],
             "customer_email": request.email,
             "line_items": [
                 {
@@ -199,30 +258,64 @@ class StripeProvider:
         if request.save:
             params["customer_creation"] = "always"
         session = await self._create(self._api.checkout.sessions.create_async(params, _keyed(request)))  # type: ignore[arg-type]
-        return _of_session(session)
+        return of_session(session)
 
     async def _confirm(self, request: ChargeRequest) -> Charge:
-        customer, _, method = request.method.partition("/")
-        params: dict[str, Any] = {
-            "amount": request.amount_minor,
-            "currency": request.currency.lower(),
-            "customer": customer,
-            "payment_method": method,
-            "payment_method_types": ["card"],
-            "confirm": True,
-            "return_url": request.return_url,
-            "description": f"Order {request.order_number}",
-            "metadata": {"payment": request.idempotency_key},
-            "expand": EXPAND,
-        }
+        params = unconfirmed(request) | {"confirm": True, "return_url": request.return_url, "expand": EXPAND}
         try:
             intent = await self._create(self._api.payment_intents.create_async(params, _keyed(request)))  # type: ignore[arg-type]
         except stripe.CardError as why:
-            refused = why.error.payment_intent if why.error else None
-            if refused is None:
+            declined = why.error.payment_intent if why.error else None
+            if declined is None:
                 raise StoreDown("payments") from why
-            return await self.fetch(refused.id)
-        return _of_intent(intent, intent.id)
+            return await self.fetch(declined.id)
+        return of_intent(intent, intent.id)
+
+    async def _intent_of(self, request: ChargeRequest, *, unless: str) -> str:
+        """The intent that a lost request made: of this customer, since the order was placed, with our payment's id.
+
+        A buyer who had her card forgotten meanwhile is no customer any more, and whether Stripe still lists a deleted
+        one's intents is nowhere said: where she has none, everybody's of those minutes are looked through.
+        """
+        customer, _, _ = request.method.partition("/")
+        since = request.placed_ms // 1000 - CLOCKS_APART_S
+        until = request.placed_ms // 1000 + ASKED_FOR_S + CLOCKS_APART_S
+        found = ""
+        try:
+            found = await self._with_payment(request, unless, {"customer": customer, "created": {"gte": since}})
+        except stripe.InvalidRequestError as why:
+            log.info("stripe.customer_gone", payment=request.idempotency_key, error=why.code)
+        if found or unless:  # an intent could be made for her: she is there
+            return found
+        return await self._with_payment(request, unless, {"created": {"gte": since, "lte": until}})
+
+    async def _with_payment(self, request: ChargeRequest, unless: str, asked: Any) -> str:
+        found = ""
+        page = await _answer(self._api.payment_intents.list_async(asked | {"limit": PAGE}))
+        async for intent in page.auto_paging_iter():
+            ours = (intent.metadata.to_dict() if intent.metadata else {}).get("payment")
+            if ours == request.idempotency_key and intent.id != unless:
+                found = intent.id
+                if intent.status != "canceled":  # else it may be one that an earlier try closed
+                    break
+        return found
+
+    async def _with_refunds(self, intent: Any, charge: Charge) -> Charge:
+        """Each refund's own state decides: whether a charge's sum still counts those that failed is nowhere said."""
+        paid = getattr(intent, "latest_charge", None)
+        if charge.status != "captured" or paid is None or isinstance(paid, str):
+            return charge
+        found = getattr(paid, "refunds", None)
+        some = list(found.data) if found is not None else []
+        if found is None or found.has_more:  # a charge carries ten
+            page = await _answer(self._api.refunds.list_async({"payment_intent": intent.id, "limit": PAGE}))
+            some = [one async for one in page.auto_paging_iter()]
+        refunds = tuple(repaid(one) for one in reversed(some))
+        refunded = sum(one.amount_minor for one in refunds if one.status != "failed")
+        whole = charge.captured_minor and refunded >= charge.captured_minor
+        return msgspec.structs.replace(
+            charge, refunds=refunds, refunded_minor=refunded, status="refunded" if whole else charge.status
+        )
 
     async def _create(self, asked: Awaitable[T]) -> T:
         try:
@@ -271,78 +364,3 @@ def _keyed(request: ChargeRequest) -> stripe.RequestOptions:
 def _known(why: stripe.InvalidRequestError, ref: str) -> None:
     if why.code == "resource_missing":
         raise NotFound("charge", ref) from why
-
-
-def _about(thing: Any) -> str:
-    """Which charge an event's object belongs to: our own payment's id, which every object of ours carries, or
-    Stripe's; "" for what is none of a payment."""
-    known = thing.to_dict() if hasattr(thing, "to_dict") else dict(thing)
-    ours = (known.get("metadata") or {}).get("payment")
-    if ours:
-        return str(ours)
-    for ref in (known.get("id"), known.get("payment_intent")):
-        if isinstance(ref, str) and ref.startswith(("cs_", "pi_")):
-            return ref
-    return ""
-
-
-def _free(ref: str) -> Charge:
-    currency = ref.removeprefix(FREE).partition("_")[0]
-    return Charge(ref, "captured", 0, currency, 0, 0, "")
-
-
-def _refused(ref: str) -> Charge:
-    currency = ref.removeprefix(REFUSED).partition("_")[0]
-    return Charge(ref, "declined", 0, currency, 0, 0, "", "declined")
-
-
-def _of_session(session: stripe.checkout.Session) -> Charge:
-    intent = session.payment_intent
-    if session.status != "complete" or intent is None or isinstance(intent, str):
-        status: ChargeStatus = "cancelled" if session.status == "expired" else "authorising"
-        amount, currency = session.amount_total or 0, (session.currency or "").upper()
-        return Charge(session.id, status, amount, currency, 0, 0, "", "cancelled" if status == "cancelled" else "")
-    return _of_intent(intent, session.id, customer=session.customer)
-
-
-def _of_intent(intent: stripe.PaymentIntent, ref: str, *, customer: Any = None) -> Charge:
-    paid = intent.latest_charge
-    refunded = paid.amount_refunded if paid is not None and not isinstance(paid, str) else 0
-    captured = intent.amount_received or 0
-    status = _STATUS.get(intent.status, "authorising")
-    if status == "captured" and captured and refunded >= captured:
-        status = "refunded"
-    return Charge(
-        ref=ref,
-        status=status,
-        amount_minor=intent.amount,
-        currency=intent.currency.upper(),
-        captured_minor=captured,
-        refunded_minor=refunded,
-        pay_url="",
-        reason=_reason(intent, status),
-        method=_method(intent, customer) if status == "captured" else None,
-    )
-
-
-def _reason(intent: stripe.PaymentIntent, status: ChargeStatus) -> str:
-    if status not in ("declined", "cancelled"):
-        return ""
-    error = intent.last_payment_error
-    if error is None:
-        return status
-    if getattr(error, "decline_code", None) == "insufficient_funds":  # Stripe leaves out what doesn't apply
-        return "insufficient_funds"
-    failed = ("authentication_required", "payment_intent_authentication_failure")
-    return "authentication_failed" if getattr(error, "code", None) in failed else "declined"
-
-
-def _method(intent: stripe.PaymentIntent, customer: Any) -> SavedMethod | None:
-    """What was saved with this payment, when the buyer wished so."""
-    method = intent.payment_method
-    if not getattr(intent, "setup_future_usage", None) or customer is None or method is None or isinstance(method, str):
-        return None
-    card = method.card
-    owner = customer if isinstance(customer, str) else customer.id
-    label = f"{card.brand.replace('_', ' ').title()} ·· {card.last4}" if card else "Saved method"
-    return SavedMethod(f"{owner}/{method.id}", label)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import builtins
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
@@ -15,9 +15,9 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from live.clock import Clock
-from live.errors import Invalid, NotFound, OverLimit
+from live.errors import Forbidden, Invalid, NotFound, OverLimit
 from live.ids import new_id
-from live.shop.webhooks.kinds import CHOSEN
+from live.shop.webhooks.kinds import CHOSEN, READ_BY, Kind
 from live.shop.webhooks.way_out import Network, is_public
 from live.store.sql import Database
 from live.store.tables import brands
@@ -32,7 +32,8 @@ OLD_SECRETS = 3  # that sign at most, beside the new one
 
 class Endpoint(msgspec.Struct, frozen=True):
     """One address. `kinds` empty: every kind. `disabled_why`: gone (it answered 410), failing (ten tries over three
-    days, and nothing taken in between) or hand. `waiting` and `failed` count its deliveries in the log."""
+    days, and nothing taken in between) or hand. `made_by`: staff, a token, cli, or "" where it is
+    older than that was asked. `waiting` and `failed` count its deliveries in the log."""
 
     id: str
     brand_id: str
@@ -43,6 +44,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     disabled_why: str
     rotating_until_ms: int | None
     last_taken_ms: int | None
+    made_by: str = ""
     waiting: int = 0
     failed: int = 0
 
@@ -55,16 +57,24 @@ class Endpoints:
         self._clock = clock
         self._networks = networks
 
-    async def add(self, brand_id: str, url: str, kinds: Sequence[str] = ()) -> tuple[str, str]:
-        """A new endpoint's id and its signing secret. Raises: Invalid (url, kinds), NotFound, OverLimit."""
+    async def add(
+        self, brand_id: str, url: str, kinds: Sequence[str] = (), *, may: Collection[str] = CHOSEN, by: str = "cli"
+    ) -> tuple[str, str]:
+        """A new endpoint's id and its signing secret; `may` are the kinds that who makes it may read.
+
+        Raises: Invalid (url, kinds), Forbidden (the scope that a kind needs), NotFound, OverLimit.
+        """
+        chosen = _kinds(kinds)
+        _within(may, chosen or CHOSEN)
         row = {
             "id": new_id("whk"),
             "brand_id": brand_id,
             "url": self._checked(url),
             "secret": _new_secret(),
-            "kinds": " ".join(_kinds(kinds)),
+            "kinds": " ".join(chosen),
             "disabled_why": "",
             "created_ms": self._clock.now_ms(),
+            "made_by": by,
         }
 
         def write(sql: Connection) -> None:
@@ -124,10 +134,19 @@ class Endpoints:
         await self._db.write(write)
         return secret
 
-    async def choose(self, endpoint_id: str, kinds: Sequence[str]) -> None:
-        """Which kinds it hears from here on; none named: all. Raises: Invalid, NotFound."""
-        chosen = " ".join(_kinds(kinds))
-        await self._db.write(lambda sql: _change(sql, endpoint_id, kinds=chosen))
+    async def choose(self, endpoint_id: str, kinds: Sequence[str], *, may: Collection[str] = CHOSEN) -> None:
+        """Which kinds it hears from here on; none named: all. Who may read only some (`may`) adds no others: what it
+        hears already it keeps. Raises: Invalid, Forbidden (the scope that a kind needs), NotFound."""
+        chosen = _kinds(kinds)
+
+        def write(sql: Connection) -> None:
+            heard = sql.execute(select(rows.c.kinds).where(rows.c.id == endpoint_id).with_for_update()).scalar()
+            if heard is None:
+                raise NotFound("endpoint", endpoint_id)
+            _within({*may, *(heard.split() or CHOSEN)}, chosen or CHOSEN)
+            _change(sql, endpoint_id, kinds=" ".join(chosen))
+
+        await self._db.write(write)
 
     async def disable(self, endpoint_id: str) -> None:
         """Nothing is sent from here on, and nothing is kept for later but what waits already. Raises: NotFound."""
@@ -169,11 +188,34 @@ class Endpoints:
         return url
 
 
-def _kinds(asked: Sequence[str]) -> builtins.list[str]:
+def living_of(sql: Connection, makers: Collection[str]) -> builtins.list[Endpoint]:
+    """The endpoints that any of these made and that are on, the oldest first."""
+    query = select(rows).where(rows.c.made_by.in_(makers), rows.c.disabled_ms.is_(None))
+    return [_endpoint(row, {}) for row in sql.execute(query.order_by(rows.c.created_ms, rows.c.id))]
+
+
+def stop(sql: Connection, endpoint_id: str, now: int) -> None:
+    """As `Endpoints.disable`, in the caller's transaction."""
+    _change(sql, endpoint_id, disabled_ms=now, disabled_why="hand")
+
+
+def hand_over(sql: Connection, endpoint_id: str, to: str) -> None:
+    """Somebody else's from here on. Raises: NotFound."""
+    _change(sql, endpoint_id, made_by=to)
+
+
+def _kinds(asked: Sequence[str]) -> builtins.list[Kind]:
     unknown = set(asked) - set(CHOSEN)
     if unknown:
         raise Invalid("kinds", f"unknown: {min(unknown)[:40]}")
     return [kind for kind in CHOSEN if kind in asked]
+
+
+def _within(may: Collection[str], chosen: Sequence[Kind]) -> None:
+    """Raises: Forbidden, with the scope that the first kind beyond `may` needs."""
+    for kind in chosen:
+        if kind not in may:
+            raise Forbidden(READ_BY[kind])
 
 
 def _new_secret() -> str:
@@ -196,6 +238,7 @@ def _endpoint(row: Row[Any], counts: dict[tuple[str, str], int]) -> Endpoint:
         disabled_why=row.disabled_why,
         rotating_until_ms=row.old_secret_until_ms,
         last_taken_ms=row.last_taken_ms,
+        made_by=row.made_by,
         waiting=counts.get((row.id, "waiting"), 0),
         failed=counts.get((row.id, "failed"), 0),
     )

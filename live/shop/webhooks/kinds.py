@@ -18,6 +18,8 @@ Kind = Literal[
     "order.returned",
     "order.cancelled",
     "order.refunded",
+    "order.refund_failed",
+    "order.disputed",
     "hold.lapsed",
     "stock.changed",
     "show.opened",
@@ -34,20 +36,38 @@ Kind = Literal[
 ]
 
 
+class PieceTold(msgspec.Struct, frozen=True):
+    """Units of a SKU that were sold, and where: the look, its drop (`drop.opened` names the same; None where it is not
+    known), the media time of the tap."""
+
+    sku: str
+    qty: int
+    look: str
+    drop: int | None
+    at_ms: int | None
+
+
 class OrderTold(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`show` is the show's id; `GET /api/merchant/orders/{order}` has the rest. `lines` are units by SKU, `refunded`
-    all that was given back so far, `amount_minor` what was given back now."""
+    """`show` is the show's id; `GET /api/merchant/orders/{order}` has the rest. `pieces` are what was sold, `lines`
+    units by SKU, `refunded` all that was given back so far, `amount_minor` what was given back now, or came back now;
+    `reason` why, in the bank's word. `dispute_status`: open, won (by the brand), lost, or closed without either;
+    `due_ms`: until when the provider takes evidence."""
 
     order: str
     number: str
     show: str
     total: Money
+    pieces: list[PieceTold] = []
     status: str = ""
     shipment: str = ""
     lines: dict[str, Any] = {}
     refund: str = ""
     amount_minor: int = 0
     refunded: Money | None = None
+    reason: str = ""
+    dispute: str = ""
+    dispute_status: str = ""
+    due_ms: int | None = None
 
 
 class HoldTold(msgspec.Struct, frozen=True):
@@ -75,13 +95,14 @@ class ShowTold(msgspec.Struct, frozen=True):
 
 
 class DropTold(msgspec.Struct, frozen=True):
-    """A look's drop. `at_ms` is media time; between `opens_ms` and `closes_ms`, server times, its pieces can be held;
-    None: from its card on, and until it is closed or the show is over."""
+    """A look's drop; `drop` is its entry in the timeline. `at_ms` is media time; between `opens_ms` and `closes_ms`,
+    server times, its pieces can be held; None: from its card on, and until it is closed or the show is over."""
 
     show: str
     look: str
     number: int
     title: str
+    drop: int
     at_ms: int
     opens_ms: int | None
     closes_ms: int | None
@@ -142,6 +163,8 @@ SHAPES: dict[Kind, type[msgspec.Struct]] = {
     "order.returned": OrderTold,
     "order.cancelled": OrderTold,
     "order.refunded": OrderTold,
+    "order.refund_failed": OrderTold,
+    "order.disputed": OrderTold,
     "hold.lapsed": HoldTold,
     "stock.changed": StockTold,
     "show.opened": ShowTold,
@@ -163,11 +186,13 @@ WORDS: dict[Kind, str] = {
     "order.returned": "Units of an order came back",
     "order.cancelled": "An order, or what was left of it, was cancelled",
     "order.refunded": "Money of an order was given back, all or part",
+    "order.refund_failed": "A refund that the provider had taken came back: its money is owed again",
+    "order.disputed": "A buyer's bank wants the money of an order back, and again when that is decided",
     "hold.lapsed": "A hold ran out unpaid",
     "stock.changed": "What is on hand or sold of a SKU changed; several changes at once are told as one",
     "show.opened": "A show went on air",
     "show.ended": "A show is over",
-    "drop.opened": "A look's card came out: its pieces can be held from `opens_ms` on",
+    "drop.opened": "A look's card came out; it says from when on its pieces can be held",
     "drop.closed": "A drop was ended by hand, before its time",
     "drop.withdrawn": "A look's card was taken back",
     "line.held": "A line waits for a moderator",
@@ -176,6 +201,30 @@ WORDS: dict[Kind, str] = {
     "person.timed_out": "Somebody was asked to stay silent for a while",
     "person.banned": "Somebody was banned",
     "webhook.test": "Sent by hand from the studio or the command line",
+}
+# Who may read the like over the API: a program's endpoint hears no more than the program itself may read.
+READ_BY: dict[Kind, str] = {
+    "order.paid": "orders:read",
+    "order.fulfilled": "orders:read",
+    "order.unfulfilled": "orders:read",
+    "order.returned": "orders:read",
+    "order.cancelled": "orders:read",
+    "order.refunded": "orders:read",
+    "order.refund_failed": "orders:read",
+    "order.disputed": "orders:read",
+    "hold.lapsed": "stock:read",
+    "stock.changed": "stock:read",
+    "show.opened": "shows:read",
+    "show.ended": "shows:read",
+    "drop.opened": "shows:read",
+    "drop.closed": "shows:read",
+    "drop.withdrawn": "shows:read",
+    "line.held": "room:read",
+    "line.reported": "room:read",
+    "line.removed": "room:read",
+    "person.timed_out": "room:read",
+    "person.banned": "room:read",
+    "webhook.test": "webhooks:write",
 }
 TEST: Kind = "webhook.test"
 CHOSEN: tuple[Kind, ...] = tuple(kind for kind in SHAPES if kind != TEST)  # what an endpoint may choose from

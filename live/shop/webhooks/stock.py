@@ -1,4 +1,5 @@
-"""`stock.changed` for sales: a few seconds' changes of a SKU are told as one, and the sale itself pays nothing for it.
+"""`stock.changed`. Who changes stock by hand tells it at once; a few seconds' sales of a SKU are told as one by the
+worker, and the sale itself pays nothing for it.
 
 What a merchant was last told stands beside the event, written in one transaction: each change is told, and none twice.
 """
@@ -43,15 +44,23 @@ def tell_stock(sql: Connection, show_ids: Sequence[str], now: int) -> int:
     for row in sql.execute(moved).all():
         # One that was never told and never sold stands where the merchant put it.
         if row.told is not None or row.sold:
-            body = {"brand": row.brand_id, "sku": row.sku, "on_hand": row.on_hand, "sold": row.sold}
-            tell(sql, "stock.changed", body, now)
+            tell_change(sql, row.brand_id, row.sku, row.on_hand, row.sold, now)
             count += 1
-        note_told(sql, row.sku, row.on_hand, row.sold)
+        else:
+            _note_told(sql, row.sku, row.on_hand, row.sold)
     return count
 
 
-def note_told(sql: Connection, sku: str, on_hand: int, sold: int) -> None:
-    """That much was told, in the transaction that tells it."""
+def tell_change(
+    sql: Connection, brand: str, sku: str, on_hand: int, sold: int, now: int, *, event_id: str = "", **by_hand: object
+) -> None:
+    """So it stands by now. `by_hand`: `change` of what is on hand, and `by` whom. In a write that has the SKU's row."""
+    body = {"brand": brand, "sku": sku, "on_hand": on_hand, "sold": sold, **by_hand}
+    tell(sql, "stock.changed", body, now, event_id=event_id)
+    _note_told(sql, sku, on_hand, sold)
+
+
+def _note_told(sql: Connection, sku: str, on_hand: int, sold: int) -> None:
     values = {"on_hand": on_hand, "sold": sold}
     if not sql.execute(update(stock_told).where(stock_told.c.sku == sku).values(values)).rowcount:
         sql.execute(insert(stock_told).values(sku=sku, **values))

@@ -1,5 +1,6 @@
 -- Sets units aside for a cart and writes the cart's line: all of it or nothing.
--- Where people wait for the SKU, its units are theirs: only the first of them may take one.
+-- Where people wait for the SKU, its units are theirs: only the first of them may take one. Not of a hot drop, whose
+-- line decides.
 -- KEYS    1 gate  2 holds  3 held  4 lapsed  5 cart  6 op  7 owned  8 queue  9 stage
 --         of a hot drop also  10 turns  11 took
 -- ARGV    1 now_ms  2 cart  3 sku  4 units more  5 until_ms  6 units of the SKU a buyer may hold or own
@@ -45,7 +46,7 @@ end
 if answer then -- a cap says no
 elseif left < more then
   answer = 'SOLD_OUT ' .. shown(left)
-elseif redis.call('EXISTS', queue) == 1 and redis.call('ZRANK', queue, who) ~= 0 then
+elseif not turns and redis.call('EXISTS', queue) == 1 and redis.call('ZRANK', queue, who) ~= 0 then
   answer = 'SOLD_OUT 0'
 else
   local until_ms = math.max(tonumber(ARGV[5]), tonumber(redis.call('ZSCORE', holds, member) or '0'))

@@ -1,6 +1,7 @@
 // @ts-check
 /** A look's card: over the picture, and in the sheet. It shows what the state says and sends what is pressed. */
-import { byId, clone, field, fill, find, flag, picture, reconcile, ring, say } from "./dom.js";
+import { byId, clone, field, fill, find, flag, reconcile, ring, say } from "./dom.js";
+import { Pictures } from "./pictures.js";
 import * as bag from "../models/bag.js";
 import { choose, coloursOf, left, sizesOf } from "../models/choice.js";
 import { timer } from "../models/clock.js";
@@ -39,6 +40,8 @@ export class CardView {
     /** @type {HTMLElement|null} */
     this.element = null;
     this.busy = false;
+    /** @type {Pictures|null} of the element that is up */
+    this.pictures = null;
   }
 
   /** @param {Card|null} card */
@@ -58,6 +61,7 @@ export class CardView {
       this.element.dataset.look = card.look;
       this.element.dataset.testid = this.test;
       this.listen(this.element);
+      this.pictures = new Pictures(this.element);
       if (drawn !== this.element) this.place.replaceChildren(this.element);
     }
     this.render();
@@ -149,7 +153,7 @@ export class CardView {
     const variant = piece?.variants.find((one) => one.sku === choice.sku);
     if (!piece || !variant) return;
 
-    picture(field(element, "picture"), piece.picture, piece.picture_alt, piece.srcset);
+    this.pictures?.show(piece);
     fill(element, "number", `Look ${card.number}`);
     fill(element, "title", piece.title);
     fill(element, "blurb", piece.blurb);

@@ -16,6 +16,15 @@ export class ChatView {
   constructor(tools) {
     this.tools = tools;
     this.list = byId("lines");
+    this.follows = true; // the newest line is in sight, and stays so when a game takes room from the list
+    this.sized = ""; // by what the list was measured when it was last at its end
+    this.list.addEventListener("scroll", () => {
+      const { scrollHeight, scrollTop, clientHeight } = this.list;
+      if (scrollHeight - scrollTop - clientHeight < 48) this.follows = true;
+      // A list that changed its size is scrolled by nobody: toEnd comes right after.
+      else if (this.sized === `${scrollHeight} ${clientHeight}`) this.follows = false;
+    });
+    new ResizeObserver(() => this.toEnd()).observe(this.list);
     this.text = /** @type {HTMLInputElement} */ (byId("say-text"));
     this.name = /** @type {HTMLInputElement} */ (byId("say-name"));
     this.note = byId("say-note");
@@ -120,7 +129,8 @@ export class ChatView {
       this.answer(null);
       this.named.clear();
       say(this.note, answer?.held ? "A moderator looks at your line first. It goes out when they let it." : "");
-      this.list.scrollTop = this.list.scrollHeight;
+      this.follows = true;
+      this.toEnd();
     } catch (refusal) {
       // What was typed stays: nobody types it twice.
       say(this.note, refused(/** @type {any} */ (refusal)));
@@ -131,7 +141,6 @@ export class ChatView {
 
   render() {
     const { state } = this.tools.store;
-    const atEnd = this.list.scrollHeight - this.list.scrollTop - this.list.clientHeight < 48;
     reconcile(this.list, state.lines.slice(-SHOWN), (line) => line.id, () => clone("line-template"), (item, line) => {
       item.dataset.line = line.id;
       fill(item, "reply", line.reply ? `to ${line.reply.name}` : "");
@@ -148,9 +157,14 @@ export class ChatView {
       fill(pin, "text", state.pinnedLine.text);
     }
     if (this.reply && !state.lines.some((line) => line.id === this.reply?.id)) this.answer(null);
-    if (atEnd) this.list.scrollTop = this.list.scrollHeight;
+    this.toEnd();
     this.announce();
     this.lock();
+  }
+
+  toEnd() {
+    if (this.follows) this.list.scrollTop = this.list.scrollHeight;
+    this.sized = `${this.list.scrollHeight} ${this.list.clientHeight}`;
   }
 
   /** Who is silenced reads why and until when instead of a field that would refuse. */

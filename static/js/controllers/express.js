@@ -34,11 +34,12 @@ export class Express {
     });
   }
 
-  /** What is held now, as a word; "" when nothing is, or it is being paid for. */
+  /** What is held now and the codes that are to be used, as a word; "" when nothing is, or it is being paid for. */
   bag() {
     const lines = inForce(this.tools.store.state.live.cart, /** @type {Set<string>} */ (NOTHING), this.tools.clock.now());
     if (lines.some((line) => line.state !== "held")) return "";
-    return lines.map((line) => `${line.sku} ${line.qty} ${line.price.minor}`).join("|");
+    const { codes } = this.tools.checkout.quotes;
+    return lines.map((line) => [line.sku, line.qty, line.price.minor, ...codes].join(" ")).join("|");
   }
 
   /** Look what is remembered at the first hold, and what the bag comes to at each change of it. */
@@ -71,7 +72,13 @@ export class Express {
   /** @param {string} bag */
   async ask(bag) {
     const to = fromKept(/** @type {NonNullable<Kept["contact"]>} */ (this.kept?.contact));
-    const quote = await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/quote`, { country: to.country, area: to.area, email: to.email }).catch(() => null);
+    const { quotes } = this.tools.checkout;
+    const ask = { country: to.country, area: to.area, email: to.email, codes: quotes.codes };
+    const quote = await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/quote`, ask).catch((refusal) => {
+      // The code goes, the rest stays: asked again without it.
+      if (refusal.code === "code_refused") quotes.codes = quotes.codes.filter((code) => code !== refusal.facts.promotion);
+      return null;
+    });
     if (this.quoted !== bag) return;
     if (!this.quote) this.armed_ms = performance.now() + ARM_MS;
     this.quote = quote;
@@ -101,7 +108,7 @@ export class Express {
     const key = sessionStorage.getItem(this.attemptKey) ?? randomId();
     sessionStorage.setItem(this.attemptKey, key);
     try {
-      const placed = await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/checkout`, { saved: true, total: quote.total }, { "Idempotency-Key": key });
+      const placed = await call("POST", `/api/shows/${encodeURIComponent(this.tools.slug)}/checkout`, { saved: true, total: quote.total, codes: quote.codes.map((one) => one.code) }, { "Idempotency-Key": key });
       sessionStorage.removeItem(this.attemptKey);
       await this.tools.checkout.placed(placed);
     } catch (thrown) {

@@ -1,9 +1,10 @@
 // @ts-check
 /** The moderator's desk: lines in reading order; nothing moves while somebody reads, and every act is on a key. */
-import { byId, clone, field, fill, find, flag, reconcile, say, toast } from "./dom.js";
+import { byId, clone, field, fill, find, reconcile, say, toast } from "./dom.js";
 import { KeptView } from "./moderator_kept.js";
 import { PersonView } from "./moderator_person.js";
 import { QueueView } from "./moderator_queue.js";
+import { askSilence, closeMenus } from "./moderator_silence.js";
 import { enter } from "./room.js";
 import { follow } from "../models/lines.js";
 import { clock as clockWords, refused, watching } from "../models/words.js";
@@ -43,7 +44,7 @@ async function act(kind, body) {
 }
 
 const queue = new QueueView({ store, clock: serverClock, act, person: (id) => void person.open(id) });
-const person = new PersonView({ act, show: showTab, silence: (what, who, near) => silence(what, who, near) });
+const person = new PersonView({ act, show: showTab, may: () => store.state.you.roles.includes("staff"), silence: (what, who, near) => silence(what, who, near) });
 const kept = new KeptView({ store, clock: serverClock, act });
 
 /** On a phone one part is seen at a time. @param {string} tab */
@@ -65,7 +66,7 @@ async function remove(seen) {
 }
 
 /**
- * Timeout, ban, shadow ban or the end of it.
+ * Timeout, ban (at once, or "why": with a reason), shadow ban or the end of it.
  * @param {string} what
  * @param {Person} who
  * @param {HTMLElement} near where a menu opens
@@ -73,8 +74,10 @@ async function remove(seen) {
  */
 function silence(what, who, near, line = "") {
   if (!who.id || who.id === store.state.you.person) return;
-  if (what === "timeout") menu(near, (seconds) => void done("person.timeout", { person: who.id, seconds, reason: "" }, who, `${who.name} is silent for a while.`, line, "timed out"));
-  else if (what === "ban") void done("person.ban", { person: who.id, reason: "" }, who, `${who.name} is banned.`, line, "banned");
+  const ban = (/** @type {string} */ reason) => void done("person.ban", { person: who.id, reason }, who, `${who.name} is banned.`, line, "banned");
+  if (what === "timeout") askSilence(near, "timeout", ({ seconds, reason }) => void done("person.timeout", { person: who.id, seconds, reason }, who, `${who.name} is silent for a while.`, line, "timed out"));
+  else if (what === "ban") ban("");
+  else if (what === "why") askSilence(near, "ban", ({ reason }) => ban(reason));
   else if (what === "shadow") void done("person.ban", { person: who.id, reason: "", shadow: true }, who, `Nobody hears ${who.name} any more, and ${who.name} is not told.`, line, "shadow banned");
   else if (what === "lift") void act("person.unban", { person: who.id });
 }
@@ -114,44 +117,6 @@ function undoable(words, act) {
   }, UNDO_MS);
 }
 
-/** @param {HTMLElement} near a line, or the button that was pressed @param {(seconds: number) => void} choose */
-function menu(near, choose) {
-  const item = /** @type {HTMLElement} */ (near.closest('[data-part="mod-line"], .person__acts') ?? near);
-  const open = item.querySelector(".menu");
-  closeMenus();
-  if (open) return;
-  const element = clone("timeout-template");
-  const button = find(item, '[data-act="timeout"]');
-  button.setAttribute("aria-expanded", "true");
-  element.addEventListener("click", (event) => {
-    const seconds = Number(/** @type {HTMLElement} */ (event.target).dataset.seconds);
-    closeMenus();
-    button.focus();
-    if (seconds) choose(seconds);
-  });
-  element.addEventListener("keydown", (event) => {
-    const choices = [...element.querySelectorAll("button")];
-    const at = choices.indexOf(/** @type {HTMLButtonElement} */ (document.activeElement));
-    if (event.key === "ArrowDown") choices[(at + 1) % choices.length]?.focus();
-    else if (event.key === "ArrowUp") choices[(at - 1 + choices.length) % choices.length]?.focus();
-    else if (event.key === "Escape") {
-      closeMenus();
-      button.focus();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  item.append(element);
-  // Under the last lines there is no room: it opens upwards there.
-  flag(element, "up", list.contains(item) && element.getBoundingClientRect().bottom > list.getBoundingClientRect().bottom);
-  element.querySelector("button")?.focus();
-}
-
-function closeMenus() {
-  for (const element of document.querySelectorAll(".menu")) element.remove();
-  for (const button of document.querySelectorAll('[aria-expanded="true"]')) button.setAttribute("aria-expanded", "false");
-}
-
 /** @param {Element|null} element @returns {[HTMLElement, Seen]|null} */
 function lineOf(element) {
   const item = /** @type {HTMLElement|null} */ (element?.closest('[data-part="mod-line"]') ?? null);
@@ -174,13 +139,14 @@ list.addEventListener("click", (event) => {
   if (what && found) onLine(what, ...found);
 });
 document.addEventListener("click", (event) => {
-  if (!(/** @type {Element} */ (event.target).closest('.menu, [data-act="timeout"]'))) closeMenus();
+  if (!(/** @type {Element} */ (event.target).closest('.menu, [data-act="timeout"], [data-act="why"]'))) closeMenus();
 });
 byId("unpin").addEventListener("click", () => void act("line.pin", { line: "" }));
 
 // ---- keys ----------------------------------------------------------------------------------
 
-const LINE_KEYS = /** @type {Record<string, string>} */ ({ d: "delete", t: "timeout", b: "ban", s: "shadow", p: "person", i: "pin" });
+const SILENCE_KEYS = /** @type {Record<string, string>} */ ({ t: "timeout", b: "ban", B: "why", s: "shadow" });
+const LINE_KEYS = /** @type {Record<string, string>} */ ({ ...SILENCE_KEYS, d: "delete", p: "person", i: "pin" });
 const CASE_KEYS = /** @type {Record<string, string>} */ ({ a: "approve", x: "refuse", c: "claim", p: "person" });
 const keys = /** @type {HTMLDialogElement} */ (byId("keys"));
 byId("keys-button").addEventListener("click", () => keys.showModal());
@@ -189,7 +155,7 @@ document.addEventListener("keydown", (event) => {
   const target = /** @type {HTMLElement} */ (event.target);
   if (event.key === "Escape" && person.isOpen && !target.closest(".menu, dialog")) return person.close();
   if (event.ctrlKey || event.metaKey || event.altKey || target.closest("input, select, textarea, .menu, dialog")) return;
-  if (pressed(event.key.toLowerCase())) event.preventDefault();
+  if (pressed(event.key === "B" ? "B" : event.key.toLowerCase())) event.preventDefault();
 });
 
 /** @param {string} key @returns {boolean} whether it was one of ours */
@@ -208,6 +174,8 @@ function pressed(key) {
     toast("Undone.", { ms: 2000 });
   } else if (here && LINE_KEYS[key]) onLine(LINE_KEYS[key], ...here);
   else if (waits && CASE_KEYS[key]) void queue.do(CASE_KEYS[key], waits);
+  else if (waits && SILENCE_KEYS[key]) void person.open(waits.dataset.person ?? "").then((is) => is && person.do(SILENCE_KEYS[key] ?? ""));
+  else if (SILENCE_KEYS[key] && document.activeElement?.closest("#person")) person.do(SILENCE_KEYS[key]);
   else return false;
   return true;
 }

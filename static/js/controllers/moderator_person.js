@@ -1,7 +1,8 @@
 // @ts-check
 /** Who is it? What she said, what was done, what moderators tell each other. Search shows its lines in the same place. */
-import { byId, clone, field, fill, find, reconcile, say } from "./dom.js";
-import { clock as clockWords, day, moment } from "../models/words.js";
+import { byId, clone, field, fill, find, reconcile, say, toast } from "./dom.js";
+import { call } from "../http.js";
+import { clock as clockWords, day, isTyped, moment, refused } from "../models/words.js";
 
 /**
  * @typedef {import("../models/types.js").PersonFacts} PersonFacts
@@ -12,7 +13,7 @@ const ACTS = /** @type {Record<string, string>} */ ({ "person.ban": "banned", "p
 
 export class PersonView {
   /**
-   * @param {{act: (kind: string, body: object) => Promise<any>, show: (tab: string) => void,
+   * @param {{act: (kind: string, body: object) => Promise<any>, show: (tab: string) => void, may: () => boolean,
    *   silence: (what: string, person: {id: string, name: string}, near: HTMLElement) => void}} tools
    */
   constructor(tools) {
@@ -28,6 +29,8 @@ export class PersonView {
       if (!button || !what) return;
       if (what === "close") this.close();
       else if (what === "person") void this.open(button.dataset.person ?? "");
+      else if (what === "erase") this.ask();
+      else if (what === "copy") this.copy();
       else if (this.facts) this.tools.silence(what, { id: this.facts.person, name: this.facts.name }, button);
     });
     byId("note-form").addEventListener("submit", async (event) => {
@@ -38,6 +41,14 @@ export class PersonView {
         input.value = "";
         void this.again();
       }
+    });
+    const sheet = /** @type {HTMLDialogElement} */ (byId("erase"));
+    const word = /** @type {HTMLInputElement} */ (byId("erase-word"));
+    const sure = () => isTyped(word.value, this.word);
+    word.addEventListener("input", () => (/** @type {HTMLButtonElement} */ (find(sheet, '[value="erase"]')).disabled = !sure()));
+    find(sheet, '[data-act="keep"]').addEventListener("click", () => sheet.close());
+    sheet.addEventListener("close", () => {
+      if (sheet.returnValue === "erase") void this.erase();
     });
     byId("search").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -50,14 +61,20 @@ export class PersonView {
     return !this.pane.hidden;
   }
 
-  /** @param {string} person */
+  /** @param {string} person @returns {Promise<boolean>} whether she is shown */
   async open(person) {
-    if (!person) return;
+    if (!person) return false;
     const answer = await this.tools.act("person.look", { person });
-    if (!answer?.facts) return;
+    if (!answer?.facts) return false;
     this.facts = answer.facts;
     this.appear();
     this.draw(answer.facts);
+    return true;
+  }
+
+  /** By a key, as if her button was pressed. @param {string} what "timeout", "ban", "why" or "shadow" */
+  do(what) {
+    if (this.isOpen && this.facts) find(this.pane, `[data-act="${what}"]`).click();
   }
 
   /** The same person, after something was done. */
@@ -83,6 +100,42 @@ export class PersonView {
     this.lines(answer.lines, true);
   }
 
+  /** What goes, and what the law keeps: before anything does. */
+  ask() {
+    if (!this.facts) return;
+    const sheet = /** @type {HTMLDialogElement} */ (byId("erase"));
+    fill(sheet, "name", this.facts.name || "Someone");
+    fill(sheet, "word", this.word);
+    /** @type {HTMLFormElement} */ (byId("erase-form")).reset();
+    /** @type {HTMLButtonElement} */ (find(sheet, '[value="erase"]')).disabled = true;
+    sheet.returnValue = "";
+    sheet.showModal();
+  }
+
+  /** What is typed before anything is erased: the name, so that it is the person who was meant. */
+  get word() {
+    return this.facts?.name || "erase";
+  }
+
+  copy() {
+    if (!this.facts) return;
+    const copied = navigator.clipboard?.writeText(this.facts.person) ?? Promise.reject(); // a page on plain HTTP has no clipboard
+    copied.then(() => toast("Copied.", { ms: 2000 }), () => toast("Copying is not allowed here."));
+  }
+
+  async erase() {
+    const who = this.facts;
+    if (!who) return;
+    try {
+      const done = await call("DELETE", `/api/people/${encodeURIComponent(who.person)}`);
+      const kept = done.orders_kept ? ` ${done.orders_kept === 1 ? "1 order is" : `${done.orders_kept} orders are`} kept, as law asks.` : "";
+      toast(`Erased: ${done.lines === 1 ? "1 line" : `${done.lines} lines`}, and what was noted and done.${kept}`);
+      this.close();
+    } catch (refusal) {
+      toast(refused(/** @type {any} */ (refusal)));
+    }
+  }
+
   close() {
     this.pane.hidden = true;
     this.facts = null;
@@ -101,6 +154,7 @@ export class PersonView {
   /** @param {boolean} on what only a person has, not a search */
   parts(on) {
     find(this.pane, ".person__acts").hidden = !on;
+    if (!on) find(this.pane, ".person__data").hidden = true;
     byId("note-form").hidden = !on;
     for (const title of this.pane.querySelectorAll("h3")) title.hidden = !on;
   }
@@ -112,11 +166,14 @@ export class PersonView {
     const known = facts.since_ms ? `Here since ${day(facts.since_ms)}, ${clockWords(facts.since_ms)}. ` : "";
     const also = facts.names.filter((name) => name && name !== facts.name);
     const said = `${facts.said === 1 ? "1 line" : `${facts.said} lines`}${facts.removed ? `, ${facts.removed} removed` : ""}. `;
-    fill(this.pane, "facts", `${known}${said}${also.length ? `Also called ${also.join(", ")}. ` : ""}${facts.person}`);
+    fill(this.pane, "facts", `${known}${said}${also.length ? `Also called ${also.join(", ")}. ` : ""}`);
     const silence = facts.silence;
     const words = silence ? { ban: "Banned", shadow: "Shadow banned: only she sees what she says", timeout: `Silent until ${moment(silence.until_ms)}` }[silence.kind] : "";
     fill(this.pane, "silence", silence?.reason ? `${words}. ${silence.reason}` : words);
     find(this.pane, '[data-act="lift"]').hidden = !silence;
+    // Only the brand's staff may; the server decides.
+    find(this.pane, ".person__data").hidden = !this.tools.may();
+    /** @type {HTMLAnchorElement} */ (find(this.pane, '[data-field="export"]')).href = `/api/people/${encodeURIComponent(facts.person)}`;
     this.facts_list("notes", facts.notes.map((note) => ({ key: note.id, when_ms: note.wall_ms, words: `${note.text} — ${note.actor_name || "a moderator"}` })));
     this.facts_list("acts", facts.acts.map((one, n) => ({ key: `${one.wall_ms} ${n}`, when_ms: one.wall_ms, words: `${ACTS[one.act] ?? one.act}${one.reason ? `: ${one.reason}` : ""}` })));
     this.lines(facts.lines, false);

@@ -97,7 +97,8 @@ export class QueueView {
   /** @param {HTMLElement} item @param {import("../models/queue.js").Waiting} shown */
   draw(item, { case: one, outcome }) {
     const held = one.kind === "line" || one.kind === "question";
-    const yes = held ? "Approve" : one.kind === "report" ? "Keep the line" : "Lift";
+    const gathered = one.kind === "report" && one.why === "gathered";
+    const yes = held ? "Approve" : gathered ? "Seen" : one.kind === "report" ? "Keep the line" : "Lift";
     const no = held ? "Refuse" : one.kind === "report" ? "Delete the line" : "Let it stand";
     this.words(item, one, whyItWaits(one), one.line?.text ?? one.text, one.kind === "report" && one.text ? `“${one.text}”` : "");
     const other = one.claimed_by && one.claimed_until_ms > this.tools.clock.now() && one.claimed_by !== this.me;
@@ -105,6 +106,8 @@ export class QueueView {
     fill(item, "state", outcome || (other ? `${one.claimed_by} is on it` : mine ? "You are on it" : ""));
     flag(item, "over", Boolean(outcome));
     this.buttons(item, yes, no, mine ? "Let go" : "Claim", Boolean(outcome) || Boolean(other));
+    // Each may be of another line: nobody deletes them with one tap.
+    field(item, "refuse").hidden = gathered;
   }
 
   /** @param {HTMLElement} item @param {Question} one */

@@ -103,7 +103,7 @@ export class GameView {
     const over = game.closed || left_ms <= 0;
     fill(this.place, "kind", KINDS[game.game]);
     fill(this.place, "time", over ? "" : timer(left_ms));
-    fill(this.place, "question", game.question ?? game.prize ?? (game.budget ? `${money(game.budget)} to share` : ""));
+    fill(this.place, "question", game.question ?? game.prize ?? rained(game));
     this.renderChoices(game, over);
     this.join.hidden = Boolean(game.choices) || over || this.watching;
     this.join.disabled = Boolean(game.mine);
@@ -129,6 +129,17 @@ export class GameView {
   }
 }
 
+/** What a coupon rain is about: what is to be shared, and afterwards what became of it. @param {Game} game */
+function rained(game) {
+  if (!game.closed) return game.budget ? `${money(game.budget)} to share` : "";
+  return caught(game) ? `${money(game.mine)} fell on you` : "The rain is over";
+}
+
+/** @param {Game} game whether it fell on who reads this */
+function caught(game) {
+  return Boolean(game.mine) && game.mine !== true;
+}
+
 /** @param {Game} game @param {boolean} over */
 function words(game, over) {
   if (game.game === "poll") {
@@ -146,6 +157,7 @@ function words(game, over) {
     return names ? `Won by ${names}` : "Nobody entered.";
   }
   if (!game.closed) return over ? "It is about to fall." : "When you tap does not matter, only that you do.";
-  if (game.mine && game.mine !== true) return `${money(game.mine)} fell on you.`;
-  return game.caught ? `It fell on ${game.caught}.` : "Nobody stood in it.";
+  if (caught(game)) return "It is a coupon in your bag, good for one order.";
+  if (!game.caught) return "Nobody stood in it.";
+  return game.caught === 1 ? "It fell on one person." : `It fell on ${game.caught} people.`;
 }

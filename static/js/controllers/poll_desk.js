@@ -1,7 +1,8 @@
 // @ts-check
-/** The host's control of games: asks a poll or a quiz, closes a poll, opens a draw. */
+/** The host's control of games: asks a poll or a quiz, closes a poll, opens a draw, lets coupons rain. */
 import { byId, say } from "./dom.js";
 import { GameView } from "./poll.js";
+import { minor } from "../models/catalogue.js";
 import { refused } from "../models/words.js";
 
 export class PollDesk {
@@ -19,6 +20,18 @@ export class PollDesk {
       event.preventDefault();
       const form = new FormData(this.draw);
       void this.open(this.draw, "draw-note", { kind: "draw.open", body: { prize: String(form.get("prize")), places: Number(form.get("places")), seconds: Number(form.get("seconds")) } });
+    });
+    this.rain = /** @type {HTMLFormElement} */ (byId("rain-form"));
+    this.rain.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const form = new FormData(this.rain);
+      const amount = minor(String(form.get("budget")), Number(this.rain.dataset.places));
+      if (amount === null) {
+        byId("rain-budget").focus();
+        return say(byId("rain-note"), "Nothing falls yet: the amount to share is a number like 200.");
+      }
+      const budget = { minor: amount, currency: this.rain.dataset.currency };
+      void this.open(this.rain, "rain-note", { kind: "rain.open", body: { budget, portions: Number(form.get("portions")), seconds: Number(form.get("seconds")) } });
     });
     byId("poll-close").addEventListener("click", () => void this.close());
   }

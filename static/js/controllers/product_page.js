@@ -25,6 +25,8 @@ async function saying(note, button, act) {
     say(note, await act());
   } catch (refusal) {
     flag(note, "bad", true);
+    const fold = note.closest("details");
+    if (fold) fold.open = true; // folded while it was being asked: what went wrong is seen
     say(note, typeof refusal === "string" ? refusal : refusedWords(/** @type {any} */ (refusal)));
   } finally {
     button.removeAttribute("aria-busy");
@@ -37,10 +39,22 @@ const words = /** @type {HTMLFormElement} */ (byId("words"));
 words.addEventListener("submit", (event) => {
   event.preventDefault();
   void saying(byId("words-note"), find(words, "button"), async () => {
-    const asked = { title: input(words, "title").value, blurb: /** @type {HTMLTextAreaElement} */ (find(words, "textarea")).value };
+    const asked = { title: input(words, "title").value, blurb: /** @type {HTMLTextAreaElement} */ (find(words, "textarea")).value, edition: words.dataset.edition };
     const answer = await call("PUT", `/api/catalogue/products/${product}`, asked);
+    words.dataset.edition = answer.edition;
     say(byId("title-shown"), answer.title);
     return "Saved.";
+  });
+});
+
+const cap = /** @type {HTMLFormElement} */ (byId("cap"));
+cap.addEventListener("submit", (event) => {
+  event.preventDefault();
+  void saying(byId("cap-note"), find(cap, "button"), async () => {
+    const limit = input(cap, "limit").value ? Number(input(cap, "limit").value) : null;
+    const now = await call("PUT", `/api/catalogue/products/${product}/cap`, { limit, edition: cap.dataset.edition });
+    cap.dataset.edition = now.edition;
+    return now.limit ? `Saved: ${now.limit} a buyer, from the next hold on.` : "Saved: no cap of its own.";
   });
 });
 
@@ -65,7 +79,8 @@ for (const unit of /** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
       const [from_ms, until_ms] = ["from", "until"].map((name) => (input(price, name).value ? new Date(input(price, name).value).getTime() : null));
       if (sale_minor === null && (from_ms || until_ms)) throw "Say the sale's price, or take its dates out.";
       const sale = sale_minor === null ? null : { minor: sale_minor, from_ms, until_ms };
-      const answer = await call("PUT", `/api/catalogue/variants/${sku}/price`, { price_minor, sale });
+      const answer = await call("PUT", `/api/catalogue/variants/${sku}/price`, { price_minor, sale, edition: price.dataset.edition });
+      price.dataset.edition = answer.edition;
       fill(unit, "charged", money(answer.charged));
       fill(unit, "was", answer.was ? money(answer.was) : "");
       field(unit, "was").hidden = !answer.was;
@@ -87,9 +102,18 @@ for (const unit of /** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
       fill(unit, "on_hand", String(now.on_hand));
       fill(unit, "sold", String(now.sold));
       fill(unit, "left", String(now.on_hand - now.sold));
+      countGroup(unit);
       return change > 0 ? `${change} more on hand.` : `${-change} fewer on hand.`;
     });
   });
+}
+
+/** What is left of a colour stands on its fold. @param {HTMLElement} unit one of it */
+function countGroup(unit) {
+  const fold = unit.closest("details");
+  if (!fold) return;
+  const lefts = [...fold.querySelectorAll('[data-field="left"]')].map((left) => Number(left.textContent));
+  fill(fold, "group-left", String(lefts.reduce((sum, left) => sum + left, 0)));
 }
 
 // ---- pictures ----------------------------------------------------------------------------------

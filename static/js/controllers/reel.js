@@ -5,6 +5,7 @@ import { lay, length, lengthOf, pieceAt } from "../models/replay.js";
 
 const STEP_MS = 5000;
 const AMBIENT_MS = 400;
+const FRAME_MS = 100; // the longest that a frame stays on screen, at 10 a second
 const NEAR = 1.22; // as in stage.js: a picture whose shape is this close to the window's fills it
 const PLAY = "M7 4.5v15L19.5 12z";
 const PAUSE = "M8 5v14M16 5v14";
@@ -43,16 +44,23 @@ export class Reel extends EventTarget {
     new ResizeObserver(() => this.fit()).observe(this.main);
     video.addEventListener("playing", () => flag(this.main, "playing", true));
     for (const event of ["play", "pause"]) video.addEventListener(event, () => this.tellButton());
-    for (const event of ["timeupdate", "seeked"]) video.addEventListener(event, () => this.arrived() && this.shown(video.currentTime));
+    const framed = "requestVideoFrameCallback" in video;
+    video.addEventListener("seeked", () => this.arrived() && this.shown(video.currentTime));
+    // A card belongs to a frame: the element's clock runs ahead of it, and would show a card that the next frame takes
+    // away again. A page that nobody sees is told of no frames.
+    video.addEventListener("timeupdate", () => {
+      if (this.arrived() && (!framed || video.paused || document.hidden)) this.shown(video.currentTime);
+    });
     video.addEventListener("ended", () => this.next());
     video.addEventListener("error", () => {
       say(byId("reel-note"), this.index + 1 < this.pieces.length ? "A part of the recording cannot be played here. This is what follows." : "This recording cannot be played here.");
       this.next();
     });
-    if ("requestVideoFrameCallback" in video) {
-      // A card belongs to a frame: the clock of the element runs on between them.
+    if (framed) {
       const frame = (/** @type {number} */ _, /** @type {VideoFrameCallbackMetadata} */ { mediaTime }) => {
-        if (this.arrived()) this.shown(mediaTime);
+        const at = mediaTime * 1000;
+        const isWanted = at < this.wanted && at > this.wanted - FRAME_MS; // it began before the moment she asked for
+        if (this.arrived()) this.shown(isWanted ? this.wanted / 1000 : mediaTime);
         video.requestVideoFrameCallback(frame);
       };
       video.requestVideoFrameCallback(frame);

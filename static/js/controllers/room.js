@@ -1,6 +1,6 @@
 // @ts-check
 /** A page's end of the room: what the socket says becomes the page's state. The same on all three pages. */
-import { Wire } from "../wire.js";
+import { BANNED, Wire } from "../wire.js";
 import { byId, embedded, say, socketUrl } from "./dom.js";
 import { ServerClock } from "../models/clock.js";
 import { applyEvent, applySnapshot } from "../models/show.js";
@@ -36,9 +36,10 @@ export function enter(slug, also = {}) {
       store.set(applyEvent(store.state, envelope));
       also.onEvent?.(envelope);
     },
-    onState: (/** @type {string} */ state) => {
+    onState: (/** @type {string} */ state, /** @type {number} */ code) => {
       if (state === "open") say(byId("wire-state"), "");
-      else if (state === "waiting") say(byId("wire-state"), "· reconnecting");
+      // Who was banned has been told so, and nothing of hers is lost: the picture and the shop go on.
+      else if (state === "waiting") say(byId("wire-state"), code === BANNED ? "" : "· reconnecting");
       else if (state === "closed") say(byId("wire-state"), "· load this page again to go on");
     },
   });

@@ -5,6 +5,7 @@ import { CardView, waiting } from "./card.js";
 import { AsideView } from "./aside.js";
 import { ChatView } from "./chat.js";
 import { Checkout } from "./checkout.js";
+import { Coupons } from "./coupons.js";
 import { Express } from "./express.js";
 import { count } from "./countdown.js";
 import { Drops } from "./drops.js";
@@ -39,6 +40,7 @@ const { wire, store, clock } = enter(slug, {
   onEvent: (envelope) => {
     if (envelope.kind === "line.reviewed") chat.reviewed(envelope.body);
     games.event(envelope);
+    if (envelope.kind === "rain.caught") void coupons.look();
     stood = store.state.live.places;
     if (envelope.kind === "relay.gone") watched.relayGone(envelope.body.relay);
     setCues(hear(cues, envelope, lateMs(), LONGEST_CUE_MS));
@@ -76,7 +78,11 @@ const checkout = new Checkout({ slug, store, sheet });
 const express = new Express({ slug, store, clock, checkout });
 checkout.remembered = async () => express.kept ?? (await express.look());
 checkout.onForget = () => express.forget();
-checkout.onBought = () => express.bought();
+const coupons = new Coupons({ slug, clock, sheet, quotes: checkout.quotes });
+checkout.onBought = () => {
+  express.bought();
+  void coupons.look();
+};
 const tools = { store, clock, hold, release, wait, drops, sheet, choices, express, openBag: () => sheet.open("bag"), openLooks: () => sheet.open("looks") };
 const card = new CardView(byId("pinned"), "pinned-card", tools);
 const inSheet = new CardView(byId("look-place"), "look-card", tools);
@@ -254,6 +260,7 @@ setInterval(() => {
   void express.follow();
   express.draw(find(document, '[data-testid="bag-express"]'));
   bag.render();
+  coupons.render();
   chat.tick();
   games.tick();
   void stats.tick();

@@ -10,20 +10,22 @@
  */
 
 /** @type {Record<string, string>} */
-const NAMES = { alt: "The text", "sale.minor": "The sale price", "sale.until_ms": "The sale's end", price_minor: "The price" };
+const NAMES = { alt: "The text", limit: "The number", "sale.minor": "The sale price", "sale.until_ms": "The sale's end", price_minor: "The price" };
 
 export const OPEN = new Set(["waiting", "checking", "checked", "queued", "importing"]);
 export const MOVING = new Set(["waiting", "checking", "queued", "importing"]);
 
 /**
- * What somebody typed as an amount, in minor units; null when it is none.
+ * What somebody typed as an amount, in minor units; null when it is none, or may be a thousand: 1,000 and 1.000, but for
+ * the point of a currency that has three decimals.
  * @param {string} text
  * @param {number} places of the currency
  */
 export function minor(text, places) {
-  const match = /^(\d{1,9})(?:[.,](\d{1,3}))?$/.exec(text.trim());
+  const match = /^(\d{1,9})(?:([.,])(\d{1,3}))?$/.exec(text.trim());
   if (!match) return null;
-  const fraction = (match[2] ?? "").replace(/0+$/, "");
+  if (match[3]?.length === 3 && !match[1].startsWith("0") && !(match[2] === "." && places === 3)) return null;
+  const fraction = (match[3] ?? "").replace(/0+$/, "");
   return fraction.length > places ? null : Number(match[1] + fraction.padEnd(places, "0"));
 }
 
@@ -83,6 +85,7 @@ export function refusedWords({ code, facts, status }) {
   if (code === "conflict" && facts.why === "too_many_pictures") return `A piece has at most ${facts.limit} pictures. Remove one first.`;
   if (code === "store_down" && facts.store === "disk") return "The server's disk is full. Nothing was kept.";
   if (status === 413) return "The file is too large.";
+  if (code === "edited") return "It was saved elsewhere after this page was made. Nothing is overwritten, and what you typed stands here: see in a new tab what it is now, then load this page again.";
   if (code === "wrong_state") return "It has moved on meanwhile.";
   if (code === "not_found") return "It is not there any more. Load the page again.";
   if (code === "throttled") return "Too much at once. Wait a minute.";

@@ -8,7 +8,8 @@
  * @typedef {{look: string, state: "none"|"lobby"|"line"|"turn"|"took"|"passed"|"lost", ahead: number, gone: number, until_ms: number}} Place
  * @typedef {{gone: number, waiting: number}} Queue
  * @typedef {{sku: string, size: string, colour: string, colour_hex: string, price: Money, was: Money|null, gtin?: string}} Variant
- * @typedef {{product: string, title: string, brand: string, blurb: string, picture: string, picture_alt: string, variants: Variant[], srcset?: string}} Piece
+ * @typedef {{picture: string, picture_alt: string, srcset: string}} View a further picture of a piece
+ * @typedef {{product: string, title: string, brand: string, blurb: string, picture: string, picture_alt: string, variants: Variant[], srcset?: string, more?: View[]}} Piece
  * @typedef {{left: number, rev: number}} Level
  * @typedef {"scheduled"|"live"|"ended"} ShowStatus
  * @typedef {{id: string, slug: string, title: string, tagline: string, brand: string, status: ShowStatus, starts_ms: number|null, opened_ms: number|null, ended_ms: number|null, hold_ttl_s: number, currency: string, poster: string}} ShowFacts

@@ -55,6 +55,16 @@ export function clock(ms) {
 }
 
 /**
+ * Whether somebody typed what a page asks for before an act that nothing undoes. Case, width and spaces don't count.
+ * @param {string} typed
+ * @param {string} asked
+ */
+export function isTyped(typed, asked) {
+  const plain = (/** @type {string} */ text) => text.normalize("NFKC").trim().replace(/\s+/g, " ").toLowerCase();
+  return plain(asked) !== "" && plain(typed) === plain(asked);
+}
+
+/**
  * Why an intent or a request was refused, in words that say what to do.
  * @param {{code?: string, facts?: Record<string, any>}} refusal
  */
@@ -91,8 +101,18 @@ export function refused(refusal) {
     case "overloaded": return "We are catching our breath. Try again in a moment.";
     case "no_answer":
     case "offline": return "You are offline. It will work again once you are back.";
-    case "invalid": return facts.field === "text" ? "That line is too long, or empty." : facts.field === "name" ? "Choose another name, up to 32 letters." : "Something in it is not right yet.";
+    case "invalid": return invalid(facts);
     default: return "That did not work. Try again.";
+  }
+}
+
+/** @param {Record<string, any>} facts */
+function invalid(facts) {
+  switch (facts.field) {
+    case "text": return "That line is too long, or empty.";
+    case "name": return "Choose another name, up to 32 letters.";
+    case "term": return `That term is not kept: ${facts.why}.`;
+    default: return "Something in it is not right yet.";
   }
 }
 
@@ -131,7 +151,8 @@ export function whyItWaits(one) {
   if (one.kind === "appeal") return one.why ? `Appeals. Silenced for: ${one.why}` : "Appeals against being silenced";
   if (one.kind === "report") {
     const what = { abuse: "abuse", spam: "spam", scam: "a scam" }[one.why] ?? "something else";
-    return one.reports > 1 ? `Reported by ${one.reports} viewers, last for ${what}` : `Reported for ${what}`;
+    if (one.why === "gathered") return `${one.reports} more reports, gathered: too many at once to list each. The first is of this line`;
+    return one.reports > 1 ? `Reported by ${one.reports} viewers, first for ${what}` : `Reported for ${what}`;
   }
   const why = { term: "a word to look at", link: "a link", hold: "every line waits", evasion: "new, from a banned person's network" }[one.why] ?? one.why;
   return `${one.kind === "question" ? "Question" : "Line"} held: ${why}`;
@@ -165,7 +186,7 @@ const FOREVER_MS = 253_402_300_000_000; // a ban's end, as chat/ports.py sets it
  */
 export function silenced(silence, now_ms) {
   const why = silence.reason ? ` Reason: ${silence.reason}` : "";
-  if (silence.kind === "ban" || silence.until_ms >= FOREVER_MS) return `You can no longer post in this room.${why}`;
+  if (silence.kind === "ban" || silence.until_ms >= FOREVER_MS) return `You are banned from this room’s chat until a moderator lifts it. The show and the shop stay open to you.${why}`;
   const left_ms = silence.until_ms - now_ms;
   if (left_ms < 120_000) return `You can post again in ${Math.max(1, Math.ceil(left_ms / 1000))} s.${why}`;
   const soon = silence.until_ms - now_ms < 86_400_000;

@@ -20,7 +20,8 @@ from live.shop.orders import Order, OrderLine, Sums
 from live.web import errors, order_words, words
 from live.web.app import Versioned
 from live.web.templating import STATIC, Pages, page
-from tests.browser.pages import painted
+
+from . import painted, painted_room
 
 OVER = {
     "js/player.js": painted.PLAYER,
@@ -65,7 +66,7 @@ async def show(request: Request) -> Response:
 async def front(request: Request) -> Response:
     def row(status: str, title: str, slug: str) -> dict[str, Any]:
         facts = painted.facts(status, title=title)
-        view = words.row_view(facts, painted.NOW_MS)  # type: ignore[arg-type]
+        view = words.row_view(facts, painted_room.NOW_MS)  # type: ignore[arg-type]
         return {**view, "slug": slug, "poster": f"/media/look-{len(title) % 8 + 1}.jpg"}
 
     lead = {**row("live", "Winter, Unbuttoned", "winter"), "poster": "/media/poster.jpg"}
@@ -109,7 +110,7 @@ async def order(request: Request) -> Response:
         ),
         email="ines@example.org",
         address={"line1": "Rue de la Paix 12", "city": "Paris", "postcode": "75002", "country": "FR"},
-        created_ms=painted.NOW_MS, paid_ms=painted.NOW_MS, payment="captured", payment_ref="r", reason="",
+        created_ms=painted_room.NOW_MS, paid_ms=painted_room.NOW_MS, payment="captured", payment_ref="r", reason="",
     )  # fmt: skip
     return page(request, "pages/order.html", house="Maison Aurel", token="t", order=order_words.buyer_view(found))
 
@@ -124,7 +125,7 @@ async def sign_in(request: Request) -> Response:
 async def studio(request: Request) -> Response:
     rows = [
         {
-            **words.row_view(painted.facts(status, title=title), painted.NOW_MS),
+            **words.row_view(painted.facts(status, title=title), painted_room.NOW_MS),
             "links": [("#", "The desk"), ("#", "The room")],
         }  # type: ignore[arg-type]
         for status, title in (("live", "Winter, Unbuttoned"), ("scheduled", "Resort"))
@@ -144,6 +145,7 @@ async def host(request: Request) -> Response:
         whip_url="https://shop.example/whip/winter",
         has_key=True,
         second_publisher="takes_over",
+        places=2,
         state=painted.welcome(live),
     )
 
@@ -230,7 +232,7 @@ async def order_api(request: Request) -> Response:
 
 async def welcome(request: Request) -> Response:
     silenced = (
-        {"until_ms": painted.NOW_MS + 600_000, "reason": "Kindness", "kind": "timeout"}
+        {"until_ms": painted_room.NOW_MS + 600_000, "reason": "Kindness", "kind": "timeout"}
         if "silenced" in request.query_params
         else None
     )
@@ -239,17 +241,31 @@ async def welcome(request: Request) -> Response:
         someone = {
             "person": "per_9",
             "name": "Loud",
-            "silence": {"until_ms": painted.NOW_MS + 600_000, "reason": "", "kind": "timeout"},
+            "silence": {"until_ms": painted_room.NOW_MS + 600_000, "reason": "", "kind": "timeout"},
         }
         body["extra"] = [
             {
                 "kind": "terms.changed",
                 "body": {"terms": ["fake", "scam link"], "held": ["refund"], "allowed": ["atelier.example"]},
             },
-            {"kind": "cases.changed", "body": {"cases": painted.cases()}},
+            {"kind": "cases.changed", "body": {"cases": painted_room.cases()}},
             {"kind": "silences.changed", "body": {"silences": [someone]}},
         ]
+    body["extra"] = [*body.get("extra", []), *painted_room.played(request.query_params.get("play", ""))]
     return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+async def person(request: Request) -> Response:
+    return JSONResponse(painted_room.person_seen())
+
+
+async def coupons(request: Request) -> Response:
+    one = {"code": "RAIN7", "amount": {"minor": 1_250, "currency": "EUR"}, "ends_ms": painted_room.NOW_MS + 50_000_000}
+    return JSONResponse({"coupons": [one] if "coupon" in request.headers.get("referer", "") else []})
+
+
+async def recordings(request: Request) -> Response:
+    return JSONResponse({"recordings": []})
 
 
 async def missing(request: Request) -> Response:
@@ -298,6 +314,9 @@ def create() -> Starlette:
             Route("/studio", studio),
             Route("/studio/shows/{slug}", host),
             Route("/api/shows/{slug}/service", service),
+            Route("/api/shows/{slug}/coupons", coupons),
+            Route("/api/shows/{slug}/recordings", recordings),
+            Route("/fixture/person", person),
             Route("/studio/shows/{slug}/picture", picture_desk),
             Route("/api/shows/{slug}/picture/seen", picture_seen),
             Route("/studio/shows/{slug}/room", room),

@@ -27,7 +27,7 @@ from live.events import (
 from live.media.seen import LayerSeen, LineSeen, PictureSeen, ShowSeen, together
 from live.money import Money
 
-NOW_MS = 1_795_449_600_000
+from .painted_room import NOW_MS, lines, questions
 
 LOOKS = [
     (
@@ -167,56 +167,6 @@ def live(
     )
 
 
-SAID = [
-    ("Ines", "", "that coat in look 2, I am not over it"),
-    ("Théo", "", "is the column dress lined?"),
-    ("Aurel studio", "host", "Fully lined, in silk as well."),
-    ("Mara", "", "holding the S, praying my card is in this bag"),
-    ("Jun", "", "the knit!! which colour did she walk in"),
-    ("Okonkwo", "", "black, I think. bone comes next"),
-    ("Livia", "", "sold out in XS already, you people are fast"),
-]
-
-
-def lines() -> list[dict[str, Any]]:
-    return [
-        {
-            "id": f"e.{n}",
-            "person": f"per_{n}",
-            "name": name,
-            "text": text,
-            "wall_ms": NOW_MS - (len(SAID) - n) * 9000,
-            "badge": badge,
-            "at": None,
-        }
-        for n, (name, badge, text) in enumerate(SAID)
-    ]
-
-
-def cases() -> list[dict[str, Any]]:
-    """What waits for a moderator, one of each kind."""
-    blank = {"line": None, "reports": 0, "claimed_by": "", "claimed_until_ms": 0}
-    said = lines()
-    return [
-        {**blank, "id": "c1", "kind": "line", "why": "term", "person": "per_2", "name": "Mina", "wall_ms": NOW_MS,
-         "text": "will I get a refund if it does not fit?"},
-        {**blank, "id": "c2", "kind": "report", "why": "scam", "person": "per_3", "name": "Deals4U", "wall_ms": NOW_MS,
-         "text": "asks for card numbers", "line": {**said[0], "text": "cheaper on my page, message me"}, "reports": 3,
-         "claimed_by": "Flo", "claimed_until_ms": NOW_MS + 10**9},
-        {**blank, "id": "c3", "kind": "appeal", "why": "spam", "person": "per_9", "name": "Loud", "wall_ms": NOW_MS,
-         "text": "That was my little brother, sorry!"},
-    ]  # fmt: skip
-
-
-def questions() -> list[dict[str, Any]]:
-    asked = {"person": "per_4", "badge": "", "at": None, "by": "", "answered_at": None}
-    return [
-        {**asked, "id": "e.1", "name": "Ines", "text": "Is the coat lined?", "wall_ms": NOW_MS, "state": "answered",
-         "by": "Vera", "answered_at": 754_000},
-        {**asked, "id": "e.2", "name": "Jo", "text": "Does it come in petite?", "wall_ms": NOW_MS + 1, "state": "open"},
-    ]  # fmt: skip
-
-
 def welcome(state: LiveSnapshot, *, silenced: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "epoch": "e",
@@ -353,6 +303,7 @@ export class Picture extends Player {
 PUBLISHER = "export class Publisher { constructor() {} async start() {} async stop() {} }\n"
 
 WIRE = """
+export const BANNED = 4423;
 export class Wire {
   constructor(options) { this.options = options; queueMicrotask(() => this.open()); }
   async open() {
@@ -377,6 +328,7 @@ export class Wire {
       }
       return { cart: structuredClone(live.cart) };
     }
+    if (kind === "person.look") return { facts: await (await fetch("/fixture/person")).json() };
     return {};
   }
 }

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from tests.browser.pages.fixture_app import create
+from .fixture_app import create
 
 SHOTS = Path(__file__).resolve().parents[1] / "shots"
 SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
@@ -110,6 +113,23 @@ async def report(page: Page) -> None:
     await page.get_by_test_id("line-report").click()
 
 
+async def why(page: Page) -> None:
+    await page.locator("#lines > li").nth(2).focus()
+    await page.keyboard.press("t")
+
+
+async def whose(page: Page) -> None:
+    await page.get_by_test_id("mod-person").nth(3).click()
+    await page.get_by_role("heading", name="Deals4U").wait_for()
+
+
+async def erasing(page: Page) -> None:
+    await whose(page)
+    await page.locator(".person__data").evaluate("part => { part.hidden = false }")
+    await page.get_by_test_id("person-erase").click()
+    await page.get_by_test_id("erase-word").fill("Deals4U")
+
+
 async def legend(page: Page) -> None:
     await page.keyboard.press("?")
 
@@ -138,11 +158,11 @@ PAGES: dict[str, tuple[str, Act]] = {
     "sheet-report": ("/shows/winter", report),
     **{
         f"show-{how}": (f"/shows/winter?shape=tall&drop={how}", nothing)
-        for how in ("soon", "join", "lobby", "line", "turn")
+        for how in ("soon", "join", "lobby", "line", "turn", "closing", "closed")
     },
     **{
-        f"show-{how}": (f"/shows/winter?shape=tall&drop={how}", nothing)
-        for how in ("soon", "join", "lobby", "line", "turn", "closing", "closed")
+        f"show-{how}": (f"/shows/winter?shape=tall&play={how}", nothing)
+        for how in ("poll", "quiz", "quiz-over", "draw", "draw-over", "rain", "rain-caught", "rain-missed")
     },
     "host-terms": ("/studio/shows/winter?drop=join", terms),
     "show-slate": ("/shows/winter?picture=slate", nothing),
@@ -153,6 +173,7 @@ PAGES: dict[str, tuple[str, Act]] = {
     "show-after": ("/shows/winter?status=ended", nothing),
     "sheet-bag": ("/shows/winter?bag=1", open_bag),
     "sheet-bag-tall": ("/shows/winter?bag=1&shape=tall", open_bag),
+    "sheet-coupon": ("/shows/winter?bag=1&coupon=1&shape=tall", open_bag),
     "sheet-empty": ("/shows/winter", open_bag),
     "sheet-looks": ("/shows/winter", looks),
     "sheet-look": ("/shows/winter", look),
@@ -168,6 +189,9 @@ PAGES: dict[str, tuple[str, Act]] = {
     "host": ("/studio/shows/winter", nothing),
     "host-key": ("/studio/shows/winter?status=scheduled&picture=waiting", key),
     "moderator": ("/studio/shows/winter/room", nothing),
+    "moderator-why": ("/studio/shows/winter/room", why),
+    "moderator-person": ("/studio/shows/winter/room", whose),
+    "moderator-erase": ("/studio/shows/winter/room", erasing),
     "moderator-keys": ("/studio/shows/winter/room", legend),
     "picture-desk": ("/studio/shows/winter/picture", nothing),
     "picture-trouble": ("/studio/shows/winter/picture?trouble", nothing),
@@ -201,6 +225,18 @@ async def draw(browser: Browser, base: str, name: str, size: str, box: tuple[int
     return [f"{name}.{size}: {text}" for text in said]
 
 
+@asynccontextmanager
+async def served(app: Starlette) -> AsyncIterator[str]:
+    """The painted pages on a port of their own: their origin."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    serving = asyncio.create_task(server.serve())
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.05)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    await serving
+
+
 async def main(names: list[str]) -> None:
     SHOTS.mkdir(exist_ok=True)
     sizes = {**SIZES, **(EXTRA if "--all" in names else {})}
@@ -212,15 +248,8 @@ async def main(names: list[str]) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
 
-    from starlette.routing import Mount
-
     app.router.routes.append(Mount("/fixture/paid", paid))
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
-        await asyncio.sleep(0.05)
-    base = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    async with async_playwright() as playwright:
+    async with served(app) as base, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         for name in names:
             app.state.order_status = "pending"
@@ -229,8 +258,6 @@ async def main(names: list[str]) -> None:
                 for said in await draw(browser, base, name, size, box):
                     print(said)
         await browser.close()
-    server.should_exit = True
-    await serving
 
 
 if __name__ == "__main__":

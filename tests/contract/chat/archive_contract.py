@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import msgspec
 
-from chat.message import Line, Question
-from chat.moderation.kinds import FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
-from chat.ports import FOREVER_MS, Act, LineRecord, Member, Notice, RoomRecord, SilenceRecord
+from chat.message import Line, Mention, Question, Reply
+from chat.moderation.kinds import Case, FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
+from chat.ports import FOREVER_MS, Act, Decision, LineRecord, Member, Notice, RoomRecord, SilenceRecord
 
 ROOM = "shw_contract"
 NOW_MS = 1_750_000_000_000
@@ -17,10 +17,13 @@ class MemoryArchive:
     def __init__(self) -> None:
         self.lines: dict[str, LineRecord] = {}
         self.removed: dict[str, str] = {}
+        self.pins: dict[str, tuple[str, str, int]] = {}
         self.silences: dict[tuple[str, str], SilenceRecord] = {}
         self.terms: dict[tuple[str, str], TermKind] = {}
         self.modes: dict[str, Mode] = {}
         self.questions: dict[str, tuple[str, Question]] = {}
+        self.cases: dict[tuple[str, str], Case] = {}
+        self.decided: dict[tuple[str, str], tuple[int, Decision]] = {}
         self.notes: list[Note] = []
         self.notices: list[Notice] = []
         self.crews: dict[str, list[str]] = {}
@@ -40,6 +43,12 @@ class MemoryArchive:
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
         self._check()
         self.removed.update(dict.fromkeys(lines, by))
+
+    async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None:
+        self._check()
+        _, before, had = self.pins.get(room, ("", "", 0))
+        if epoch != before or seq >= had:
+            self.pins[room] = line, epoch, seq
 
     async def silenced(self, room: str, silence: SilenceRecord) -> None:
         self._check()
@@ -62,6 +71,27 @@ class MemoryArchive:
     async def question(self, room: str, question: Question) -> None:
         self._check()
         self.questions[question.id] = (room, question)
+
+    async def case(self, room: str, case: Case) -> None:
+        self._check()
+        self.cases[room, case.id] = case
+
+    async def case_decided(self, room: str, case: Case, decision: Decision, wall_ms: int) -> Decision:
+        self._check()
+        first = self.decided.setdefault((room, case.id), (wall_ms, decision))[1]
+        if case.kind == "report" and first.verdict == "refuse" and case.line is not None:
+            self.removed.setdefault(case.line.id, first.by)
+        return first
+
+    async def cases_decided(self, room: str, cases: list[str], before_ms: int) -> list[Decision]:
+        self._check()
+        found = [self.decided[room, case] for case in cases if (room, case) in self.decided]
+        return [decision for wall_ms, decision in found if before_ms - 86_400_000 <= wall_ms <= before_ms]
+
+    async def case_made(self, room: str, case: str, made: str) -> None:
+        self._check()
+        wall_ms, decision = self.decided[room, case]
+        self.decided[room, case] = wall_ms, msgspec.structs.replace(decision, made=made)
 
     async def note(self, room: str, note: Note) -> None:
         self._check()
@@ -115,7 +145,11 @@ class MemoryArchive:
         silences = [s for (r, _), s in self.silences.items() if r == room and s.until_ms > now_ms]
         terms = {term: kind for (r, term), kind in self.terms.items() if r == room}
         asked = [question for r, question in self.questions.values() if r == room and question.state != "dismissed"]
-        return RoomRecord(silences, terms, self.modes.get(room), asked)
+        waiting = [case for at, case in self.cases.items() if at[0] == room and at not in self.decided]
+        decided = [one for (r, _), (ms, one) in self.decided.items() if r == room and ms > now_ms - 86_400_000]
+        pin = self.pins.get(room, ("", "", 0))[0]
+        pinned = self.lines[pin].line if pin in self.lines and pin not in self.removed else None
+        return RoomRecord(silences, terms, self.modes.get(room), asked, waiting, decided, pinned)
 
 
 def silence(person: str = "per_1", **more: object) -> SilenceRecord:
@@ -182,6 +216,79 @@ class ArchiveContract:
             ("e1.0", "open", "Mo", 9),
             ("e1.1", "answered", "Mo", 9),
         ]
+
+    async def test_a_line_is_found_as_it_was_said(self, archive) -> None:
+        reply, mentions = Reply("e1.1", "per_2", "Bo"), [Mention("per_2", "Bo"), Mention("per_3", 'Flo "F"')]
+        said = Line("e1.2", "per_1", "Ann", '@Bo @Flo "F"', NOW_MS, "buyer", 7, reply, mentions)
+        await archive.lines_posted(ROOM, [line(1), LineRecord("e1", 2, said)])
+        assert {one.line.id: one.line for one in await archive.find(ROOM)} == {"e1.1": line(1).line, "e1.2": said}
+        await archive.pinned(ROOM, "e1.2", "e1", 3, NOW_MS)
+        assert (await archive.load(ROOM, NOW_MS)).pinned == said
+
+    async def test_the_line_that_was_pinned_last_is_loaded_while_it_is_there(self, archive) -> None:
+        async def pinned() -> str:
+            found = (await archive.load(ROOM, NOW_MS)).pinned
+            return "" if found is None else found.id
+
+        assert await pinned() == ""
+        await archive.pinned(ROOM, "e1.1", "e1", 4, NOW_MS)
+        assert await pinned() == "", "the line is still on its way"
+        await archive.lines_posted(ROOM, [line(1), line(2)])
+        assert await pinned() == "e1.1"
+        await archive.pinned("shw_other", "", "e1", 9, NOW_MS)
+        assert await pinned() == "e1.1", "of one room"
+        await archive.pinned(ROOM, "e1.2", "e1", 6, NOW_MS)
+        await archive.pinned(ROOM, "", "e1", 5, NOW_MS)
+        assert await pinned() == "e1.2", "of two at once the later stands, whichever is written first"
+        await archive.pinned(ROOM, "", "e1", 6, NOW_MS)
+        assert await pinned() == "", "taken down when nothing else had happened"
+        await archive.pinned(ROOM, "e1.2", "e2", 1, NOW_MS)
+        assert await pinned() == "e1.2", "numbers of another epoch say nothing"
+        await archive.lines_removed(ROOM, ["e1.2"], "per_mod", NOW_MS)
+        assert await pinned() == ""
+
+    async def test_a_case_waits_until_it_is_decided_and_is_decided_once(self, archive) -> None:
+        held = Case("held_1", "hold", "line", "per_1", "Ann", "hello", NOW_MS, line(1).line)
+        report = Case("rep_e1.1", "spam", "report", "per_1", "Ann", "", NOW_MS + 1, line(1).line, reports=1)
+        for case in (held, report, msgspec.structs.replace(report, reports=2)):
+            await archive.case(ROOM, case)
+        loaded = await archive.load(ROOM, NOW_MS)
+        assert [(case.id, case.reports) for case in loaded.cases] == [("held_1", 0), ("rep_e1.1", 2)]
+        assert loaded.cases[0].line == line(1).line
+        assert (await archive.load("shw_other", NOW_MS)).cases == []
+
+        mine, theirs = Decision("held_1", "approve", "per_mo", "Mo"), Decision("held_1", "refuse", "per_flo", "Flo")
+        assert await archive.case_decided(ROOM, held, mine, NOW_MS) == mine
+        assert await archive.case_decided(ROOM, held, theirs, NOW_MS) == mine
+        assert await archive.case_decided(ROOM, held, mine, NOW_MS) == mine
+        known = ["held_1", "rep_e1.1", "held_none"]
+        assert await archive.cases_decided(ROOM, known, NOW_MS) == [mine]
+        assert await archive.cases_decided(ROOM, ["rep_e1.1"], NOW_MS) == []
+        assert await archive.cases_decided(ROOM, known, NOW_MS - 1) == [], "it is decided only just now"
+        assert await archive.cases_decided(ROOM, known, NOW_MS + 86_400_001) == []
+        await archive.case_made(ROOM, "held_1", "e1.7")
+        await archive.case(ROOM, held)
+        loaded = await archive.load(ROOM, NOW_MS + 5)
+        assert [case.id for case in loaded.cases] == ["rep_e1.1"]
+        assert loaded.decided == [msgspec.structs.replace(mine, made="e1.7")]
+        assert (await archive.load(ROOM, NOW_MS + 86_400_001)).decided == []
+
+    async def test_a_reported_line_is_removed_with_the_decision_also_one_still_on_its_way(self, archive) -> None:
+        await archive.lines_posted(ROOM, [line(1), line(2)])
+        for number, verdict in ((1, "refuse"), (2, "approve"), (3, "refuse")):
+            case = Case(f"rep_e1.{number}", "spam", "report", "per_1", "Ann", "", NOW_MS, line(number).line, reports=1)
+            await archive.case(ROOM, case)
+            await archive.case_decided(ROOM, case, Decision(case.id, verdict, "per_mo", "Mo"), NOW_MS)
+        await archive.lines_posted(ROOM, [line(3)])
+        assert [one.line.id for one in await archive.find(ROOM, words="hello") if not one.removed] == ["e1.2"]
+
+    async def test_a_case_that_never_arrived_can_be_decided_and_stays_decided(self, archive) -> None:
+        held = Case("held_1", "hold", "line", "per_1", "Ann", "hello", NOW_MS, line(1).line)
+        refused = Decision("held_1", "refuse", "per_mo", "Mo")
+        assert await archive.case_decided(ROOM, held, refused, NOW_MS) == refused
+        await archive.case(ROOM, held)
+        loaded = await archive.load(ROOM, NOW_MS)
+        assert (loaded.cases, loaded.decided) == ([], [refused])
 
     async def test_a_persons_lines_notes_and_acts_are_found_together(self, archive) -> None:
         other = LineRecord("e1", 3, Line("e1.3", "per_2", "Bo", "Hello 100%", NOW_MS))

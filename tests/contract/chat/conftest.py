@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import fresh_store
 import pg
 import pytest
 import shop_world
@@ -33,6 +34,8 @@ async def db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Da
     if request.param == "postgresql":
         url = str(request.getfixturevalue("postgres_url"))
         shop_world.empty(url)
+    else:
+        fresh_store.lay(tmp_path)
     database = await Database.open(Settings(data_dir=tmp_path, database_url=url, _env_file=None))
     try:
         yield database

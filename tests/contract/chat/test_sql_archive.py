@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import msgspec
 import pytest
 from contract.chat.archive_contract import NOW_MS, ROOM, ArchiveContract, line, silence
-from sqlalchemy import delete, select, update
+from processes import until
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from chat.ports import Act, Member
 from live.accounts.sessions import Sessions
@@ -49,6 +51,37 @@ async def test_a_line_removed_before_it_was_written_never_gets_its_text(sql_arch
         ("e1.1", "", NOW_MS + 5, "per_mod"),
         ("e1.2", "hello", None, None),
     ]
+
+
+async def test_a_line_that_is_removed_while_it_is_being_written_is_removed(
+    sql_archive: SqlArchive, db: Database
+) -> None:
+    written, may_commit = threading.Event(), threading.Event()
+    row = {"id": "e1.1", "room": ROOM, "epoch": "e1", "seq": 1, "person": "per_1", "name": "", "text": "hello"}
+
+    def write(sql: Connection) -> None:
+        sql.execute(insert(chat_lines).values(row | {"wall_ms": NOW_MS, "shadow": False}))
+        written.set()
+        assert may_commit.wait(30)
+
+    def somebody_waits(sql: Connection) -> bool:
+        if sql.dialect.name != "postgresql":
+            return True  # one writer: the removal is behind it
+        return bool(sql.execute(text("select count(*) from pg_locks where not granted")).scalar())
+
+    async def removal_waits() -> bool:
+        return await db.read(somebody_waits)
+
+    writing = asyncio.create_task(db.write(write))
+    assert await asyncio.to_thread(written.wait, 30)
+    removing = asyncio.create_task(sql_archive.lines_removed(ROOM, ["e1.1"], "per_mod", NOW_MS + 5))
+    try:
+        await until(removal_waits)
+    finally:
+        may_commit.set()
+        await asyncio.gather(writing, removing)
+    removed = await db.read(lambda sql: sql.execute(select(chat_lines.c.removed_ms)).scalar())
+    assert removed == NOW_MS + 5
 
 
 async def test_lines_of_another_room_are_not_removed(sql_archive: SqlArchive, db: Database) -> None:

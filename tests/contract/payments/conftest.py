@@ -30,4 +30,5 @@ async def at_stripe(world: shop_world.World) -> AsyncIterator[StripeHand]:
     """The world's checkout pays by Stripe."""
     async with stripe_hand(world.settings) as found:
         world.checkout = world.till(found.provider)
+        found.fake.now_s = lambda: world.clock.now_ms() / 1000
         yield found

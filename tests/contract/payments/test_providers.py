@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from payment_hands import Hand
+from payment_hands import Hand, SandboxHand
 
 from live.errors import Invalid, NotFound
 from live.shop.payments.port import Charge, ChargeRequest
@@ -114,3 +114,120 @@ async def test_a_message_names_its_charge_and_a_forged_or_old_one_is_refused(han
     for body, headers in (hand.message(charge, forged=True), (b"{}", {}), hand.message(charge, old=True)):
         with pytest.raises(Invalid):
             hand.provider.parse_event(body, headers)
+
+
+async def test_a_refund_may_be_pending_first_and_counts_until_the_bank_says_no(hand: Hand) -> None:
+    charge = await paid(hand)
+    hand.slow_bank(fails=True)
+    asked = await hand.provider.refund(charge.ref, 2_900, idempotency_key="refund:1")
+    (one,) = asked.refunds
+    assert (one.key, one.status, one.amount_minor, asked.refunded_minor) == ("refund:1", "pending", 2_900, 2_900)
+    hand.bank_answers(charge)
+    now = await hand.provider.fetch(charge.ref)
+    (one,) = now.refunds
+    assert (one.status, bool(one.reason), now.refunded_minor, now.status) == ("failed", True, 0, "captured")
+    again = await hand.provider.refund(charge.ref, 2_900, idempotency_key="refund:1")
+    assert [one.status for one in again.refunds] == ["failed"], "the same key never pays anew"
+    anew = await hand.provider.refund(charge.ref, 12_900, idempotency_key="refund:2")
+    assert ([one.key for one in anew.refunds], anew.refunded_minor) == (["refund:1", "refund:2"], 12_900)
+
+
+async def test_a_pending_refund_is_done_when_the_bank_took_it(hand: Hand) -> None:
+    charge = await paid(hand)
+    hand.slow_bank(fails=False)
+    asked = await hand.provider.refund(charge.ref, 1, idempotency_key="refund:1")
+    assert [one.status for one in asked.refunds] == ["pending"]
+    hand.bank_answers(charge)
+    assert [one.status for one in (await hand.provider.fetch(charge.ref)).refunds] == ["done"]
+
+
+async def test_a_whole_refund_that_was_done_may_fail_later_and_the_charge_is_captured_again(hand: Hand) -> None:
+    charge = await paid(hand)
+    hand.late_bank()
+    done = await hand.provider.refund(charge.ref, 12_900, idempotency_key="refund:1")
+    assert (done.status, [one.status for one in done.refunds]) == ("refunded", ["done"])
+    hand.bank_answers(charge)
+    event = hand.provider.parse_event(*hand.told_of_bank(charge, "refund.failed"))
+    assert "refund" in event.kind
+    assert event.ref == charge.ref or await hand.provider.payment_of(event.ref) == ASKED.idempotency_key
+    now = await hand.provider.fetch(charge.ref)
+    assert (now.status, now.captured_minor, now.refunded_minor) == ("captured", 12_900, 0)
+
+
+async def test_more_refunds_than_a_page_are_all_read(hand: Hand) -> None:
+    charge = await paid(hand)
+    for n in range(12):
+        await hand.provider.refund(charge.ref, 100 + n, idempotency_key=f"refund:{n}")
+    now = await hand.provider.fetch(charge.ref)
+    assert [(one.key, one.amount_minor) for one in now.refunds] == [(f"refund:{n}", 100 + n) for n in range(12)]
+    assert now.refunded_minor == sum(100 + n for n in range(12))
+
+
+@pytest.mark.parametrize("won", [False, True])
+async def test_a_dispute_is_read_with_what_it_is_about_and_how_it_ended(hand: Hand, won: bool) -> None:
+    if isinstance(hand, SandboxHand):
+        hand._trouble("disputed,dispute_won" if won else "disputed")
+    charge = await paid(hand)
+    assert await hand.provider.disputes(charge.ref) == []
+    hand.bank_disputes(charge)
+    event = hand.provider.parse_event(*hand.told_of_bank(charge, "charge.dispute.created"))
+    assert event.ref == charge.ref or await hand.provider.payment_of(event.ref) == ASKED.idempotency_key
+    (dispute,) = await hand.provider.disputes(charge.ref)
+    assert (dispute.status, dispute.amount_minor, dispute.currency, dispute.reason) == (
+        "open",
+        12_900,
+        "EUR",
+        "fraudulent",
+    )
+    assert dispute.due_ms is not None
+    assert dispute.withdrawn
+    with pytest.raises(Invalid, match="disputed"):
+        await hand.provider.refund(charge.ref, 100, idempotency_key="refund:1")
+    hand.bank_decides(charge, won=won)
+    (ended,) = await hand.provider.disputes(charge.ref)
+    assert (ended.status, ended.withdrawn) == (("won", False) if won else ("lost", True))
+    if won:
+        assert (await hand.provider.refund(charge.ref, 100, idempotency_key="refund:2")).refunded_minor == 100
+    else:
+        with pytest.raises(Invalid):
+            await hand.provider.refund(charge.ref, 100, idempotency_key="refund:2")
+
+
+async def test_another_shops_payment_is_not_ours(hand: Hand) -> None:
+    assert await hand.provider.payment_of("pi_of_another") == ""
+    assert await hand.provider.payment_of("ch_1") == ""
+
+
+# ---- a create that was never answered ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("saved_card", [False, True])
+async def test_an_attempt_that_never_arrived_is_closed_and_what_still_comes_of_it_charges_nothing(
+    hand: Hand, saved_card: bool
+) -> None:
+    asked = msgspec.structs.replace(ASKED, idempotency_key="pay_2", method=await saved(hand) if saved_card else "")
+    for _ in range(2):
+        closed = await hand.provider.void(asked)
+        assert (closed.status, closed.captured_minor) == ("cancelled", 0)
+    try:
+        late = await hand.provider.create(asked)
+    except Invalid:
+        return  # refused outright
+    now = await hand.provider.fetch(late.ref)  # what a repeat answers may be of when it was made
+    assert (now.status, now.captured_minor) == ("cancelled", 0)
+    assert (await hand.provider.page(late.ref)).kind in ("frame", "none")
+
+
+async def test_an_attempt_by_a_saved_card_that_did_arrive_is_found_as_it_is(hand: Hand) -> None:
+    asked = msgspec.structs.replace(ASKED, idempotency_key="pay_2", method=await saved(hand))
+    paid_for = await hand.provider.create(asked)
+    for _ in range(2):
+        found = await hand.provider.void(asked)
+        assert (found.ref, found.status, found.captured_minor) == (paid_for.ref, "captured", 12_900)
+
+
+async def test_an_attempt_whose_bank_asks_is_closed(hand: Hand) -> None:
+    asked = msgspec.structs.replace(ASKED, idempotency_key="pay_2", method=await saved(hand, asks=True))
+    waiting = await hand.provider.create(asked)
+    closed = await hand.provider.void(asked)
+    assert (closed.ref, closed.status) == (waiting.ref, "cancelled")

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Literal
 
 import pytest
 from payment_hands import StripeHand
 from pydantic import ValidationError
 from shop_world import ADA, World
+from stripe_fake import FakeStripe
 
 from live.clock import SetClock
-from live.errors import Invalid, StoreDown
+from live.errors import Conflict, Invalid, StoreDown
 from live.settings import Settings
+from live.shop.after_sale import AfterSale, By
+from live.shop.checkout import Placed
+from live.shop.order_list import Reach
+from live.shop.order_rows import pending_of
+from live.shop.order_story import StaffOrder
 
 
 async def test_a_piece_is_bought_in_stripes_embedded_checkout(world: World, at_stripe: StripeHand) -> None:
@@ -78,7 +85,8 @@ async def test_events_twice_unordered_late_or_forged_sell_once(world: World, at_
     await world.add("per_ada", "COAT-38")
     placed = await world.place("per_ada")
     session = at_stripe.fake.sessions[placed.payment_ref]
-    early = at_stripe.fake.event("payment_intent.created", {"id": "pi_1", "metadata": {"payment": placed.payment_id}})
+    intent = at_stripe.fake.new_intent(12_900, "eur", {"metadata": {"payment": placed.payment_id}})
+    early = at_stripe.fake.event("payment_intent.created", intent)
     at_stripe.fake.pay(placed.payment_ref)
     paid = at_stripe.fake.event("checkout.session.completed", session)
     charge = at_stripe.fake.event("charge.succeeded", next(iter(at_stripe.fake.charges.values())))
@@ -91,7 +99,7 @@ async def test_events_twice_unordered_late_or_forged_sell_once(world: World, at_
     assert statuses == [("paid", True), ("paid", False), ("paid", False), ("paid", False)]
     with pytest.raises(Invalid):
         await world.checkout.heard(*at_stripe.fake.event("checkout.session.completed", session, secret="whsec_x"))
-    stranger = at_stripe.fake.event("customer.created", {"id": "cus_1", "object": "customer"})
+    stranger = at_stripe.fake.event("customer.created", at_stripe.fake.new_customer())
     assert (await world.checkout.heard(*stranger)).ref == ""
     assert await world.sold("COAT-38") == 1
 
@@ -187,6 +195,109 @@ async def test_a_wrong_key_is_told_as_a_provider_that_does_not_answer(world: Wor
         await world.place("per_ada")
 
 
+@pytest.mark.parametrize("lost", ["request", "reply", "request, then reply", "reply, a day ago"])
+@pytest.mark.parametrize("by", ["worker", "buyer"])
+async def test_an_order_by_a_saved_card_whose_create_was_never_answered_is_not_charged_after_it_was_given_up(
+    world: World, at_stripe: StripeHand, lost: str, by: str
+) -> None:
+    """Lost on its way there, nothing may be charged any more; lost on its way back, what was charged is sold."""
+    clock, fake = world.clock, at_stripe.fake
+    assert isinstance(clock, SetClock)
+    method = await _saved(world, at_stripe)
+    await world.add("per_ada", "COAT-38")
+    fake.drop, fake.lose = (2, 0) if lost.startswith("request") else (0, 2)
+    with pytest.raises(StoreDown):
+        await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    pending = await world.db.read(lambda c: pending_of(c, "per_ada", world.show))
+    assert pending is not None
+    charged = not lost.startswith("request")
+    assert sum(one["status"] == "succeeded" for one in fake.intents.values()) == 1 + charged, "the premise"
+    if lost == "reply, a day ago":
+        fake.kept.clear()  # Stripe forgets its keys
+        clock.advance(86_400_000)
+    clock.advance(600_000)
+    if lost == "request, then reply":
+        fake.lose = 2
+        assert await world.checkout.settle_due() == []
+        clock.advance(60_000)
+    if by == "worker":
+        (settled,) = await world.checkout.settle_due()
+    else:
+        settled = await world.checkout.cancel(pending.payment_id)
+        assert settled is not None
+    assert settled.status in (("paid", "refunded") if charged else ("cancelled",))
+    assert sum(one["status"] == "succeeded" for one in fake.intents.values()) == 1 + charged
+    assert not any(one["status"].startswith("requires_") for one in fake.intents.values()), "nothing is left to be paid"
+    # The same taps again, and a request that comes from the past, charge nothing either.
+    await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    await world.checkout.settle(pending.payment_id)
+    assert sum(one["status"] == "succeeded" for one in fake.intents.values()) == 1 + charged
+    assert await world.wrong() == []
+
+
+async def test_an_order_that_is_found_a_day_later_is_not_charged_by_looking_at_it(
+    world: World, at_stripe: StripeHand
+) -> None:
+    """No worker ran. Its page, and the tap sent again, would have been the first to reach Stripe."""
+    clock, fake = world.clock, at_stripe.fake
+    assert isinstance(clock, SetClock)
+    method = await _never_arrived(world, at_stripe)
+    clock.advance(86_400_000)
+    placed = await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    assert (await world.checkout.page(placed.order_id)).kind == "none"
+    assert (await world.orders.by_id(placed.order_id)).status == "cancelled"
+    assert sum(one["status"] == "succeeded" for one in fake.intents.values()) == 1
+
+
+@pytest.mark.parametrize("lists", ["", "none", "all"])
+@pytest.mark.parametrize("a_day_ago", [False, True])
+async def test_what_a_lost_create_charged_is_found_though_its_buyer_had_her_card_forgotten_meanwhile(
+    world: World, at_stripe: StripeHand, lists: Literal["", "none", "all"], a_day_ago: bool
+) -> None:
+    clock, fake = world.clock, at_stripe.fake
+    assert isinstance(clock, SetClock)
+    method = await _saved(world, at_stripe)
+    await world.add("per_ada", "COAT-38")
+    fake.lose, fake.lists_of_the_deleted = 2, lists
+    with pytest.raises(StoreDown):
+        await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    for _ in range(150):  # other people's, more than a page
+        fake.new_intent(100, "eur", {})
+    await at_stripe.provider.forget(method)
+    assert not fake.customers, "the premise"
+    clock.advance(600_000)
+    if a_day_ago:
+        fake.kept.clear()  # Stripe forgets its keys
+        clock.advance(86_400_000)
+    (settled,) = await world.checkout.settle_due()
+    assert settled.status in ("paid", "refunded")
+    assert sum(one["status"] == "succeeded" for one in fake.intents.values()) == 2
+    assert await world.wrong() == []
+
+
+async def test_a_lost_create_that_never_arrived_is_closed_also_where_its_buyer_had_her_card_forgotten(
+    world: World, at_stripe: StripeHand
+) -> None:
+    clock, fake = world.clock, at_stripe.fake
+    assert isinstance(clock, SetClock)
+    method = await _never_arrived(world, at_stripe)
+    await at_stripe.provider.forget(method)
+    clock.advance(600_000)
+    (settled,) = await world.checkout.settle_due()
+    assert settled.status == "cancelled"
+    assert sum(one["status"] == "succeeded" for one in fake.intents.values()) == 1
+
+
+async def _never_arrived(world: World, at_stripe: StripeHand) -> str:
+    """An order by a card that Stripe keeps, none of whose requests came there; the card."""
+    method = await _saved(world, at_stripe)
+    await world.add("per_ada", "COAT-38")
+    at_stripe.fake.drop = 2
+    with pytest.raises(StoreDown):
+        await world.checkout.place(world.show, "per_ada", ADA, idempotency_key="key-2", method=method)
+    return method
+
+
 async def _saved(world: World, at_stripe: StripeHand) -> str:
     """A buyer's card that Stripe keeps, from an order of hers."""
     await world.stock_a_show({"COAT-38": 5})
@@ -202,3 +313,77 @@ async def _saved(world: World, at_stripe: StripeHand) -> str:
     assert kept.method is not None
     assert kept.method.label == "Visa ·· 4242"
     return kept.method.ref
+
+
+async def a_paid_order(world: World, fake: FakeStripe) -> Placed:
+    """Of one coat."""
+    await world.stock_a_show({"COAT-38": 3})
+    await world.add("per_ada", "COAT-38")
+    placed = await world.place("per_ada")
+    fake.pay(placed.payment_ref)
+    await world.checkout.settle(placed.payment_id)
+    return placed
+
+
+async def test_a_refund_that_stripe_tells_of_days_later_is_owed_again(world: World, at_stripe: StripeHand) -> None:
+    fake, sale = at_stripe.fake, AfterSale(world.db, at_stripe.provider, world.clock)
+    placed = await a_paid_order(world, fake)
+
+    async def hear(kind: str) -> bool:
+        event = await world.checkout.heard(*fake.event(kind, fake.refunds[ref]))
+        await world.checkout.settle(event.ref)
+        return await sale.refunds.heard(event.ref)
+
+    async def now() -> StaffOrder:
+        return await world.order_list.one(Reach(frozenset({world.brand})), placed.number)
+
+    fake.slow_refunds = True
+    await sale.refund(placed.order_id, By("stf_ada", "refund-1"), 2_900, None)
+    (ref,) = fake.refunds
+    assert [(one.status, one.provider_ref) for one in (await now()).refunds] == [("accepted", ref)]
+    fake.end_refund(ref, "requires_action")
+    assert not await hear("refund.updated"), "nothing moved"
+    assert [(one.status, one.answer) for one in (await now()).refunds] == [("accepted", "requires_action")]
+    fake.end_refund(ref, "succeeded")
+    assert await hear("refund.updated")
+    assert [(one.status, one.answer) for one in (await now()).refunds] == [("done", "")]
+    fake.end_refund(ref, "failed")
+    assert [await hear("refund.failed"), await hear("charge.refund.updated")] == [True, False]
+    came_back = await now()
+    assert [(one.status, one.answer) for one in came_back.refunds] == [("failed", "expired_or_canceled_card")]
+    assert (came_back.order.status, came_back.left.minor) == ("paid", 12_900)
+    fake.slow_refunds = False
+    await sale.send_again(placed.order_id, By("stf_ada", "again-1"), came_back.refunds[0].id)
+    assert [one.status for one in (await now()).refunds] == ["failed", "done"]
+    assert (await at_stripe.provider.fetch(placed.payment_ref)).refunded_minor == 2_900
+    assert await world.wrong() == []
+
+
+async def test_a_dispute_that_stripe_tells_of_stops_refunds_until_it_is_won(
+    world: World, at_stripe: StripeHand
+) -> None:
+    fake, sale = at_stripe.fake, AfterSale(world.db, at_stripe.provider, world.clock)
+    placed = await a_paid_order(world, fake)
+    intent = str(fake.sessions[placed.payment_ref]["payment_intent"])
+
+    async def hear(kind: str) -> bool:
+        event = await world.checkout.heard(*fake.event(kind, dispute))
+        await world.checkout.settle(event.ref)
+        return await sale.disputes.heard(event.ref)
+
+    async def now() -> StaffOrder:
+        return await world.order_list.one(Reach(frozenset({world.brand})), placed.number)
+
+    dispute = fake.dispute(intent)
+    assert [await hear("charge.dispute.created"), await hear("charge.dispute.funds_withdrawn")] == [True, False]
+    seen = await now()
+    assert [(one.provider_ref, one.status, one.withdrawn) for one in seen.disputes] == [(dispute["id"], "open", True)]
+    assert ("refund" in seen.acts, seen.left.minor) == (False, 0)
+    with pytest.raises(Conflict, match="disputed"):
+        await sale.refund(placed.order_id, By("stf_ada", "refund-1"), 100, None)
+    fake.end_dispute(dispute["id"], "won")
+    assert [await hear("charge.dispute.closed"), await hear("charge.dispute.funds_reinstated")] == [True, False]
+    assert [(one.status, one.withdrawn) for one in (await now()).disputes] == [("won", False)]
+    await sale.refund(placed.order_id, By("stf_ada", "refund-2"), 100, None)
+    assert [one.status for one in (await now()).refunds] == ["done"]
+    assert await world.wrong() == []

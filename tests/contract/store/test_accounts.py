@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from house import House, settings_for
+from sqlalchemy import select
 
 from live.accounts.roles import Grant
+from live.desk.people import HOUSE
 from live.desk.wiring import services
-from live.errors import Conflict, Invalid, NotFound
+from live.errors import Conflict, Forbidden, Invalid, NotFound
 from live.ids import digest
 from live.store import keys
+from live.store.tables import audit
 from live.store.tables import staff as staff_rows
 
 
@@ -74,6 +79,60 @@ async def test_the_dismissed_hold_nothing(s):
     assert await s.staff.grants(house.host.id) == []
     assert (await s.staff.by_id(house.host.id)).disabled
     assert house.host.email not in [person.email for person in await s.staff.list()]
+
+
+async def test_what_the_dismissed_made_opens_nothing_and_what_others_made_does(s):
+    house = await House(s).seed()
+    brand = house.show.brand_id
+    hers, _ = await s.tokens.make("Till", ["stock:write"], by=house.staff.id, brand_id=brand)
+    others, _ = await s.tokens.make("Bot", ["stock:write"], by=house.host.id, brand_id=brand)
+    assert await s.tokens.by_secret(hers) is not None
+    ended = await s.people.dismiss(house.staff.id, by=house.host.id)
+    ended = ended.tokens
+    assert [token.name for token in ended] == ["Till"]
+    assert await s.tokens.by_secret(hers) is None
+    assert await s.tokens.by_secret(others) is not None
+    with pytest.raises(Forbidden):  # a form of hers that is still on its way
+        await s.tokens.make("Late", ["stock:write"], by=house.staff.id, brand_id=brand)
+    rows = await s.db.read(lambda c: c.execute(select(audit).where(audit.c.room == HOUSE).order_by(audit.c.id)).all())
+    assert [(row.actor, row.act, row.target) for row in rows] == [
+        (house.host.id, "staff.dismiss", house.staff.id),
+        (house.host.id, "token.revoke", ended[0].id),
+    ]
+    assert await s.archive.verify(HOUSE) is None
+
+
+@pytest.mark.parametrize("what", ["keep", "stop", "hand over"])
+async def test_the_endpoints_of_the_dismissed_are_named_and_kept_stopped_or_handed_over(s, what):
+    house = await House(s).seed()
+    brand = house.show.brand_id
+    _, token = await s.tokens.make("ERP", ["webhooks:write"], by=house.staff.id, brand_id=brand)
+    hers = [(await s.endpoints.add(brand, f"https://{by}.example.org/", by=by))[0] for by in (house.staff.id, token.id)]
+    others, _ = await s.endpoints.add(brand, "https://other.example.org/", by=house.host.id)
+    left = await s.people.dismiss(
+        house.staff.id, stop_webhooks=what == "stop", webhooks_to=house.host.id if what == "hand over" else ""
+    )
+    assert [one.id for one in left.endpoints] == hers
+    now = {one.id: one for one in await s.endpoints.list()}
+    assert [now[one].disabled_ms is None for one in (*hers, others)] == [what != "stop", what != "stop", True]
+    owner = [house.host.id] * 2 if what == "hand over" else [house.staff.id, token.id]
+    assert [now[one].made_by for one in hers] == owner
+    acts = await s.db.read(lambda c: list(c.execute(select(audit.c.act).where(audit.c.target.in_(hers))).scalars()))
+    assert acts == [f"webhook.{what.replace(' ', '_')}"] * 2
+    assert await s.archive.verify(HOUSE) is None
+
+
+async def test_a_token_made_while_its_maker_is_dismissed_opens_nothing_either_way(s):
+    house = await House(s).seed()
+    for turn in range(5):
+        person = await s.staff.add(f"p{turn}@example.org", "P")
+        made, _ = await asyncio.gather(
+            s.tokens.make("Till", ["stock:write"], by=person.id, brand_id=house.show.brand_id),
+            s.people.dismiss(person.id),
+            return_exceptions=True,
+        )
+        if not isinstance(made, Forbidden):
+            assert await s.tokens.by_secret(made[0]) is None
 
 
 async def test_a_role_takes_the_dismissed_back_with_that_role_alone(s):

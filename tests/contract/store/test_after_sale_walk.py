@@ -1,4 +1,5 @@
-"""Staff do anything with a sold order in any order, while the provider is away now and then: what must hold, holds."""
+"""Staff do anything with a sold order in any order, while the provider is away now and then and banks send refunds
+back: what must hold, holds."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import random
 
 import pytest
 from shop_world import World
+from sqlalchemy import select
 
 from live.clock import SetClock
 from live.errors import Conflict, Invalid, NotFound, StoreDown, WrongState
@@ -15,13 +17,14 @@ from live.shop.after_sale import By
 from live.shop.order_acts import Parcel
 from live.shop.payments.port import Charge
 from live.shop.payments.sandbox import SandboxProvider
+from live.store.tables import refunds
 
 SKUS = ("COAT-38", "CAPE-38", "HAT-1")
 STEPS = 40
 
 
 class Moody(SandboxProvider):
-    """Away before it refunds, or right after, as the dice say."""
+    """Away before it refunds, or right after, and its banks slow or unwilling, as the dice say."""
 
     dice = random.Random(0)
     sound = False
@@ -30,6 +33,8 @@ class Moody(SandboxProvider):
         mood = 0.5 if self.sound else self.dice.random()
         if mood < 0.2:
             raise StoreDown("payments")
+        moods: tuple[set[str], ...] = (set(), set(), {"refund_pending"}, {"refund_fails"})
+        self._troubles = frozenset() if self.sound else frozenset(self.dice.choice(moods))
         charge = await super().refund(ref, amount_minor, idempotency_key=idempotency_key)
         if mood > 0.8:
             raise StoreDown("payments")
@@ -50,6 +55,12 @@ async def test_whatever_staff_do_the_books_of_shop_provider_and_gate_agree(world
     provider = world.after_sale.refunds._provider = Moody(world.db, world.settings, clock)
     provider.dice = dice
     order, sale, done = placed.order_id, world.after_sale, 0
+
+    async def again(by: By) -> None:
+        query = select(refunds.c.id).where(refunds.c.status == "failed").order_by(refunds.c.id)
+        failed = await world.db.read(lambda c: list(c.execute(query).scalars()))
+        await sale.send_again(order, by, dice.choice(failed or ["rfd_none"]))
+
     for step in range(STEPS):
         now = await world.orders.by_id(order)
         by = By("stf_ada", new_id("op"))
@@ -64,6 +75,9 @@ async def test_whatever_staff_do_the_books_of_shop_provider_and_gate_agree(world
             lambda now=now, by=by: sale.unfulfil(order, by, now.shipments[-1].id if now.shipments else "shp_none"),
             lambda now=now: world.checkout.settle(now.payment_ref),
             lambda: sale.refunds.ask_due(),
+            lambda: sale.refunds.look_due(),
+            lambda now=now: sale.refunds.heard(now.payment_ref),
+            lambda by=by: again(by),
         ]
         with contextlib.suppress(Conflict, WrongState, Invalid, NotFound):
             await dice.choice(acts)()
@@ -75,6 +89,8 @@ async def test_whatever_staff_do_the_books_of_shop_provider_and_gate_agree(world
     provider.sound = True
     clock.advance(3_600_000)
     await sale.refunds.ask_due()
+    clock.advance(10_000)
+    await sale.refunds.heard(now.payment_ref)
     now = await world.orders.by_id(order)
     assert now.refunded is not None
     charge = await world.provider.fetch(now.payment_ref)

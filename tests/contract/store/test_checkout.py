@@ -23,6 +23,7 @@ from live.errors import (
 from live.shop.checkout import PAYING_MS
 from live.shop.payments.port import Charge
 from live.shop.payments.sandbox import SandboxProvider
+from live.shop.stock import Line
 from live.store import keys
 from live.store.tables import ledger, outbox
 
@@ -503,9 +504,8 @@ async def test_more_units_on_hand_reach_the_gate(world: World) -> None:
 async def test_every_change_of_an_order_is_in_the_ledger(world: World) -> None:
     await world.stock_a_show({"COAT-38": 1})
     settled = await world.buy("per_ada", "COAT-38")
-    kinds = await world.db.read(
-        lambda c: list(c.execute(select(ledger.c.kind).where(ledger.c.order_id == settled.order_id)).scalars())
-    )
+    query = select(ledger.c.kind).where(ledger.c.order_id == settled.order_id).order_by(ledger.c.id)
+    kinds = await world.db.read(lambda c: list(c.execute(query).scalars()))
     assert kinds == ["order.placed", "order.paid"]
 
 
@@ -653,4 +653,44 @@ async def test_who_finishes_a_refund_gives_back_what_the_one_that_died_had_claim
     assert not await world.redis.hlen(keys.claims(world.show)), "nobody's claim stands"
     await world.gate.reconcile(world.show)  # on-hand was changed past the desk, which would have
     assert await world.left("COAT-38") == 1
+    assert await world.wrong() == []
+
+
+async def test_a_sale_that_comes_between_a_reconciles_two_reads_is_not_counted_twice(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 3})
+    await world.add("per_ada", "COAT-38")
+    placed = await world.place("per_ada")
+    await world.provider.choose(placed.payment_ref, "success")
+    consume, facts = world.gate.consume, world.gate._facts
+
+    async def dies(*_args, **_kwargs):  # type: ignore[no-untyped-def]
+        raise ConnectionError
+
+    async def sold_meanwhile(*args):  # type: ignore[no-untyped-def]
+        read = await facts(*args)
+        world.gate._facts = facts
+        world.gate.consume = dies  # type: ignore[method-assign]
+        with pytest.raises(ConnectionError):  # the sale is a fact, its claim stands a moment longer
+            await world.checkout.settle(placed.payment_ref)
+        world.gate.consume = consume  # type: ignore[method-assign]
+        return read
+
+    world.gate._facts = sold_meanwhile  # type: ignore[assignment]
+    await world.gate.reconcile(world.show)
+    await world.checkout.settle(placed.payment_ref)
+    assert await world.left("COAT-38") == 2
+    assert await world.wrong() == []
+
+
+async def test_what_counts_against_a_buyers_limit_is_set_right_from_sql(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 9})
+    await world.buy("per_ada", "COAT-38")
+    await world.add("per_bea", "COAT-38", 2)
+    await world.gate.claim(world.show, "per_bea", (await world.place("per_bea")).order_id, [Line("COAT-38", 2)])
+    owned, right = keys.owned(world.show), {b"per_ada|COAT-38": b"1", b"per_bea|COAT-38": b"2"}
+    assert await world.redis.hgetall(owned) == right, "the premise: one bought, two about to be"
+    await world.redis.hset(owned, mapping={"per_ada|COAT-38": 4, "per_cleo|COAT-38": 1})
+    await world.redis.hdel(owned, "per_bea|COAT-38")
+    await world.gate.reconcile(world.show, owners=True)
+    assert await world.redis.hgetall(owned) == right
     assert await world.wrong() == []

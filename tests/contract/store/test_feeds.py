@@ -12,8 +12,9 @@ from sqlalchemy import func, select
 
 from live.clock import SetClock
 from live.errors import PriceChanged
-from live.shop.feed_import import BATCH, Change, FeedImport, Report, export
-from live.shop.feeds import RowError, read
+from live.shop.feed_export import google, shopify
+from live.shop.feed_import import BATCH, Change, FeedImport, Report
+from live.shop.feeds import Format, RowError, format_of, read
 from live.shop.pricing import Sale
 from live.store.tables import prices, products, variants
 
@@ -30,10 +31,10 @@ async def a_brand(world: World, slug: str = "n") -> str:
 
 
 async def bring(
-    world: World, brand: str, text: str, *, dry_run: bool = False
+    world: World, brand: str, text: str, *, dry_run: bool = False, kind: Format = "google-tsv"
 ) -> tuple[Report, list[Change | RowError]]:
     told: list[Change | RowError] = []
-    rows = read(io.StringIO(text, newline=""), "google-tsv", currency="EUR")
+    rows = read(io.StringIO(text, newline=""), kind, currency="EUR")
     report = await FeedImport(world.db, world.clock).run(brand, rows, dry_run=dry_run, tell=told.append)
     return report, told
 
@@ -109,6 +110,26 @@ async def test_a_feed_never_takes_units_that_were_sold_nor_another_brands_pieces
     assert await world.wrong() == []
 
 
+async def test_a_piece_that_a_feed_calls_out_of_stock_has_nothing_left_and_keeps_what_it_sold(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 3})
+    await world.buy("per_ada", "COAT-38", 2)
+    own = await world.db.read(lambda c: c.execute(select(products.c.brand_id)).scalar_one())
+    text = "id\ttitle\tprice\tquantity\tavailability\nCOAT-38\tLong coat\t119.00 EUR\t{}\tout_of_stock\n"
+    report, (change,) = await bring(world, own, text.format(3))
+    assert report == Report(changed=1)
+    assert isinstance(change, Change)
+    assert change.fields["on_hand"] == (3, 2)
+    for counted in ("", "0", "3"):
+        assert await bring(world, own, text.format(counted)) == (Report(same=1), []), "sold out already"
+    out = io.StringIO()
+    async for cells in google(world.db, own):
+        csv.writer(out, delimiter="\t", lineterminator="\n").writerow(cells)
+    assert "out_of_stock" in out.getvalue(), "the premise: our own export says it too"
+    assert await bring(world, own, out.getvalue()) == (Report(same=1), [])
+    await world.gate.reconcile(world.show)
+    assert (await world.left("COAT-38"), await world.wrong()) == (0, [])
+
+
 async def test_a_feed_of_many_batches_keeps_its_groups_together(world: World) -> None:
     brand = await a_brand(world)
     rows = [f"S{n}\tPiece {n // 2}\t{10 + n % 90}.00 EUR\tgroup {n // 2}\t{n}" for n in range(2 * BATCH + 7)]
@@ -123,7 +144,7 @@ async def test_an_export_comes_back_as_nothing_new_and_no_cell_of_it_is_a_formul
     await bring(world, brand, FEED)
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-    async for cells in export(world.db, brand):
+    async for cells in google(world.db, brand):
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
         writer.writerow(cells)
     assert "'=cmd|x" in out.getvalue(), "the premise: one was there"
@@ -205,11 +226,46 @@ async def test_options_that_are_neither_size_nor_colour_come_in_and_go_out(world
     text = 'id\ttitle\tprice\tsize\tmaterial\toptions\nRING\tRing\t9.00 EUR\t52\tGold\t{"Stone": "Opal"}\n'
     await bring(world, brand, text)
     assert (await world.catalogue.variant("RING")).size == "52 · Gold · Opal"
-    out = [cells async for cells in export(world.db, brand)]
+    out = [cells async for cells in google(world.db, brand)]
     row = dict(zip(*out, strict=True))
     assert (row["material"], row["options"]) == ("Gold", '{"Material":"Gold","Stone":"Opal"}')
     again = "\n".join("\t".join(cells) for cells in out)
     assert await bring(world, brand, again) == (Report(same=1), [])
+
+
+async def test_an_export_for_shopify_brings_back_nothing_changed(world: World) -> None:
+    clock = world.clock
+    assert isinstance(clock, SetClock)
+    brand = await a_brand(world)
+    await bring(world, brand, FEED)
+    await bring(world, brand, dated(clock, begins_in_ms=DAY_MS, ends_in_ms=2 * DAY_MS))
+    # A later price below the earlier one is struck through; five options; a barcode; what looks like HTML.
+    clock.advance(DAY_MS // 2)
+    await bring(
+        world,
+        brand,
+        "id\ttitle\tdescription\tprice\titem_group_id\tsize\tcolor\tmaterial\toptions\tgtin\tquantity\n"
+        'RING-52\tRing & <b>stone</b>\tA < B & C\t9.00 EUR\tring\t52\tRed\tGold\t{"Stone": "Opal", "Cut": "Oval"}'
+        "\t4006381333931\t3\n"
+        "RING-54\tRing & <b>stone</b>\tA < B & C\t9.50 EUR\tring\t54\t\t\t\t\t0\n",
+    )
+    for product in ("AA", *(f"P{n:03}" for n in range(210))):  # more than one batch of products
+        await bring(world, brand, f"id\ttitle\tprice\n{product}\t{product}\t1.00 EUR\n")
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    rows = [cells async for cells in shopify(world.db, brand)]
+    for cells in rows:
+        assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+        writer.writerow(cells)
+    assert "'=cmd|x" in out.getvalue(), "the premise: one was there"
+    assert format_of(out.getvalue()) == "shopify-csv"
+    ring = next(dict(zip(rows[0], row, strict=True)) for row in rows if "RING-52" in row)
+    assert [ring[f"Option{n} Name"] for n in (1, 2, 3)] == ["Size", "Color", "Cut"]
+    assert (ring["Body (HTML)"], ring["options"]) == ("A &lt; B &amp; C", '{"Material":"Gold","Stone":"Opal"}')
+    boot = next(dict(zip(rows[0], row, strict=True)) for row in rows if "SCARF" in row)
+    assert (boot["Option1 Name"], boot["Option1 Value"]) == ("Title", "Default Title")
+    assert len(rows) == 1 + 3 + 1 + 2 + 211
+    assert await bring(world, brand, out.getvalue(), kind="shopify-csv") == (Report(same=len(rows) - 1), [])
 
 
 async def test_groups_that_ascii_cannot_tell_apart_are_still_products_of_their_own(world: World) -> None:

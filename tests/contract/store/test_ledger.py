@@ -21,7 +21,8 @@ async def test_what_was_noted_of_an_order_can_be_neither_changed_nor_deleted(wor
     for change in (update(ledger).where(mine).values(kind="order.placed"), delete(ledger).where(mine)):
         with pytest.raises(DBAPIError, match="append-only"):
             await world.db.write(lambda c, change=change: c.execute(change))
-    kinds = await world.db.read(lambda c: [row.kind for row in c.execute(ledger.select().where(mine))])
+    query = ledger.select().where(mine).order_by(ledger.c.id)
+    kinds = await world.db.read(lambda c: [row.kind for row in c.execute(query)])
     assert kinds == ["order.placed", "order.paid"], "and nothing is gone"
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import insert, select
 from live.errors import Invalid, NotFound
 from live.ids import new_id
 from live.shop.after_sale import By
+from live.shop.drop_terms import DropTerms
 from live.shop.order_acts import Parcel
 from live.shop.order_list import Reach, Wanted
 from live.shop.order_story import Origin
@@ -128,23 +129,18 @@ async def _order(world: World, number: str):  # type: ignore[no-untyped-def]
 async def test_each_line_carries_show_look_drop_and_media_second(world: World) -> None:
     await world.stock_a_show({"COAT-38": 5})
     look = await world.db.read(lambda c: c.execute(select(looks.c.id)).scalar_one())
-
-    def drops(c):  # type: ignore[no-untyped-def]
-        for kind, at_ms, of in (
-            ("card.dropped", 61_000, look),
-            ("card.withdrawn", 70_000, look),
-            ("card.dropped", 90_000, look),
-            ("card.dropped", 91_000, "lok_another"),
-            ("card.dropped", 200_000, look),
-        ):
-            body = msgspec.json.encode({"look": of}).decode()
-            c.execute(insert(timeline).values(show_id=world.show, kind=kind, at_ms=at_ms, wall_ms=1, body=body))
-        return list(c.execute(select(timeline.c.id).order_by(timeline.c.id)).scalars())
-
-    ids = await world.db.write(drops)
-    for cart, at_ms in (("per_ada", 65_000), ("per_bea", 95_000), ("per_cleo", 100)):
+    moment = insert(timeline).values(id=7, show_id=world.show, kind="card.dropped", at_ms=60_500, wall_ms=1)
+    await world.db.write(lambda c: c.execute(moment) and None)
+    # The drop is the one it was held in, whatever the second: who sees the show late taps at an earlier one.
+    for cart, at_ms, drop in (
+        ("per_ada", 65_000, 7),
+        ("per_bea", 95_000, 9),
+        ("per_cleo", 100, 9),
+        ("per_dora", 1, None),
+    ):
+        terms = DropTerms(look, drop=drop)
         await world.carts.add(
-            world.show, cart, "COAT-38", 1, op=new_id("op"), look=look, at_ms=at_ms, ttl_s=300, limit=4
+            world.show, cart, "COAT-38", 1, op=new_id("op"), look=look, at_ms=at_ms, ttl_s=300, limit=4, terms=terms
         )
         placed = await world.place(cart)
         await world.provider.choose(placed.payment_ref, "success")
@@ -152,9 +148,10 @@ async def test_each_line_carries_show_look_drop_and_media_second(world: World) -
     sold, after = await world.order_list.whole(await reach_of(world), Wanted(), limit=10)
     assert after == ""
     assert [one.origins["COAT-38"] for one in reversed(sold)] == [
-        Origin(1, "Look 1", ids[0], 65_000),
-        Origin(1, "Look 1", ids[2], 95_000),
-        Origin(1, "Look 1", None, 100),
+        Origin(1, "Look 1", 7, 65_000, dropped_at_ms=60_500),
+        Origin(1, "Look 1", 9, 95_000),
+        Origin(1, "Look 1", 9, 100),
+        Origin(1, "Look 1", None, 1),
     ]
     assert {one.order.show_title for one in sold} == {"Autumn"}
     one = await world.order_list.one(await reach_of(world), sold[0].order.number)

@@ -49,6 +49,17 @@ async def test_a_scripts_own_error_is_its_callers_alone(redis: Redis) -> None:
     assert [answer for n, answer in enumerate(answers) if n != 3] == [1, 2, 3, 4, 5]
 
 
+async def test_many_calls_of_one_caller_are_answered_in_their_order_or_not_at_all(redis: Redis) -> None:
+    script = Script(redis, COUNT)
+    many = 2 * BATCH_LIMIT + 1
+    assert await script.each([(["n"], [1])] * many) == list(range(1, many + 1))
+    assert await script.each([]) == []
+    await redis.set("text", "x")
+    with pytest.raises(StoreDown):
+        await script.each([(["n"], [1]), (["text"], [1]), (["n"], [1])])
+    assert await script(["n"], [1]) == many + 3, "no reply is left over for the next to take"
+
+
 async def test_a_store_that_was_killed_is_told_as_down_and_found_again(own_store_server: StoreServer) -> None:
     redis = await connect(Settings(redis_url=own_store_server.url, secret_key="k" * 32))
     try:

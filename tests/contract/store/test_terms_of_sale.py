@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from live.clock import SetClock
 from live.errors import CodeRefused, Conflict, Invalid, NotFound, PriceChanged, TotalChanged
+from live.shop import coupons
 from live.shop.checkout import Placed
+from live.shop.promotions import find, use
 from live.shop.quote import Wishes
 from live.shop.taxes import Taxes
 from live.store.tables import order_lines, promotions
@@ -221,3 +223,101 @@ async def test_terms_that_changed_are_in_force_within_seconds(world: World) -> N
     await other.terms.add_method(world.brand, name="Post", places="GB", price_minor=490)
     clock.advance(3_000)
     assert (await world.quotes.of_bag(world.show, "per_ada", "GB")).shipping.minor == 490
+
+
+# ---- coupons of a game -------------------------------------------------------------------------
+
+
+async def test_what_fell_on_somebody_is_hers_once_however_often_it_is_given(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 9})
+    amounts = {"per_ada": 500, "per_bea": 501, **{f"per_{n}": 1 for n in range(600)}}
+    await asyncio.gather(*(world.coupons.give(world.show, "ply_1", amounts) for _ in range(2)))  # two workers
+    await world.coupons.give(world.show, "ply_1", amounts)  # and one that died half-way, again
+    (hers,) = await world.coupons.of_person(world.show, "per_ada")
+    assert (hers.amount.minor, hers.amount.currency) == (500, "EUR")
+    rows = await world.db.read(lambda c: c.execute(select(promotions.c.buyer, promotions.c.value)).all())
+    assert {row.buyer: row.value for row in rows} == amounts
+    assert len(rows) == len(amounts)
+    assert await world.promotions.of_brand(world.brand) == [], "no code of the house's"
+    await world.add("per_ada", "COAT-38")
+    await world.add("per_bea", "COAT-38")
+    quote = await world.quotes.of_bag(world.show, "per_ada", "DE", wishes=Wishes(codes=(hers.code,)))
+    assert quote.discount.minor == 500
+    with pytest.raises(CodeRefused) as refused:
+        await place(world, "per_bea", Wishes(codes=(hers.code,)), contact=BEA)
+    assert refused.value.facts["why"] == "unknown", "to anybody else there is no such code"
+
+
+async def test_a_coupon_is_spent_by_one_order_and_comes_back_when_that_comes_to_nothing(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 9})
+    await world.coupons.give(world.show, "ply_1", {"per_ada": 500})
+    (hers,) = await world.coupons.of_person(world.show, "per_ada")
+    wishes = Wishes(codes=(hers.code,))
+    await world.add("per_ada", "COAT-38")
+    first = await place(world, "per_ada", wishes)
+    assert await world.coupons.of_person(world.show, "per_ada") == []
+    await world.provider.choose(first.payment_ref, "decline")
+    await world.checkout.settle(first.payment_id)
+    assert await world.coupons.of_person(world.show, "per_ada") == [hers]
+    second = await place(world, "per_ada", wishes, "key-2")
+    await world.provider.choose(second.payment_ref, "success")
+    await world.checkout.settle(second.payment_id)
+    assert second.total.minor == 12_400
+    await world.add("per_ada", "COAT-38")
+    with pytest.raises(CodeRefused) as refused:
+        await place(world, "per_ada", wishes, "key-3")
+    assert refused.value.facts["why"] == "used_up"
+    assert await world.wrong() == []
+
+
+async def test_two_orders_race_for_one_coupon_and_one_has_it(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 9})
+    for turn in range(4):
+        person = f"per_{turn}"
+        await world.coupons.give(world.show, "ply_1", {person: 500})
+        (hers,) = await world.coupons.of_person(world.show, person)
+        found = await world.db.read(
+            lambda c, code=hers.code, who=person: find(  # type: ignore[misc]
+                c, world.brand, [code], now=world.clock.now_ms(), buyer=who, email_tag=None, goods_minor=12_900
+            )
+        )
+        orders = [await world.buy(f"per_x{turn}{n}", "COAT-38", key=f"{turn}{n}") for n in range(2)]
+
+        def take(c, order: str, found=found, who: str = person) -> None:  # type: ignore[no-untyped-def]
+            use(c, found, order, now=world.clock.now_ms(), buyer=who, email_tag="tag")
+
+        outcomes = await asyncio.gather(
+            *(world.db.write(lambda c, order=one.order_id: take(c, order)) for one in orders),  # type: ignore[misc]
+            return_exceptions=True,
+        )
+        assert sorted(type(one).__name__ for one in outcomes) == ["CodeRefused", "NoneType"]
+        assert await used(world, hers.code) == 1
+
+
+async def test_a_coupon_ends_with_its_day_and_with_its_person(world: World) -> None:
+    await world.stock_a_show({"COAT-38": 9})
+    for person in ("per_ada", "per_bea"):
+        await world.coupons.give(world.show, "ply_1", {person: 500})
+    (hers,) = await world.coupons.of_person(world.show, "per_ada")
+    await world.add("per_ada", "COAT-38")
+    await place(world, "per_ada", Wishes(codes=(hers.code,)))
+    for person in ("per_ada", "per_bea"):
+        await world.db.write(lambda c, who=person: coupons.erase(c, who, [world.brand], world.clock.now_ms()))  # type: ignore[misc]
+    # The worker that gave them died before it had noted so: another gives them again.
+    await world.coupons.give(world.show, "ply_1", {"per_ada": 500, "per_bea": 500})
+    rows = await world.db.read(lambda c: c.execute(select(promotions.c.buyer, promotions.c.used)).all())
+    assert sorted(tuple(row) for row in rows) == [(coupons.NOBODY, 0), (coupons.NOBODY, 1)]
+    assert [await world.coupons.of_person(world.show, person) for person in ("per_ada", "per_bea")] == [[], []]
+    await world.add("per_bea", "COAT-38")
+    for code in await world.db.read(lambda c: list(c.execute(select(promotions.c.code)).scalars())):
+        with pytest.raises(CodeRefused):
+            await place(world, "per_bea", Wishes(codes=(code,)), contact=BEA)
+    await world.coupons.give(world.show, "ply_2", {"per_eve": 500})
+    (eves,) = await world.coupons.of_person(world.show, "per_eve")
+    assert isinstance(world.clock, SetClock)
+    world.clock.advance(coupons.LIFE_MS)
+    assert await world.coupons.of_person(world.show, "per_eve") == []
+    await world.add("per_eve", "COAT-38")
+    with pytest.raises(CodeRefused) as refused:
+        await place(world, "per_eve", Wishes(codes=(eves.code,)), contact=BEA)
+    assert refused.value.facts["why"] == "over"

@@ -21,6 +21,7 @@ from live.clock import SetClock, SystemClock
 from live.errors import Invalid, NotFound, OverLimit, WrongState
 from live.shop import outbox as box
 from live.shop.adjust import Adjustments
+from live.shop.after_sale import By
 from live.shop.webhooks import deliveries, kinds
 from live.shop.webhooks.deliveries import RETRY_AFTER_S, Delivery
 from live.shop.webhooks.endpoints import OVERLAP_MS, Endpoint, Endpoints
@@ -414,11 +415,27 @@ async def test_what_sales_moved_is_told_once_whoever_looks(world: World, brand: 
         assert await look() == 2
         await Adjustments(world.db, world.clock).adjust("COAT-40", 1, op="x", by="till")
         assert await look() == 0, "who changed it by hand told of it"
-        rows = await world.db.read(
-            lambda c: list(c.execute(select(outbox.c.body).where(outbox.c.kind == "stock.changed")).scalars())
-        )
+        query = select(outbox.c.body).where(outbox.c.kind == "stock.changed").order_by(outbox.c.id)
+        rows = await world.db.read(lambda c: list(c.execute(query).scalars()))
         seen = [(told["sku"], told["sold"], told["on_hand"]) for told in map(json.loads, rows)]
         assert seen == [("COAT-38", 1, 30), ("COAT-38", 3, 30), ("COAT-40", 1, 30), ("COAT-40", 1, 31)]
+
+
+async def test_what_staff_put_back_and_is_sold_again_before_anybody_looks_is_told(world: World, brand: str) -> None:
+    async with postbox(world) as (endpoints, _):
+        await endpoints.add(brand, "https://a.example/")
+
+        async def look() -> int:
+            return await world.db.write(lambda c: tell_stock(c, [world.show], world.clock.now_ms()))
+
+        first = await world.buy("per_ada", "COAT-38", key="k1")
+        assert await look() == 1
+        await world.after_sale.cancel(first.order_id, By("stf_ada", "cancel-1"), None)
+        await world.buy("per_bob", "COAT-38", key="k2")
+        assert await look() == 1, "one is sold, as was told before the other came back, and then none"
+        query = select(outbox.c.body).where(outbox.c.kind == "stock.changed").order_by(outbox.c.id)
+        rows = await world.db.read(lambda c: list(c.execute(query).scalars()))
+        assert [json.loads(row)["sold"] for row in rows] == [1, 0, 1]
 
 
 async def test_a_lapsed_hold_is_told(world: World, brand: str) -> None:

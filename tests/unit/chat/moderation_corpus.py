@@ -9,6 +9,7 @@ LATIN = ["idiot", "scammer", "loser", "trash", "nazi", "nazis"]
 
 _CYRILLIC = str.maketrans("aeocpxyis", "аеосрхуіѕ")
 _GREEK = str.maketrans("aioknptuv", "αιοκηρτυν")
+_GREEK_CAPITALS = str.maketrans("ABEHIKMNOPTXYZ", "ΑΒΕΗΙΚΜΝΟΡΤΧΥΖ")
 _LEET = str.maketrans("aeiost", "4310$7")
 _SMALL_CAPITALS = str.maketrans("abcdeghiklmnoprstuz", "ᴀʙᴄᴅᴇɢʜɪᴋʟᴍɴᴏᴘʀꜱᴛᴜᴢ")
 
@@ -35,6 +36,7 @@ WAYS: dict[str, Callable[[str], str]] = {
     "word joiners": "\u2060".join,
     "Cyrillic letters": lambda word: word.translate(_CYRILLIC),
     "Greek letters": lambda word: word.translate(_GREEK),
+    "Greek capitals": lambda word: word.upper().translate(_GREEK_CAPITALS),
     "leet": lambda word: word.translate(_LEET),
     "one leet digit": lambda word: word.replace("o", "0", 1).replace("a", "@", 1),
     "spelled out": " ".join,

@@ -27,7 +27,14 @@ from live.settings import Settings
 from live.store.redis import connect
 
 QUICK = Limits(
-    pulse_s=0.05, beat_s=0.2, beat_life_s=1.0, hearts_every_s=0.05, drain_s=0.1, reconnect_within_s=0.1, busy_share=0
+    pulse_s=0.05,
+    beat_s=0.2,
+    beat_life_s=1.0,
+    finish_s=0.1,
+    hearts_every_s=0.05,
+    drain_s=0.1,
+    reconnect_within_s=0.1,
+    busy_share=0,
 )
 
 
@@ -67,8 +74,8 @@ class House:
             await self.before_snapshot()
         return dict(self.state)
 
-    async def private(self, room: str, member: Member) -> list[tuple[str, object]]:
-        return [("cart.changed", {"cart": {"of": member.person}})]
+    async def private(self, room: str, members: list[Member]) -> list[list[tuple[str, object]]]:
+        return [[("cart.changed", {"cart": {"of": member.person}})] for member in members]
 
 
 class Web:
@@ -117,6 +124,7 @@ async def web_process(
             await serving
             running.cancel()
     finally:
+        listener.close()
         await redis.aclose()
 
 

@@ -11,13 +11,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 import uvloop
+from processes import free_port
 from room_process import QUICK, until, web_process
+from store_server import StoreServer, redis_client
 
+from chat import keys
+from chat.bus import RedisBus
 from chat.client import RoomClient
+from chat.expulsion import BANNED
 
 ROOM = "shw_spring"
 ROOT = Path(__file__).parents[3]
@@ -71,19 +77,21 @@ async def test_a_stalled_reader_delays_nobody_and_is_closed(redis_url, house, ar
             one.close()
 
 
-async def test_a_reader_who_lagged_is_told_which_numbers_she_misses(web, house) -> None:
-    ann = await web.join(house.person("ann"))
-    cookie = house.person("lagging")
-    lagging = await web.join(cookie)
-    lagging._ws.transport.pause_reading()
-    for number in range(1500):
-        await web.bus.publish(ROOM, "line.posted", {"line": {"n": number, "filler": "x" * 12_000}})
-    await ann.wait("line.posted", lambda body: body["line"]["n"] == 1499, timeout=20)
-    assert web.hub.stats()["slow_sockets"] == 1
-    await web.bus.publish(ROOM, "card.dropped", {"card": 1})
-    lagging._ws.transport.resume_reading()
-    await lagging.wait("card.dropped")
-    had = [e["seq"] for e in lagging.envelopes if "seq" in e]
+async def test_a_reader_who_lagged_is_told_which_numbers_she_misses(redis_url, house, archive) -> None:
+    # However long that many lines take here, she isn't closed for it.
+    limits = msgspec.structs.replace(QUICK, slow_s=3600)
+    async with web_process(redis_url, house, archive, limits=limits) as web:
+        ann = await web.join(house.person("ann"))
+        lagging = await web.join(house.person("lagging"))
+        lagging._ws.transport.pause_reading()
+        for number in range(1500):
+            await web.bus.publish(ROOM, "line.posted", {"line": {"n": number, "filler": "x" * 12_000}})
+        await ann.wait("line.posted", lambda body: body["line"]["n"] == 1499, timeout=60)
+        await until(lambda: web.hub.stats()["slow_sockets"] == 1, 60)
+        await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+        lagging._ws.transport.resume_reading()
+        await lagging.wait("card.dropped", timeout=60)
+        had = [e["seq"] for e in lagging.envelopes if "seq" in e]
     assert had == sorted(set(had))
     skipped = {n for body in lagging.seen("events.skipped") for n in range(body["from_seq"], body["to_seq"] + 1)}
     assert skipped
@@ -92,6 +100,7 @@ async def test_a_reader_who_lagged_is_told_which_numbers_she_misses(web, house) 
 
 
 async def test_sockets_stay_while_the_store_is_away_and_nothing_is_lost(own_store_server, house, archive) -> None:
+    own_store_server.keep_at_once()
     async with web_process(own_store_server.url, house, archive) as web:
         ann, bob = await web.join(house.person("ann")), await web.join(house.person("bob"))
         assert (await ann.post("line.post", {"text": "before"})).ok
@@ -107,6 +116,7 @@ async def test_sockets_stay_while_the_store_is_away_and_nothing_is_lost(own_stor
         await bob.wait("line.posted", lambda body: body["line"]["text"] == "after", timeout=10)
         assert [e["seq"] for e in bob.envelopes if "seq" in e] == [1, 2]
         assert ann.close_code is bob.close_code is None
+        assert bob.seen("reset") == [], "a store that keeps what it answers goes on where it was"
 
 
 async def test_a_store_that_comes_back_empty_begins_an_epoch_and_every_page_is_reset(
@@ -118,8 +128,7 @@ async def test_a_store_that_comes_back_empty_begins_an_epoch_and_every_page_is_r
         await ann.wait("line.posted")
         was = ann.epoch
         own_store_server.stop(kill=True)
-        for kept in own_store_server.folder.glob("appendonlydir/*"):
-            kept.unlink()
+        own_store_server.forget()
         own_store_server.start()
         reset = await ann.wait("reset", timeout=10)
         assert reset["epoch"] != was
@@ -140,6 +149,101 @@ async def test_a_store_that_lost_its_newest_events_begins_an_epoch(web, house, r
     event = await web.bus.publish(ROOM, "card.dropped", {"card": 9})
     await ann.wait_envelope("card.dropped", lambda body: body["card"] == 9)
     assert ann.seq == event.seq
+
+
+class Seen:
+    """Everything that a page was sent under a number, in whatever epoch."""
+
+    def __init__(self, client: RoomClient) -> None:
+        self.client = client
+
+    def numbered(self) -> dict[tuple[str, int], Any]:
+        """(epoch, number) -> what it was; fails when one number was two things."""
+        epoch, found = "", {}
+        for envelope in self.client.envelopes:
+            if envelope["kind"] in ("welcome", "reset", "resumed"):
+                epoch = envelope["body"]["epoch"]
+            elif "seq" in envelope:
+                what = found.setdefault((epoch, envelope["seq"]), envelope)
+                assert what == envelope
+        return found
+
+
+async def test_a_store_that_lost_what_it_answered_gives_no_number_twice_and_nothing_removed_comes_back(
+    own_store_server, house, archive
+) -> None:
+    store = own_store_server
+    async with web_process(store.url, house, archive) as one, web_process(store.url, house, archive) as two:
+        ann, bob = await one.join(house.person("ann")), await one.join(house.person("bob"))
+        mod = await two.join(house.person("mod", "moderator"))
+        lines = [(await ann.post("line.post", {"text": text})).body["line"] for text in ("kept", "regrettable")]
+        assert (await mod.post("line.pin", {"line": lines[1]})).ok
+        await mod.wait("line.pinned")
+        stood, log_bytes = mod.seq, store.log_bytes
+        assert (await mod.post("line.remove", {"line": lines[1]})).ok
+        assert (await mod.post("person.ban", {"person": "per_bob"})).ok
+        assert (await ann.post("line.post", {"text": "lost"})).ok
+        assert (await mod.post("mode.set", {"slow_s": 7})).ok
+        await until(lambda: ann.seq == mod.seq == stood + 3 and len(archive.lines) == 3)
+
+        store.stop(kill=True)
+        store.lose_from(log_bytes)
+        store.start()
+        # The first to come has no socket, knows of nothing, and gives out more numbers than were lost.
+        redis = redis_client(store.url)
+        assert int(await redis.hget("c:{shw_spring}:head", "seq")) == stood, "the premise: it did lose them"
+        alone = RedisBus(redis, now_ms=one.hub.now_ms)
+        for card in range(9):
+            await alone.publish(ROOM, "card.dropped", {"card": card})
+        await redis.aclose()
+
+        pages = [Seen(ann), Seen(mod)]
+        for page in pages:
+            await page.client.wait("reset", timeout=10)
+            await until(lambda page=page: page.client.seq is not None and page.client.seq > stood + 9)
+        eve = await two.join(house.person("eve"))
+        await until(lambda: ann.seq == mod.seq == eve.seq)
+        ours, theirs = (page.numbered() for page in pages)
+        assert all(ours[number] == theirs[number] for number in ours.keys() & theirs.keys())
+        for room in (ann.welcome["room"], mod.welcome["room"], eve.welcome["room"]):
+            assert [line["text"] for line in room["lines"]] == ["kept", "lost"]
+            assert room["mode"]["slow_s"] == 7
+            assert room["pinned"] is None
+        assert await bob.wait_closed() == BANNED
+        bob = await one.join(house.person("bob"))
+        assert (await bob.post("line.post", {"text": "hello"})).code == "silenced"
+        back = await one.join(house.person("back"), resume_from=(eve.epoch, stood - 1))
+        assert back.envelopes[0]["kind"] == "reset", "no resume reaches what is of before"
+        assert (await mod.post("line.remove", {"line": lines[0]})).ok, "what was put back can be taken out"
+        assert (await eve.wait("line.removed"))["line"] == lines[0]
+        assert len((await mod.post("person.ban", {"person": "per_ann"})).body["lines"]) == 1
+
+
+async def test_a_store_of_which_a_replica_took_over_ends_the_epoch_though_it_says_that_it_keeps_all(
+    own_store_server, house, archive, tmp_path
+) -> None:
+    own_store_server.keep_at_once()
+    replica = StoreServer(tmp_path)
+    replica.start()
+    redis, other = redis_client(own_store_server.url), redis_client(replica.url)
+    try:
+        before, after = (RedisBus(one, now_ms=lambda: 0) for one in (redis, other))
+        first = await before.history.position(ROOM)
+        assert (await before.publish(ROOM, "card.dropped", {"card": 1})).seq == 1
+        await redis.config_set("port", free_port())
+        await other.replicaof("127.0.0.1", (await redis.config_get("port"))["port"])
+        async with asyncio.timeout(10):
+            while await other.hget("c:{shw_spring}:head", "seq") != b"1":  # noqa: ASYNC110 - no event tells
+                await asyncio.sleep(0.02)
+        own_store_server.stop(kill=True)
+        await other.config_set("appendfsync", "always")
+        await other.replicaof("NO", "ONE")
+        assert (await after.publish(ROOM, "card.dropped", {"card": 2})).seq > 1
+        assert (await after.history.position(ROOM))[0] != first[0]
+    finally:
+        for one in (redis, other):
+            await one.aclose()
+        replica.stop()
 
 
 class AppsStoreDown(Exception):
@@ -208,6 +312,15 @@ async def test_what_was_published_while_the_subscription_was_cut_arrives_in_orde
     assert [body["card"] for body in ann.seen("card.dropped")] == list(range(15))
 
 
+async def test_an_event_of_an_epoch_that_is_over_is_settled_by_one_look_at_the_log(web, house, redis) -> None:
+    ann = await web.join(house.person("ann"))
+    over = b'e 0ver 7 card.dropped\n{"seq":7,"kind":"card.dropped","body":{"card":7}}'
+    await redis.spublish(keys.channel(ROOM), over)
+    await web.bus.publish(ROOM, "card.dropped", {"card": 1})
+    assert (await ann.wait("card.dropped"))["card"] == 1
+    await until(lambda: not web.hub._rooms[ROOM].behind)
+
+
 async def test_a_revocation_during_a_cut_subscription_still_closes_the_socket(web, house, redis) -> None:
     ann = await web.join(house.person("ann"))
     await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
@@ -246,30 +359,11 @@ def test_the_room_runs_on_uvloop_as_the_web_process_does(store_server, redis_url
     async def run() -> None:
         async with web_process(redis_url, house, archive) as web:
             clients = [await web.join(house.person(f"p{n}", device=f"d{n}")) for n in range(40)]
-            for number in range(300):
+            for number in range(200):
                 kind = "card.dropped" if number % 10 == 0 else "line.posted"
                 await web.bus.publish(ROOM, kind, {"line": {"n": number}})
             for client in clients:
-                await until(lambda client=client: client.seq == 300)
-                assert [e["seq"] for e in client.envelopes if "seq" in e] == list(range(1, 301))
+                await until(lambda client=client: client.seq == 200)
+                assert [e["seq"] for e in client.envelopes if "seq" in e] == list(range(1, 201))
 
     uvloop.run(run())
-
-
-async def test_a_quiet_room_does_not_wait_and_a_storm_is_gathered(web, house) -> None:
-    clients = [await web.join(house.person(f"p{n}", device=f"d{n}")) for n in range(40)]
-    waits = []
-    for number in range(5):
-        started = time.monotonic()
-        await web.bus.publish(ROOM, "line.posted", {"line": {"n": number}})
-        await clients[-1].wait("line.posted", lambda body, number=number: body["line"]["n"] == number)
-        waits.append(time.monotonic() - started)
-    assert sorted(waits)[2] < 0.2, "a quiet room waits for nothing"
-    frames = clients[0].frames
-    async with asyncio.TaskGroup() as storm:
-        for number in range(1000):
-            storm.create_task(web.bus.publish(ROOM, "line.posted", {"line": {"n": 100 + number}}))
-    for client in clients:
-        await until(lambda client=client: client.seq == 1005, 20)
-        assert [e["seq"] for e in client.envelopes if "seq" in e] == list(range(1, 1006))
-    assert clients[0].frames - frames < 300

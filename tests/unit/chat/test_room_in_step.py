@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from chat.fanout import Fanout
-from chat.outbox import Item, volatile_key
+from chat.outbox import Item, volatile
 from chat.ports import Member
-from chat.seat import Bucket, Prepared, Seat, Write
+from chat.seat import Bucket, Prepared, Seat, Sender
 
 
 class PaperWire:
@@ -26,9 +27,9 @@ class PaperWire:
     def write(self, prepared: Prepared) -> None:
         self._write(prepared.frame)
 
-    def direct(self, out: Callable[[], None]) -> Write | None:
+    def direct(self, out: Callable[[], None]) -> Sender | None:
         self.out = out
-        return None if self.asks else self._write
+        return None if self.asks else SimpleNamespace(write=self._write)
 
     def buffered(self) -> int:
         return 0
@@ -57,7 +58,7 @@ def frame(text: bytes) -> Prepared:
 
 def seated(fanout: Fanout, wire: PaperWire) -> Seat:
     member = Member("per_1", "Ann", frozenset(), "dev_1", "ses_1")
-    seat = Seat("spring", member, wire, Bucket(1, 1), volatile_key, 0)
+    seat = Seat("spring", member, wire, Bucket(1, 1), volatile, 0)
     seat.held = None
     seat.seq = fanout.seq
     fanout.add(seat)

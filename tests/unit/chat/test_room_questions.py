@@ -57,6 +57,7 @@ async def test_questions_pass_the_rooms_rules_and_a_person_may_have_three_open(w
         assert (await ann.post("question.ask", {"text": text})).ok
     assert (await ann.post("question.ask", {"text": "and the price"})).facts == {"why": "full"}
     assert (await mod.post("person.ban", {"person": "per_ann"})).ok
+    ann = await web.join(house.person("ann"))
     assert (await ann.post("question.ask", {"text": "hello?"})).code == "silenced"
 
 

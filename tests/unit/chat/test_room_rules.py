@@ -11,7 +11,7 @@ from chat.envelope import answer, decode_envelope, decode_frame, encode, joined,
 from chat.errors import BadFrame, Invalid
 from chat.message import display_name, line_text
 from chat.moderation.rules import Terms, has_link, is_repeat, plain_key, skeleton_key
-from chat.outbox import Item, Outbox, Policy
+from chat.outbox import Item, Outbox, Policy, State
 from chat.pace import MAX_TICK_S, MAX_URGENT_S, Pace
 from chat.room import Attendance
 from chat.seat import Bucket
@@ -112,7 +112,8 @@ def test_a_prepared_frame_is_what_the_protocol_library_would_send(size) -> None:
 
 def test_frames_in_are_checked() -> None:
     assert decode_frame('{"kind":"a.b","op":"1","body":{"x":1}}').op == "1"
-    for data, code in [("é" * 9000, 1009), ("[]", 1007), ("nope", 1007), ('{"kind":1}', 1007)]:
+    deep = '{"kind":"line.post","op":"1","body":%s}' % ("[" * 4000 + "]" * 4000)
+    for data, code in [("é" * 9000, 1009), ("[]", 1007), ("nope", 1007), ('{"kind":1}', 1007), (deep, 1007)]:
         with pytest.raises(BadFrame) as caught:
             decode_frame(data)
         assert caught.value.close_code == code
@@ -148,7 +149,7 @@ def test_an_outbox_with_nothing_left_to_thin_is_over() -> None:
 
 
 def test_newer_presence_replaces_older_and_the_app_may_name_its_own() -> None:
-    outbox = Outbox("per_me", key_of=lambda item: item.kind if item.kind != "line.posted" else None)
+    outbox = Outbox("per_me", state_of=lambda item: State(item.kind) if item.kind != "line.posted" else None)
     for item in (Item("presence.counted", b"p1"), Item("stock.changed", b"s1", 1), Item("presence.counted", b"p2")):
         outbox.push(item)
     assert outbox.policy(Item("stock.changed", b"", 9)) is Policy.COALESCE
@@ -184,25 +185,28 @@ def test_an_outbox_explains_every_number(kinds, bound) -> None:
 
 def test_a_quiet_room_never_waits_and_a_storm_waits_a_quarter_of_a_second_at_most() -> None:
     pace = Pace()
-    pace.note(0.0)
     assert pace.due_in(0.0, 1000, urgent=False) == 0
-    pace.flushed(0.0, 0.01)
+    pace.flushed(0.0, 0.01, 1, urgent=False)
+    assert pace.due_in(0.01, 1000, urgent=False) == 0
     now = 0.0
-    for _ in range(300):
-        now += 0.01
-        pace.note(now)
-    pace.flushed(now, now)
+    for _ in range(12):
+        now += MAX_TICK_S
+        pace.flushed(now, now, 25, urgent=False)
     assert pace.due_in(now, 1000, urgent=False) == pytest.approx(MAX_TICK_S)
     assert pace.due_in(now, 3, urgent=False) == 0
     assert pace.due_in(now + 60, 1000, urgent=False) == 0
 
 
-def test_what_is_sold_waits_only_for_as_long_as_the_last_fan_out_took() -> None:
+def test_what_is_sold_waits_for_no_talk_and_only_for_as_long_as_the_last_fan_out_of_its_kind_took() -> None:
     pace = Pace()
-    pace.flushed(1.0, 1.01)
+    pace.flushed(1.0, 1.01, 1, urgent=True)
     assert pace.due_in(1.01, 1000, urgent=True) == pytest.approx(0.01)
-    pace.flushed(2.0, 3.0)
-    assert pace.due_in(3.0, 1000, urgent=True) == pytest.approx(MAX_URGENT_S)
+    pace.flushed(2.0, 3.0, 25, urgent=False)
+    assert pace.due_in(3.0, 1000, urgent=True) == 0
+    pace.flushed(4.0, 5.0, 1, urgent=True)
+    assert pace.due_in(5.0, 1000, urgent=True) == pytest.approx(MAX_URGENT_S)
+    pace.flushed(5.0, 5.04, 25, urgent=False)
+    assert pace.due_in(5.04, 1000, urgent=True) == pytest.approx(0.01), "talk in between shortens no pause"
 
 
 def test_attendance_counts_a_person_once() -> None:

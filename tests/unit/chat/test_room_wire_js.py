@@ -99,7 +99,7 @@ async def test_the_browsers_wire_welcomes_answers_resumes_notices_silence_and_st
     async with asyncio.TaskGroup() as group:
         group.create_task(read())
         try:
-            await until(lambda: any("answer" in one for one in said) and any("refused" in one for one in said), 10)
+            await until(lambda: any("answer" in one for one in said) and any("refused" in one for one in said), 30)
             assert kinds()[0] == "welcome"
             assert next(one["refused"] for one in said if "refused" in one) == "unknown_kind"
             # Cut every connection below the protocol: the page comes back by resume and misses nothing.
@@ -107,17 +107,27 @@ async def test_the_browsers_wire_welcomes_answers_resumes_notices_silence_and_st
                 seat.wire._transport.abort()
             await until(lambda: {"state": "waiting", "code": 1006} in said)
             await web.bus.publish("shw_spring", "card.dropped", {"card": 1})
-            await until(lambda: "resumed" in kinds(), 10)
+            await until(lambda: "resumed" in kinds(), 30)
             numbers = [one["seq"] for one in said if one.get("seq") is not None]
             assert numbers == [1, 2]
             assert kinds().count("welcome") == 1
             # A network that vanishes closes nothing: the page notices, comes back by itself and misses nothing.
             await web.bus.publish("shw_spring", "card.dropped", {"card": "silence"})
-            await until(lambda: kinds().count("resumed") == 2, 10)
+            await until(lambda: kinds().count("resumed") == 2, 30)
             # Quiet alone is no reason to leave: asked, the server answers.
             so_far = sum("asked" in one for one in said)
-            await until(lambda: sum("asked" in one for one in said) >= so_far + 3, 10)
+            await until(lambda: sum("asked" in one for one in said) >= so_far + 3, 30)
             assert kinds().count("resumed") == 2
+            # Banned: told why, cut, back by itself without what was said; and let in again without a reload.
+            mod = await web.join(house.person("mod", "moderator"))
+            assert (await mod.post("line.post", {"text": "for the others"})).ok
+            assert (await mod.post("person.ban", {"person": "per_ann", "reason": "spam"})).ok
+            await until(lambda: {"state": "waiting", "code": 4423} in said)
+            await until(lambda: kinds().count("welcome") == 2, 30)
+            reset = next(one["body"] for one in reversed(said) if one.get("kind") == "welcome")
+            assert (reset["you"]["silenced"]["reason"], reset["room"]["lines"]) == ("spam", [])
+            assert (await mod.post("person.unban", {"person": "per_ann"})).ok
+            await until(lambda: kinds().count("welcome") == 3, 30)
             await web.bus.revoke(person="per_ann")
             await until(lambda: {"state": "closed", "code": 4401} in said, 5)
         finally:

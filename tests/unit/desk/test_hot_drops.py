@@ -11,7 +11,7 @@ from chat import keys as chat_keys
 from chat.ports import Member
 from live.clock import SetClock
 from live.desk.wiring import Services
-from live.errors import Closed, InLine, NotFound, OverLimit, WorkNeeded, WrongState
+from live.errors import Closed, InLine, NotFound, NotOpen, OverLimit, WorkNeeded, WrongState
 from live.events import Place
 from live.play import draws
 from live.shop.line import GRACE_S, WINDOW_S
@@ -334,3 +334,70 @@ async def test_a_drop_that_was_closed_while_it_counted_down_is_closed_on_every_w
     )
     with pytest.raises(Closed):  # the script itself says so, not only the programme
         await one.gate.hold(armed.show.id, SKU, 1, cart="per_00", ttl_s=300, limit=4, op="x", terms=terms)
+
+
+# ---- a piece that is in another look as well -----------------------------------------------------
+
+
+async def also_open(one: Services, house: House) -> str:
+    """Another look with look 1's pieces, out and open to all; its id."""
+    (piece,) = (await one.programmes.of(house.show.id)).pieces[house.looks[0]]
+    other = await one.runsheets.add_look(house.show.id, 40, "The finale", [piece.product])
+    await one.desk.drop(house.show.id, other, "host")
+    return other
+
+
+@pytest.mark.parametrize("out_first", ["ordinary", "hot"])
+async def test_a_piece_of_a_hot_drop_is_held_by_its_line_alone_until_that_is_over(
+    two: Two, house: House, clock: SetClock, out_first: str
+):
+    one, other = two
+    show, hot = house.show.id, house.looks[0]
+    await one.desk.open_show(show, "host")
+    if out_first == "ordinary":
+        await also_open(one, house)
+        assert (await hold(one, house, "early")).lines, "the premise: open to all, and look 1 is not out"
+    await one.desk.rule_look(show, hot, limit=1, hot=True, work_bits=0)
+    await one.desk.drop(show, hot, "host", times=Times(10))
+    if out_first == "hot":
+        clock.advance(1)
+        await also_open(one, house)
+    with pytest.raises(NotOpen):
+        await hold(other, house, "late")
+    with pytest.raises(NotOpen):
+        await other.desk.wait(show, "per_late", SKU)
+    assert (await take(one, house, "drawn")).state == "lobby"
+    await present(one, show, "drawn")
+    clock.advance(10_000)
+    await one.drops.advance()
+    for act in (hold(other, house, "late"), other.desk.wait(show, "per_late", SKU)):
+        with pytest.raises(InLine):
+            await act
+    assert (await hold(other, house, "drawn")).lines
+    await one.desk.close_drop(show, hot, "host")
+    assert (await hold(other, house, "late")).lines, "the other look is open to all again"
+
+
+async def test_who_waited_before_a_hot_drop_gets_nothing_past_its_line_and_keeps_nothing_from_it(
+    two: Two, house: House, clock: SetClock
+):
+    one, other = two
+    show, hot = house.show.id, house.looks[0]
+    await one.desk.open_show(show, "host")
+    await also_open(one, house)
+    for n in range(UNITS // 2):
+        await hold(one, house, f"first{n}")
+    await one.desk.wait(show, "per_waits", SKU)
+    await one.desk.rule_look(show, hot, limit=1, hot=True, work_bits=0)
+    await one.desk.drop(show, hot, "host", times=Times(10))
+    await take(one, house, "drawn")
+    await present(one, show, "drawn", "waits")
+    clock.advance(10_000)
+    await one.drops.advance()
+    await one.desk.remove_from_cart(show, "per_first0", SKU, op="gives-back")
+    assert await other.desk.offer_due(show) == 0
+    assert not (await one.carts.view(show, "per_waits")).lines
+    assert (await hold(other, house, "drawn")).lines, "nobody who waits keeps it from who was drawn"
+    await one.desk.close_drop(show, hot, "host")
+    await one.desk.remove_from_cart(show, "per_first1", SKU, op="gives-back")
+    assert [line.sku for line in (await one.carts.view(show, "per_waits")).lines] == [SKU]

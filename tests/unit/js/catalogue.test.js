@@ -12,6 +12,9 @@ test("an amount is read as people type it, and to the minor unit", () => {
   assert.equal(minor("100.00", 0), 100);
   for (const text of ["", "1.999", "1,2,3", "-1", "1e3", "12a", "1.5.0"]) assert.equal(minor(text, 2), null, text);
   assert.equal(minor("1.5", 0), null, "a yen has no parts");
+  for (const places of [0, 2, 3]) assert.equal(minor("1,000", places), null, "it may be a thousand");
+  for (const places of [0, 2]) assert.equal(minor("1.000", places), null, "so may this");
+  assert.equal(minor("0,500", 3), 500);
 });
 
 test("units are more or fewer, never none", () => {

@@ -25,6 +25,8 @@ test("every refusal of the server has words that say what to do, none a code", (
     assert.doesNotMatch(said, /undefined|NaN|_/, code);
   }
   assert.equal(words.refused({ code: "slow_mode", facts: { retry_after_ms: 4_200 } }), "The room is in slow mode. Again in 5 s.");
+  const why = "anybody may have an address under co.uk: allow the very one that you mean";
+  assert.equal(words.refused({ code: "invalid", facts: { field: "term", why } }), `That term is not kept: ${why}.`);
   assert.equal(words.refused({}), "That did not work. Try again.");
 });
 
@@ -33,11 +35,19 @@ test("a silence says until when in the nearest words, a ban that it has no end",
   assert.equal(timeout(9_100), "You can post again in 10 s.");
   assert.match(timeout(600_000), /^You can post again at \d\d:\d\d\.$/);
   assert.match(timeout(3 * 86_400_000, "Kindness"), /^You can post again .+ at \d\d:\d\d\. Reason: Kindness$/);
-  assert.equal(words.silenced({ until_ms: 253_402_300_799_000, reason: "", kind: "ban" }, NOW_MS), "You can no longer post in this room.");
+  assert.equal(words.silenced({ until_ms: 253_402_300_799_000, reason: "", kind: "ban" }, NOW_MS), "You are banned from this room’s chat until a moderator lifts it. The show and the shop stay open to you.");
 });
 
 test("each way a payment can end has a title and words of its own", () => {
   const ends = ["declined", "insufficient_funds", "authentication_failed", "abandoned", "timeout", "refunded", "cancelled"].map(words.outcome);
   assert.equal(new Set(ends.map((one) => one.title)).size, ends.length);
   assert.deepEqual(words.outcome("never heard of"), words.outcome("declined"));
+});
+
+test("what is typed before an act that nothing undoes is the name itself, however it is spaced", () => {
+  assert.ok(words.isTyped(" ines  ALBRECHT ", "Ines Albrecht"));
+  assert.ok(words.isTyped("The\u0301o", "Th\u00e9o"), "an accent typed by itself");
+  assert.ok(!words.isTyped("Ines", "Ines Albrecht"));
+  assert.ok(!words.isTyped("", "Ines"));
+  assert.ok(!words.isTyped("", ""), "nothing is asked for by nothing");
 });

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+import fresh_store
 import msgspec
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import insert
 
 from chat import keys as room_keys
 from chat.bus import RedisBus
@@ -19,18 +22,22 @@ from live.desk.play import PlayDesk
 from live.errors import NotFound
 from live.events import EVENTS, INTENTS, PLAY_INTENTS, Poll
 from live.play.service import PlayService
+from live.settings import Settings
+from live.shop.coupons import Coupons
+from live.store.sql import Database
+from live.store.tables import brands, shows
 
-SHOW = "sho_1"
+SHOW, KEY = "sho_1", "k" * 32
 
 
 class Room:
     """What the desk hangs its handlers on, and what the room's log then holds."""
 
-    def __init__(self, redis: Redis, clock: SetClock) -> None:
+    def __init__(self, redis: Redis, db: Database, clock: SetClock) -> None:
         self.clock = clock
         self.bus = RedisBus(redis, now_ms=clock.now_ms)
         self.play = PlayService(redis, clock)
-        self.desk = PlayDesk(self.bus, self.play)
+        self.desk = PlayDesk(self.bus, self.play, Coupons(db, clock, KEY))
         self.handlers: dict[str, tuple[Callable[[Intent], Awaitable[object]], str]] = {}
         self.desk.register(self)  # type: ignore[arg-type]
 
@@ -52,8 +59,14 @@ class Room:
 
 
 @pytest.fixture
-def room(redis: Redis) -> Room:
-    return Room(redis, SetClock())
+async def room(redis: Redis, redis_url: str, tmp_path: Path) -> AsyncIterator[Room]:
+    fresh_store.lay(tmp_path)
+    db = await Database.open(Settings(_env_file=None, data_dir=tmp_path, redis_url=redis_url))  # type: ignore[call-arg]
+    brand = {"id": "bra_1", "slug": "a", "name": "A", "currency": "EUR", "country": "FR", "created_ms": 1}
+    show = {"id": SHOW, "brand_id": "bra_1", "slug": "s", "title": "S", "created_ms": 1}
+    await db.write(lambda sql: (sql.execute(insert(brands), brand), sql.execute(insert(shows), show)))
+    yield Room(redis, db, SetClock())
+    await db.close()
 
 
 def test_each_intent_needs_the_role_of_the_catalogue(room: Room) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fresh_store import lay
 from house import House
 from typer.testing import CliRunner
 
@@ -21,6 +22,7 @@ def house_id(tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("REDIS_URL", redis_url)
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.setenv("FRONTROW_DATA_DIR", str(tmp_path))
+    lay(tmp_path)
 
     async def seed(s: Services) -> str:
         house = await House(s).seed()

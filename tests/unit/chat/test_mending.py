@@ -1,0 +1,48 @@
+"""What is read again because it changed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from redis.exceptions import RedisError
+
+from chat.bus import RedisBus
+from chat.floor import Room
+from chat.limits import Limits
+from chat.mending import Mending
+
+
+@pytest.mark.parametrize("error", [None, RedisError("away")], ids=["read", "not read"])
+async def test_rules_that_change_while_they_are_read_are_read_again(redis, error: Exception | None) -> None:
+    room = Room("show", fall_behind=lambda room: None)
+    room.opened.set()
+    told: list[str] = []
+    now = "first"
+
+    async def reread(room: Room) -> None:
+        nonlocal now
+        read = now
+        if now == "first":
+            now = "second"
+            mending.rules_are_stale(room)  # the bus tells of it
+            await asyncio.sleep(0)
+            if error is not None:
+                raise error
+        told.append(read)
+
+    mending = Mending(
+        RedisBus(redis, now_ms=lambda: 0),
+        rooms={room.name: room},
+        joining=None,  # type: ignore[arg-type]  # nobody comes in
+        limits=Limits(pulse_s=0.001),
+        reread=reread,
+    )
+    run = asyncio.create_task(mending.run())
+    mending.rules_are_stale(room)
+    try:
+        async with asyncio.timeout(5):
+            while told[-1:] != ["second"]:  # noqa: ASYNC110 - it has no other sign
+                await asyncio.sleep(0.001)
+    finally:
+        run.cancel()
