@@ -40,6 +40,10 @@ class Hand(Protocol):
         ...
 
     def bank_decides(self, charge: Charge, *, won: bool = False) -> None: ...
+    def later(self, ms: int) -> int:
+        """Lets the provider's time pass; answers what it is now."""
+        ...
+
     def told_of_bank(self, charge: Charge, what: Literal["refund.failed", "charge.dispute.created"]) -> _Message: ...
 
 
@@ -85,6 +89,10 @@ class SandboxHand:
     def bank_decides(self, charge: Charge, *, won: bool = False) -> None:
         """Which way was settled when the charge was paid."""
         self._world.clock.advance(CASE_MS)  # type: ignore[attr-defined]
+
+    def later(self, ms: int) -> int:
+        self._world.clock.advance(ms)  # type: ignore[attr-defined]
+        return self._world.clock.now_ms()
 
     def told_of_bank(self, charge: Charge, what: str) -> _Message:
         body = f'{{"id":"evt_9","kind":"{what}","ref":"{charge.ref}"}}'.encode()
@@ -133,6 +141,11 @@ class StripeHand:
     def bank_decides(self, charge: Charge, *, won: bool = False) -> None:
         for dispute in self.fake.disputes:
             self.fake.end_dispute(dispute, "won" if won else "lost")
+
+    def later(self, ms: int) -> int:
+        now = self.fake.now_s() + ms / 1000
+        self.fake.now_s = lambda: now
+        return int(now * 1000)
 
     def told_of_bank(self, charge: Charge, what: str) -> _Message:
         shelf = self.fake.disputes if "dispute" in what else self.fake.refunds

@@ -59,6 +59,12 @@ class Books:
         session |= {"status": "complete", "payment_status": "paid", "payment_intent": intent["id"]}
         session["client_secret"] = None
 
+    def paid_elsewhere(self, metadata: Thing) -> Thing:
+        """A payment that another shop of the same account took."""
+        intent = self.new_intent(5_000, "eur", {"metadata": metadata})
+        self.succeed(intent, self._new_method("4242"))
+        return intent
+
     def answer_bank(self, intent_id: str, *, right: bool = True) -> None:
         """She answers her bank's question about a saved card."""
         intent = self.intents[intent_id]
@@ -186,6 +192,12 @@ class Books:
                 return []
             raise Refusal(400, "invalid_request_error", code="resource_missing", param="customer")
         return [one for one in known if one["customer"] == customer]
+
+    def disputes_since(self, params: Thing) -> list[Thing]:
+        """The newest first, as Stripe lists; of one intent or of all."""
+        of, since = params.get("payment_intent"), int(params.get("created", {}).get("gte", 0))
+        known = [one for one in reversed(self.disputes.values()) if one["created"] >= since]
+        return [one for one in known if of in (None, one["payment_intent"])]
 
     def cancel_intent(self, ref: str) -> Thing:
         intent = self.find(self.intents, ref)

@@ -85,10 +85,7 @@ class FakeStripe(Books):
             case "GET", ["refunds"]:
                 return self._listed(path, self.refunds_of("payment_intent", params["payment_intent"]), params)
             case "GET", ["disputes"]:
-                of = params["payment_intent"]
-                return self._listed(
-                    path, [one for one in self.disputes.values() if one["payment_intent"] == of], params
-                )
+                return self._listed(path, self.disputes_since(params), params)
             case "DELETE", ["customers", ref]:
                 return self.forget(ref)
         raise Refusal(404, "invalid_request_error", code="resource_missing")
@@ -96,7 +93,10 @@ class FakeStripe(Books):
     def _listed(self, path: str, things: list[Thing], params: Thing) -> Thing:
         after = params.get("starting_after")
         if after:
-            things = things[[one["id"] for one in things].index(after) + 1 :]
+            ids = [one["id"] for one in things]
+            if after not in ids:
+                raise Refusal(400, "invalid_request_error", code="resource_missing", param="starting_after")
+            things = things[ids.index(after) + 1 :]
         page = int(params.get("limit", 10))
         return {"object": "list", "url": path, "has_more": len(things) > page, "data": things[:page]}
 
@@ -105,6 +105,9 @@ class FakeStripe(Books):
         seen = dict(thing)
         for path in paths:
             name, _, rest = path.partition(".")
+            if (seen.get("object"), name) == ("list", "data"):
+                seen["data"] = [self._seen(one, [rest]) for one in seen["data"]]
+                continue
             if (seen.get("object"), name) == ("charge", "refunds"):
                 refunds = self.refunds_of("charge", seen["id"])
                 seen["refunds"] = self._listed(f"/v1/charges/{seen['id']}/refunds", refunds, {})
@@ -185,7 +188,8 @@ class FakeStripe(Books):
         except Refusal as why:
             return self._refused(why.status, why.error)[:2]
         seen = _leaving(self._seen(thing, list(params.get("expand", {}).values())))
-        self.wrong += wrong_object(seen)
+        for one in [seen, *seen["data"]] if seen["object"] == "list" else [seen]:
+            self.wrong += wrong_object(one)
         return 200, seen
 
     def _refused(self, status: int, error: Thing) -> tuple[int, Thing, dict[str, str]]:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from live.clock import Clock
 from live.errors import Invalid, StoreDown
 from live.shop import order_acts
+from live.shop.dispute_list import DisputeList
 from live.shop.disputes import Disputes
 from live.shop.order_acts import Parcel
 from live.shop.order_sheet import Act, Moved
@@ -44,6 +45,7 @@ class AfterSale:
     def __init__(self, db: Database, provider: Provider, clock: Clock) -> None:
         self.refunds = Refunds(db, provider, clock)
         self.disputes = Disputes(db, provider, clock)
+        self.dispute_list = DisputeList(db, provider, clock)
         self._db = db
         self._clock = clock
 

@@ -464,6 +464,16 @@ disputes = Table(  # a buyer's bank wants its money back; shop/dispute_books.py
     Index("ix_disputes_look_ms", "look_ms"),
 )
 
+dispute_reads = Table(  # how far a provider's list of disputes was read; shop/disputes.py
+    "dispute_reads",
+    metadata,
+    Column("provider", Text, primary_key=True),
+    Column("since_ms", BigInteger, nullable=False),  # all that was opened before is kept
+    Column("next_ms", BigInteger, nullable=False),  # … and before this, once the reading under way ends; 0: none is
+    Column("after", Text, nullable=False),  # the page that the reading has come to
+    Column("due_ms", BigInteger, nullable=False),
+)
+
 payment_events = Table(  # what a provider told us, once each
     "payment_events",
     metadata,
@@ -562,6 +572,13 @@ sandbox_charges = Table(  # the sandbox provider's own books; nothing of ours re
     Column("refunded_minor", BigInteger, nullable=False, default=0),
     Column("facts", Text, nullable=False, default="{}"),  # JSON
     Column("created_ms", BigInteger, nullable=False),
+)
+
+sandbox_disputes = Table(  # … and its list of disputes; what became of each is in its charge's facts
+    "sandbox_disputes",
+    metadata,
+    Column("ref", Text, ForeignKey("sandbox_charges.ref"), primary_key=True),
+    Column("opened_ms", BigInteger, nullable=False, index=True),
 )
 
 sandbox_methods = Table(  # the sandbox's own too: cards it pretends to keep, by their last four digits only

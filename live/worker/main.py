@@ -76,6 +76,7 @@ def jobs(parts: Services, client: httpx.AsyncClient, webhooks: Postbox) -> list[
         Job("ask for refunds", 5.0, parts.order_desk.after_sale.refunds.ask_due),
         Job("look at refunds", 20.0, parts.order_desk.after_sale.refunds.look_due),
         Job("look at disputes", 60.0, parts.order_desk.after_sale.disputes.look_due),
+        Job("look for disputes", 60.0, lambda: parts.order_desk.after_sale.dispute_list.find_due(desk.settle)),
         Job("close games", 1.0, parts.play.close_due),  # and tell how the votes stand, at most once a second
         *_sandbox(parts, client),
         Job("send letters", 2.0, letters.send_due),

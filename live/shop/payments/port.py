@@ -70,6 +70,14 @@ class Dispute(msgspec.Struct, frozen=True):
     withdrawn: bool = False
 
 
+class DisputePage(msgspec.Struct, frozen=True):
+    """Disputes of any payment, the newest first: each with the name of the payment it is of, ours or the provider's, ""
+    where it is not ours. `next` is the `after` of the page of older ones, "" on the last."""
+
+    found: tuple[tuple[str, Dispute], ...]
+    next: str = ""
+
+
 class Charge(msgspec.Struct, frozen=True):
     """A charge as the provider's books have it. `pay_url` is the provider's page, where the buyer pays; `method` is
     there once it was saved. `refunded_minor` is the sum of `refunds` that did not fail, the first first."""
@@ -133,6 +141,11 @@ class Provider(Protocol):
 
     async def disputes(self, ref: str) -> list[Dispute]:
         """A charge's disputes, the first first."""
+        ...
+
+    async def disputes_since(self, since_ms: int, after: str = "") -> DisputePage:
+        """The disputes of every payment that were opened since then, a page at a time. Raises NotFound when there is
+        no page after that one: begin with the first again."""
         ...
 
     async def payment_of(self, ref: str) -> str:

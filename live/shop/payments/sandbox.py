@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
@@ -24,6 +24,7 @@ from live.shop.payments.port import (
     Charge,
     ChargeRequest,
     Dispute,
+    DisputePage,
     PayPage,
     ProviderEvent,
     SavedMethod,
@@ -43,23 +44,17 @@ from live.shop.payments.sandbox_books import (
     Returned,
     captured,
     closed,
+    disputed_since,
     new_row,
     read,
     repaid,
 )
 from live.store.sql import Database
 from live.store.statements import Statement, insert_into
-from live.store.tables import outbox, sandbox_methods
+from live.store.tables import outbox, sandbox_disputes, sandbox_methods
 
 Outcome = Literal["success", "decline", "insufficient_funds", "three_d_secure", "timeout_after_success", "abandon"]
-OUTCOMES: tuple[Outcome, ...] = (
-    "success",
-    "decline",
-    "insufficient_funds",
-    "three_d_secure",
-    "timeout_after_success",
-    "abandon",
-)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 EVENTS_PATH = "/api/payments/sandbox/events"
 EVENT_KIND = "sandbox.event"  # of the outbox's rows that are this provider's, not the shop's
 SIGNATURE = "sandbox-signature"
@@ -69,6 +64,7 @@ EVENT_AFTER_MS = 300
 LATE_AFTER_MS = 5_000
 BANK_MS = 5_000  # how long a troublesome bank takes to answer a refund, or to want its money back
 CASE_MS = 60_000  # how long a dispute is open
+PAGE = 100  # of its list of disputes
 TOLERANCE_MS = 300_000  # an event signed longer ago is a replay
 LAST4 = {"three_d_secure": "3184"}  # of the card that is told, by outcome; every other ends in 4242
 
@@ -176,6 +172,12 @@ class SandboxProvider:
         until, kept = since + CASE_MS, status != "won"
         return [Dispute(of, status, row.captured_minor, row.currency, "fraudulent", until, kept)]
 
+    async def disputes_since(self, since_ms: int, after: str = "") -> DisputePage:
+        now = self._clock.now_ms()
+        rows = await self._db.read(lambda c: disputed_since(c, since_ms, now, after, PAGE + 1))
+        found = tuple((row.idempotency_key, one) for row in rows[:PAGE] for one in self._disputes(row))
+        return DisputePage(found, rows[PAGE - 1].ref if len(rows) > PAGE else "")
+
     async def payment_of(self, ref: str) -> str:
         return ""  # its events name charges alone
 
@@ -275,6 +277,7 @@ class SandboxProvider:
             if isinstance(one, Returned) and one.due_ms
         ]
         if new.disputed_ms and not old.disputed_ms:
+            connection.execute(insert(sandbox_disputes).values(ref=now.ref, opened_ms=new.disputed_ms))
             told += [("charge.dispute.created", new.disputed_ms), ("charge.dispute.closed", new.disputed_ms + CASE_MS)]
         for kind, due_ms in told:
             if "lost" not in self._troubles:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, tuple_, update
 
 from live.errors import NotFound
 from live.ids import new_id
 from live.money import Money
 from live.shop.payments.port import ChargeRequest, ChargeStatus, DisputeStatus, Repaid, RepaidStatus
 from live.store.statements import Statement, insert_into
-from live.store.tables import sandbox_charges
+from live.store.tables import sandbox_charges, sandbox_disputes
 
 
 class Choice(msgspec.Struct, frozen=True):
@@ -95,6 +95,21 @@ def read(connection: Connection, by_ref: Statement, ref: str) -> Books:
     if row is None:
         raise NotFound("charge", ref)
     return Books(*row)
+
+
+def disputed_since(connection: Connection, since_ms: int, now: int, after: str, limit: int) -> list[Books]:
+    """Charges whose dispute was opened since then, the newest first; `after` is the last of the page before. Raises
+    NotFound."""
+    opened = sandbox_disputes.c
+    query = _SELECT.join(sandbox_disputes, opened.ref == sandbox_charges.c.ref)
+    query = query.where(opened.opened_ms.between(since_ms, now))
+    if after:
+        at = connection.execute(select(opened.opened_ms).where(opened.ref == after)).scalar()
+        if at is None:
+            raise NotFound("dispute", after)
+        query = query.where(tuple_(opened.opened_ms, opened.ref) < (at, after))
+    rows = connection.execute(query.order_by(opened.opened_ms.desc(), opened.ref.desc()).limit(limit))
+    return [Books(*row) for row in rows]
 
 
 def new_row(request: ChargeRequest, now: int) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from live.shop.payments.port import (
     Charge,
     ChargeRequest,
     Dispute,
+    DisputePage,
     PayPage,
     ProviderEvent,
 )
@@ -38,9 +39,11 @@ from live.shop.payments.stripe_words import (
     REFUSED,
     about,
     dispute,
+    dispute_page,
     free,
     of_intent,
     of_session,
+    payment_in,
     refused,
     repaid,
     unconfirmed,
@@ -190,6 +193,16 @@ class StripeProvider:
         page = await _answer(self._api.disputes.list_async({"payment_intent": intent, "limit": PAGE}))
         return [dispute(one) for one in reversed(page.data)]
 
+    async def disputes_since(self, since_ms: int, after: str = "") -> DisputePage:
+        asked: Any = {"created": {"gte": since_ms // 1000}, "limit": PAGE, "expand": ["data.payment_intent"]}
+        try:
+            page = await _answer(self._api.disputes.list_async(asked | ({"starting_after": after} if after else {})))
+        except stripe.InvalidRequestError as why:
+            if not after:
+                raise
+            raise NotFound("dispute", after) from why  # another account's, where the key was changed since
+        return dispute_page(page)
+
     async def payment_of(self, ref: str) -> str:
         if not ref.startswith("pi_"):
             return ""
@@ -197,7 +210,7 @@ class StripeProvider:
             intent = await self._read_intent(ref)
         except NotFound:
             return ""
-        return str((intent.metadata.to_dict() if intent.metadata else {}).get("payment", ""))
+        return payment_in(intent)
 
     def pay_url(self, ref: str) -> str:
         return ""
@@ -293,8 +306,7 @@ class StripeProvider:
         found = ""
         page = await _answer(self._api.payment_intents.list_async(asked | {"limit": PAGE}))
         async for intent in page.auto_paging_iter():
-            ours = (intent.metadata.to_dict() if intent.metadata else {}).get("payment")
-            if ours == request.idempotency_key and intent.id != unless:
+            if payment_in(intent) == request.idempotency_key and intent.id != unless:
                 found = intent.id
                 if intent.status != "canceled":  # else it may be one that an earlier try closed
                     break

@@ -11,6 +11,7 @@ from live.shop.payments.port import (
     ChargeRequest,
     ChargeStatus,
     Dispute,
+    DisputePage,
     DisputeStatus,
     Repaid,
     RepaidStatus,
@@ -66,6 +67,24 @@ def dispute(one: stripe.Dispute) -> Dispute:
     withdrawn = sum(moved.amount for moved in one.balance_transactions) < 0  # in the account's currency, not its own
     due_ms = due_s * 1000 if due_s else None
     return Dispute(one.id, status, one.amount, one.currency.upper(), one.reason, due_ms, withdrawn)
+
+
+def dispute_page(page: stripe.ListObject[stripe.Dispute]) -> DisputePage:
+    """Of a list whose payment intents were asked for with it: they say which payments are ours."""
+    found = [
+        (
+            "" if one.payment_intent is None or isinstance(one.payment_intent, str) else payment_in(one.payment_intent),
+            one,
+        )
+        for one in page.data
+    ]
+    ours = tuple((payment, dispute(one)) for payment, one in found)
+    return DisputePage(ours, page.data[-1].id if page.has_more and page.data else "")
+
+
+def payment_in(intent: stripe.PaymentIntent) -> str:
+    """Our payment's id that it carries; "" for another shop's."""
+    return str((intent.metadata.to_dict() if intent.metadata else {}).get("payment", ""))
 
 
 def about(thing: Any) -> str:

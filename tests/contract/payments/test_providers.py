@@ -193,6 +193,32 @@ async def test_a_dispute_is_read_with_what_it_is_about_and_how_it_ended(hand: Ha
             await hand.provider.refund(charge.ref, 100, idempotency_key="refund:2")
 
 
+async def test_the_disputes_of_all_payments_are_listed_the_newest_first_page_by_page(
+    hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"live.shop.payments.{hand.provider.name}.PAGE", 2)
+    if isinstance(hand, SandboxHand):
+        hand._trouble("disputed")
+    assert (await hand.provider.disputes_since(0)).found == ()
+    opened_ms = []
+    for key in ("pay_1", "pay_2", "pay_3"):
+        charge = await paid(hand, msgspec.structs.replace(ASKED, idempotency_key=key))
+        hand.bank_disputes(charge)
+        opened_ms.append(hand.later(0))
+        hand.later(60_000)
+        (alone,) = await hand.provider.disputes(charge.ref)
+        first = await hand.provider.disputes_since(opened_ms[-1])
+        assert first.found == ((key, alone),), "as the charge's own list has it, by our payment's name"
+    first = await hand.provider.disputes_since(0)
+    last = await hand.provider.disputes_since(0, first.next)
+    assert ([name for name, _ in first.found], [name for name, _ in last.found]) == (["pay_3", "pay_2"], ["pay_1"])
+    assert (bool(first.next), last.next) == (True, "")
+    since = await hand.provider.disputes_since(opened_ms[1])
+    assert ([name for name, _ in since.found], since.next) == (["pay_3", "pay_2"], "")
+    with pytest.raises(NotFound):
+        await hand.provider.disputes_since(0, "du_of_another_account")
+
+
 async def test_another_shops_payment_is_not_ours(hand: Hand) -> None:
     assert await hand.provider.payment_of("pi_of_another") == ""
     assert await hand.provider.payment_of("ch_1") == ""

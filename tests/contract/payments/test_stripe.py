@@ -16,6 +16,7 @@ from live.errors import Conflict, Invalid, StoreDown
 from live.settings import Settings
 from live.shop.after_sale import AfterSale, By
 from live.shop.checkout import Placed
+from live.shop.dispute_list import READ_EVERY_MS
 from live.shop.order_list import Reach
 from live.shop.order_rows import pending_of
 from live.shop.order_story import StaffOrder
@@ -386,4 +387,23 @@ async def test_a_dispute_that_stripe_tells_of_stops_refunds_until_it_is_won(
     assert [(one.status, one.withdrawn) for one in (await now()).disputes] == [("won", False)]
     await sale.refund(placed.order_id, By("stf_ada", "refund-2"), 100, None)
     assert [one.status for one in (await now()).refunds] == ["done"]
+    assert await world.wrong() == []
+
+
+async def test_a_dispute_whose_every_message_was_missed_is_found_in_stripes_list_beside_those_of_others(
+    world: World, at_stripe: StripeHand
+) -> None:
+    fake, sale = at_stripe.fake, AfterSale(world.db, at_stripe.provider, world.clock)
+    placed = await a_paid_order(world, fake)
+    assert await sale.dispute_list.find_due(world.checkout.settle) == 0, "the premise: there is none"
+    fake.dispute(fake.paid_elsewhere({})["id"])
+    fake.dispute(fake.paid_elsewhere({"payment": "pay_of_another_shop"})["id"])
+    fake.dispute(fake.paid_elsewhere({})["id"])["payment_intent"] = None  # of a charge that has none
+    dispute = fake.dispute(str(fake.sessions[placed.payment_ref]["payment_intent"]))
+    world.clock.advance(READ_EVERY_MS)  # type: ignore[attr-defined]
+    fake.heard.clear()
+    assert await sale.dispute_list.find_due(world.checkout.settle) == 1
+    assert [(method, path) for method, path, _, _ in fake.heard] == [("GET", "/v1/disputes")], "one request a page"
+    (seen,) = (await world.order_list.one(Reach(frozenset({world.brand})), placed.number)).disputes
+    assert (seen.provider_ref, seen.status, seen.withdrawn) == (dispute["id"], "open", True)
     assert await world.wrong() == []
