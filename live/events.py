@@ -195,7 +195,8 @@ class Work(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Figures for the host: people watching, units in holds, orders paid and their sum."""
+    """Figures for the host: people watching, units in holds, orders paid, and their sum less what went
+    back and what lost disputes took."""
 
     viewers: int
     held: int

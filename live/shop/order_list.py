@@ -68,7 +68,7 @@ class Wanted(msgspec.Struct, frozen=True):
 class Row(msgspec.Struct, frozen=True):
     """An order in the list. `to_ship` counts units; `trouble`: a refund that the provider refused, and none since that
     it didn't; `came_back`: one that a bank sent back, neither made anew nor followed by a note; `dispute` is
-    the status of the last dispute of its payment, or empty."""
+    the status of the last dispute of its payment, or empty; `lost`: what such disputes took for good."""
 
     id: str
     number: str
@@ -84,18 +84,20 @@ class Row(msgspec.Struct, frozen=True):
     units: int
     to_ship: int
     trouble: bool
-    came_back: bool = False
-    dispute: str = ""
+    came_back: bool
+    dispute: str
+    lost: Money
 
 
 class Sold(msgspec.Struct, frozen=True):
     """An order with the origins of its lines, for a list that is carried away. `came_back`: of its refunds, what banks
-    sent back and is owed still; `dispute` as in Row."""
+    sent back and is owed still; `dispute` and `lost` as in Row."""
 
     order: Order
     origins: dict[str, Origin]
     came_back: Money
     dispute: str
+    lost: Money
 
 
 class OrderList:
@@ -113,7 +115,7 @@ class OrderList:
             found = connection.execute(query).all()
             ids = [row.id for row in found]
             counts, last = _counts(connection, ids), _disputes(connection, ids)
-            return [_row(row, *counts.get(row.id, (0, 0)), last.get(row.id, "")) for row in found]
+            return [_row(row, *counts.get(row.id, (0, 0)), *last.get(row.id, _UNDISPUTED)) for row in found]
 
         rows = await self._db.read(read)
         return rows[:limit], rows[limit - 1].id if len(rows) > limit else ""
@@ -127,10 +129,12 @@ class OrderList:
             where = origins(connection, found)
             back = _came_back(connection, [order.id for order in found])
             last = _disputes(connection, [order.id for order in found])
-            return [
-                Sold(one, where[one.id], Money(back.get(one.id, 0), one.total.currency), last.get(one.id, ""))
-                for one in found
-            ]
+            sold = []
+            for one in found:
+                dispute, lost = last.get(one.id, _UNDISPUTED)
+                owed, taken = (Money(minor, one.total.currency) for minor in (back.get(one.id, 0), lost))
+                sold.append(Sold(one, where[one.id], owed, dispute, taken))
+            return sold
 
         sold = await self._db.read(read)
         return sold[:limit], sold[limit - 1].order.id if len(sold) > limit else ""
@@ -212,6 +216,7 @@ _OWED = (
     ),
 )
 _CAME_BACK = exists().where(refunds.c.order_id == orders.c.id, *_OWED)
+_UNDISPUTED = ("", 0)
 _ROWS = (
     select(
         orders.c.id,
@@ -297,13 +302,17 @@ def _came_back(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     return {order: int(amount) for order, amount in connection.execute(query.group_by(refunds.c.order_id))}
 
 
-def _disputes(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
-    """Order -> the status of its last dispute."""
-    query = select(disputes.c.order_id, disputes.c.status).where(disputes.c.order_id.in_(ids)).order_by(disputes.c.id)
-    return {row.order_id: row.status for row in connection.execute(query)}
+def _disputes(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Order -> the status of its last dispute, and the minor units that were lost by any."""
+    columns = (disputes.c.order_id, disputes.c.status, disputes.c.amount_minor)
+    found: dict[str, tuple[str, int]] = {}
+    for row in connection.execute(select(*columns).where(disputes.c.order_id.in_(ids)).order_by(disputes.c.id)):
+        lost = row.amount_minor if row.status == "lost" else 0
+        found[row.order_id] = (row.status, found.get(row.order_id, _UNDISPUTED)[1] + lost)
+    return found
 
 
-def _row(row: Any, units: int, to_ship: int, dispute: str) -> Row:
+def _row(row: Any, units: int, to_ship: int, dispute: str, lost: int) -> Row:
     return Row(
         row.id,
         row.number,
@@ -321,4 +330,5 @@ def _row(row: Any, units: int, to_ship: int, dispute: str) -> Row:
         bool(row.trouble),
         bool(row.came_back),
         dispute,
+        Money(lost, row.currency),
     )

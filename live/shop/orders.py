@@ -15,7 +15,7 @@ from live.ids import signed, unsign
 from live.money import Money
 from live.shop.order_state import STAYED, WENT_BACK
 from live.store.sql import Database
-from live.store.tables import brands, order_lines, orders, payments, refunds, shipment_lines, shipments, shows
+from live.store.tables import brands, disputes, order_lines, orders, payments, refunds, shipment_lines, shipments, shows
 
 _READ_OUT = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that sounds or looks like something else
 
@@ -136,7 +136,8 @@ class Order(msgspec.Struct, frozen=True):
 
 
 class OrderTally(msgspec.Struct, frozen=True):
-    """Orders sold in a show and not cancelled, and what was paid for them less what went back."""
+    """Orders sold in a show and not cancelled, and what was paid for them less what went back and what lost disputes
+    took."""
 
     orders: int
     revenue: Money
@@ -234,15 +235,20 @@ class Orders:
             .join(orders, orders.c.id == refunds.c.order_id)
             .where(*sold, refunds.c.status.in_(WENT_BACK))
         )
+        taken = (
+            select(func.coalesce(func.sum(disputes.c.amount_minor), 0))
+            .join(orders, orders.c.id == disputes.c.order_id)
+            .where(*sold, disputes.c.status == "lost")
+        )
         currency = select(brands.c.currency).join(shows, shows.c.brand_id == brands.c.id).where(shows.c.id == show_id)
 
         def read(connection: Connection) -> OrderTally:
             count, revenue = connection.execute(paid).one()
-            given_back = connection.execute(back).scalar_one()
+            gone = sum(int(connection.execute(query).scalar_one()) for query in (back, taken))
             unit = connection.execute(currency).scalar()
             if unit is None:
                 raise NotFound("show", show_id)
-            return OrderTally(int(count), Money(int(revenue) - int(given_back), unit))
+            return OrderTally(int(count), Money(int(revenue) - gone, unit))
 
         return await self._db.read(read)
 

@@ -80,6 +80,7 @@ def row_view(row: Row) -> dict[str, Any]:
     """A line of the list."""
     to_ship = f"{row.to_ship} to ship" if row.to_ship else ""
     back = f"{row.refunded.words()} back" if row.refunded.minor else ""
+    lost = f"{row.lost.words()} lost" if row.lost.minor else ""
     return {
         "number": row.number,
         "status": row.status,
@@ -91,7 +92,7 @@ def row_view(row: Row) -> dict[str, Any]:
         "when": when(row.created_ms),
         "total": row.total.words(),
         "units": f"{row.units} piece" + ("" if row.units == 1 else "s"),
-        "more": " · ".join(part for part in (to_ship, back) if part),
+        "more": " · ".join(part for part in (to_ship, back, lost) if part),
         "troubles": [
             *(["a refund came back"] if row.came_back else []),
             *(["a refund was refused"] if row.trouble else []),

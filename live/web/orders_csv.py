@@ -29,6 +29,7 @@ _COLUMNS = (
         "order_total",
         "order_refunded",
         "order_refund_failed",
+        "order_lost",
         "dispute",
     ),
 )
@@ -57,7 +58,7 @@ def _csv_rows(sold: Sold) -> list[tuple[str, ...]]:
         from_ = (origin.look, order_words.drop_words(origin), None if origin.at_ms is None else origin.at_ms // 1000)
         counts = (line.qty, line.shipped, line.returned, line.struck)
         back = order.refunded or Money(0, order.total.currency)
-        money = (line.unit, *sums, order.total, back, sold.came_back)
+        money = (line.unit, *sums, order.total, back, sold.came_back, sold.lost)
         rows.append(
             (
                 *head,

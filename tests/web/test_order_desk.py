@@ -19,7 +19,7 @@ from live.clock import SetClock
 from live.ids import new_id
 from live.shop import invariants
 from live.shop.catalogue import NewVariant
-from live.shop.payments.sandbox import BANK_MS, EVENTS_PATH, SandboxProvider
+from live.shop.payments.sandbox import BANK_MS, CASE_MS, EVENTS_PATH, SandboxProvider
 
 API = "/api/staff/orders"
 
@@ -328,6 +328,31 @@ async def test_a_disputed_payment_is_seen_found_and_not_refunded(tmp_path: Path,
         found = (await staff.client.get(f"{API}?status=disputed")).json()["orders"]
         assert [row["dispute"] for row in found] == ["open"]
         assert "disput" not in (await staff.client.get(f"/orders/{order.token}")).text
+
+
+async def test_what_a_lost_dispute_took_is_off_every_figure(tmp_path: Path, redis_url: str):
+    clock = SetClock()
+    async with running(settings_for(tmp_path, redis_url, sandbox_trouble="disputed"), clock=clock) as web:
+        order = await an_order(web)
+        staff = await web.signed_in(web.house.staff)
+
+        async def revenue() -> int:
+            stats = (await staff.client.get("/api/shows/aw26/stats")).json()
+            return int(stats["tally"]["revenue"]["minor"])
+
+        assert await revenue() == 38_700, "the premise"
+        clock.advance(BANK_MS + CASE_MS)
+        await told_twice(web, "charge.dispute.closed", order.payment_ref)
+        assert await revenue() == 0
+        (row,) = (await staff.client.get(f"{API}?status=disputed")).json()["orders"]
+        assert (row["dispute"], row["lost"]) == ("lost", {"minor": 38_700, "currency": "EUR"})
+        listed = (await staff.client.get("/studio/orders")).text
+        assert ("€387.00 lost" in listed, "dispute lost" in listed) == (True, True)
+        text = (await staff.client.get("/studio/orders.csv")).content.decode("utf-8-sig")
+        sums = {
+            (row["order_total"], row["order_refunded"], row["order_lost"]) for row in csv.DictReader(io.StringIO(text))
+        }
+        assert sums == {("387.00", "0.00", "387.00")}
 
 
 async def test_shipping_taking_back_and_cancelling_by_the_forms(web: Web):

@@ -147,6 +147,28 @@ async def test_a_dispute_that_was_won_gives_the_money_back_and_it_can_be_refunde
     await well(world)
 
 
+@pytest.mark.parametrize("won", [False, True])
+async def test_a_shows_revenue_is_less_what_a_lost_dispute_took(world: World, won: bool) -> None:
+    _, ref = await disputed(world, won=won)
+    await world.buy("per_bea", COAT, 1)
+
+    async def figures() -> tuple[int, int, int]:
+        tally, reach = await world.orders.tally(world.show), Reach(frozenset({world.brand}))
+        rows, _ = await world.order_list.page(reach, Wanted())
+        whole, _ = await world.order_list.whole(reach, Wanted(), limit=9)
+        assert tally.orders == len(rows) == 2
+        return (
+            tally.revenue.minor,
+            sum(row.total.minor - row.refunded.minor - row.lost.minor for row in rows),
+            sum(one.order.total.minor - one.lost.minor for one in whole),
+        )
+
+    assert await figures() == (WHOLE + 12_900,) * 3, "open: nobody has decided"
+    wait(world, CASE_MS)
+    assert await world.after_sale.disputes.heard(ref)
+    assert await figures() == ((WHOLE if won else 0) + 12_900,) * 3
+
+
 async def test_a_refund_that_was_decided_before_is_refused_by_the_provider_and_says_why(world: World) -> None:
     order, ref = await disputed(world, heard=False)
     await world.after_sale.refund(order, by(), 100, None)
