@@ -34,7 +34,8 @@ import uvloop
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests/faults")]
 
-from processes import ShowServer, free_port  # noqa: E402 - the processes of the tests
+from ports import free_port  # noqa: E402
+from processes import ShowServer  # noqa: E402 - the processes of the tests
 from store_server import StoreServer, redis_client  # noqa: E402
 
 from bench.room import room_server  # noqa: E402

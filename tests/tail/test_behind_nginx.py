@@ -14,7 +14,8 @@ from pathlib import Path
 import httpx
 from hls_rules import read
 from house import served, settings_for
-from processes import free_port, until
+from ports import free_port
+from processes import until
 from tail_stage import made, tail_stage
 
 PLAYERS = 50

@@ -33,7 +33,7 @@ def frontrow(*arguments: str, data: Path, **env: str) -> subprocess.CompletedPro
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=300,
     )
 
 
@@ -210,7 +210,7 @@ async def test_stopping_stops_all_and_leaves_no_process() -> None:
     runs = Supervisor(sink)
     for name in ("one", "two"):
         runs.start(Child(name, python(READY + "import os; print('pid', os.getpid(), flush=True)\ntime.sleep(60)")))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await ready.wait()
         while sum(text.startswith("pid") for _, text in lines) < 2:  # noqa: ASYNC110 - lines, not an event
             await asyncio.sleep(0.01)
@@ -240,7 +240,7 @@ mark.touch()
 """
     runs = Supervisor(sink)
     runs.start(Child("web", python(program)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await again.wait()
         await runs.close()
     assert any("exit code 0" in line for line in lines)
@@ -250,7 +250,7 @@ async def test_a_process_that_was_started_wrongly_stops_everything_with_its_code
     runs = Supervisor(lambda _name, _line: None)
     runs.start(Child("worker", python("import time; time.sleep(60)")))
     runs.start(Child("web", python("import sys; sys.exit(2)")))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await runs.wait()
         await runs.close()
     assert runs.returncode == 2
@@ -265,7 +265,7 @@ async def test_a_process_that_will_not_stop_is_killed(monkeypatch: pytest.Monkey
             "web", python("import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" + READY + "time.sleep(60)")
         )
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         await ready.wait()
         await runs.close()
 
@@ -283,7 +283,7 @@ asyncio.run(main())
 """
     parent = await asyncio.create_subprocess_exec(*python(program), cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         child = int(await parent.stdout.readline())
         os.kill(child, 0)
         parent.send_signal(signal.SIGKILL)
@@ -343,7 +343,7 @@ async def playing(argument: str) -> AsyncIterator[tuple[asyncio.subprocess.Proce
     parent = await asyncio.create_subprocess_exec(*python(program), cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     assert parent.stdout is not None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             yield parent, parent.stdout
     finally:
         if parent.returncode is None:

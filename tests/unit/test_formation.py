@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port, free_udp_pair
 
 from live import formation, supervisor
 from live.commands.start import Stop, check_ports
@@ -38,7 +39,7 @@ def test_what_is_no_formation_is_said(text: str) -> None:
 
 def test_two_webs_on_one_port_are_refused_in_a_sentence() -> None:
     with pytest.raises(Stop, match="web=2"):
-        check_ports(Settings(_env_file=None, formation="web=2", port=free(socket.SOCK_STREAM), relay_udp_port=0))
+        check_ports(Settings(_env_file=None, formation="web=2", port=free_port(), relay_udp_port=0))
 
 
 @pytest.mark.parametrize(
@@ -74,29 +75,29 @@ def test_several_of_a_kind_have_names_and_are_told_them() -> None:
 
 
 def test_the_second_relays_port_is_looked_at_before_anything_starts() -> None:
+    first = free_udp_pair()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
-        holder.bind(("127.0.0.1", 0))
-        second = holder.getsockname()[1]
+        holder.bind(("127.0.0.1", first + 1))
         settings = Settings(
             _env_file=None,
             formation="relay=2",
-            port=free(socket.SOCK_STREAM),
+            port=free_port(),
             relay_udp_host="127.0.0.1",
-            relay_udp_port=second - 1,
+            relay_udp_port=first,
         )
-        with pytest.raises(Stop, match=str(second)):
+        with pytest.raises(Stop, match=str(first + 1)):
             check_ports(settings)
 
 
 async def test_serve_runs_two_relays_on_two_ports(tmp_path: Path) -> None:
-    first = free(socket.SOCK_DGRAM)
+    first = free_udp_pair()
     env = {name: value for name, value in os.environ.items() if name not in ("REDIS_URL", "DATABASE_URL")} | {
         "FRONTROW_DATA_DIR": str(tmp_path),
         "FRONTROW_RELAY_UDP_HOST": "127.0.0.1",
         "FRONTROW_RELAY_UDP_PORT": str(first),
         "FRONTROW_RELAY_KERNEL": "0",
     }
-    command = [sys.executable, "-m", "live.cli", "serve", "--port", str(free(socket.SOCK_STREAM))]
+    command = [sys.executable, "-m", "live.cli", "serve", "--port", str(free_port())]
     process = await asyncio.create_subprocess_exec(
         *command, "--formation", "relay=2", env=env, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -118,9 +119,3 @@ async def test_serve_runs_two_relays_on_two_ports(tmp_path: Path) -> None:
             process.kill()
             await process.wait()
     assert ports == {("relay.1", first), ("relay.2", first + 1)}
-
-
-def free(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

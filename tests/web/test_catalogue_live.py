@@ -50,7 +50,7 @@ async def test_a_feed_brought_in_mid_show_changes_the_card_its_sizes_and_its_sto
         assert not page.seen("card.changed"), "a check changes nothing"
         await s.imports.bring_in(found.id, "Stef")
         assert await s.imports.work(s.rail.changed)
-        told = await page.wait("card.changed", timeout=5)
+        told = await page.wait("card.changed")
         (piece,) = told["card"]["pieces"]
         assert piece["title"] == "Coat one"
         by_sku = {one["sku"]: one["price"]["minor"] for one in piece["variants"]}
@@ -82,7 +82,7 @@ def test_the_command_brings_a_feed_in_while_the_server_runs(tmp_path: Path, redi
                 command = ["catalogue", "import", str(feed), "--brand", "atelier"]
                 answer = await asyncio.to_thread(CliRunner().invoke, cli.app, command)
                 assert "1 new, 1 changed, 0 the same, 0 rejected." in answer.output
-                told = await page.wait("card.changed", timeout=5)
+                told = await page.wait("card.changed")
                 assert told["card"]["pieces"][0]["title"] == "Coat one"
             (row,) = await site.services.imports.list(site.house.show.brand_id)
             assert (row.state, row.name, row.actor) == ("done", "feed.tsv", "CLI")

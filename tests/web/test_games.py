@@ -15,14 +15,14 @@ async def test_a_poll_goes_from_the_host_to_every_page_and_back(site):
     async with site.room(one) as seen, site.room(host) as desk:
         opened = await desk.post("poll.open", POLL)
         assert opened.ok, opened
-        poll = (await seen.wait("poll.opened", timeout=2))["poll"]
+        poll = (await seen.wait("poll.opened"))["poll"]
         assert poll == opened.body["poll"]
         assert (await seen.post("poll.vote", {"poll": poll["id"], "choice": 0})).ok
         assert (await seen.post("poll.vote", {"poll": poll["id"], "choice": 1})).ok
         assert (await seen.post("poll.vote", {"poll": poll["id"], "choice": 2})).code == "invalid"
 
         await site.services.play.close_due()  # the worker's beat
-        assert (await desk.wait("poll.counted", timeout=2)) == {"poll": poll["id"], "counts": [0, 1]}
+        assert (await desk.wait("poll.counted")) == {"poll": poll["id"], "counts": [0, 1]}
         counted = next(envelope for envelope in desk.envelopes if envelope["kind"] == "poll.counted")
         assert "seq" not in counted
 
@@ -31,7 +31,7 @@ async def test_a_poll_goes_from_the_host_to_every_page_and_back(site):
             assert (shown["counts"], shown["mine"]) == ([0, 1], None)
             assert (await desk.post("poll.close", {"poll": poll["id"]})).ok
             for room in (seen, late):
-                closed = (await room.wait("poll.closed", timeout=2))["poll"]
+                closed = (await room.wait("poll.closed"))["poll"]
                 assert (closed["closed"], closed["counts"]) == (True, [0, 1])
             answer = await late.post("poll.vote", {"poll": poll["id"], "choice": 0})
             assert (answer.code, answer.facts["need"]) == ("wrong_state", "open")
@@ -67,7 +67,7 @@ async def test_a_quizs_answer_is_in_no_frame_before_its_close(site):
     async with site.room(viewer) as seen, site.room(host) as desk:
         quiz = {"question": "Since when?", "choices": ["2015", "2016"], "right": 1, "seconds": 30}
         opened = await desk.post("quiz.open", quiz)
-        told = (await seen.wait("quiz.opened", timeout=2))["quiz"]
+        told = (await seen.wait("quiz.opened"))["quiz"]
         assert (told["right"], told["counts"], opened.body["quiz"]["right"]) == (None, None, None)
         answer = await seen.post("quiz.answer", {"quiz": told["id"], "choice": 1, "delay_ms": 300})
         assert answer.body == {"quiz": told["id"], "choice": 1}
@@ -82,11 +82,11 @@ async def test_what_rained_is_in_the_bag_of_who_stood_in_it_and_of_nobody_else(s
     coupons, cart = "/api/shows/aw26/coupons", "/api/shows/aw26/cart"
     async with site.room(wet) as seen, site.room(host) as desk:
         pounds = await desk.post(
-            "rain.open", {"budget": {"minor": 500, "currency": "GBP"}, "portions": 1, "seconds": 3}
+            "rain.open", {"budget": {"minor": 500, "currency": "GBP"}, "portions": 1, "seconds": 60}
         )
         assert (pounds.code, pounds.facts["field"]) == ("invalid", "budget")
         opened = await desk.post(
-            "rain.open", {"budget": {"minor": 500, "currency": "EUR"}, "portions": 1, "seconds": 3}
+            "rain.open", {"budget": {"minor": 500, "currency": "EUR"}, "portions": 1, "seconds": 60}
         )
         rain = opened.body["rain"]["id"]
         assert (await seen.post("rain.tap", {"rain": rain})).ok
@@ -94,7 +94,7 @@ async def test_what_rained_is_in_the_bag_of_who_stood_in_it_and_of_nobody_else(s
         await site.services.redis.zadd(keys.PLAYS_DUE, {f"{site.house.show.id}|{rain}": 0})
         await site.services.redis.hset(keys.play(site.house.show.id, rain), mapping={"closes": 0, "grace": 0})
         assert await site.services.play.close_due() == 1
-        assert (await seen.wait("rain.caught", timeout=2))["amount"]["minor"] == 500
+        assert (await seen.wait("rain.caught"))["amount"]["minor"] == 500
     (coupon,) = (await wet.client.get(coupons)).json()["coupons"]
     assert coupon["amount"] == {"minor": 500, "currency": "EUR"}
     assert (await dry.client.get(coupons)).json() == {"coupons": []}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 
 import httpx
 import pytest
 import structlog
 from house import Browser, settings_for, until
+from ports import free_port
 
 from chat.client import RoomClient
 from chat.hub import Hub
@@ -23,7 +23,7 @@ START = "from live.settings import Settings; from live.web.process import run; r
 @pytest.fixture
 async def process(tmp_path, redis_url):
     """The process, its address, and its end."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "REDIS_URL": redis_url,
@@ -35,7 +35,7 @@ async def process(tmp_path, redis_url):
         sys.executable, "-c", START, env=environment, stderr=asyncio.subprocess.PIPE
     )
     origin = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=origin, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=origin, trust_env=False, timeout=60) as client:
 
         async def answers() -> bool:
             assert child.returncode is None, await child.stderr.read()
@@ -58,12 +58,12 @@ async def test_told_to_stop_it_sends_its_sockets_elsewhere_and_exits_with_0(proc
     await _seed_show(tmp_path)
     room = await RoomClient.connect(origin.replace("http", "ws") + "/ws/aw26", browser.cookie, origin)
     child.send_signal(signal.SIGTERM)
-    going = await room.wait("going", timeout=5)
+    going = await room.wait("going")
     assert 0 <= going["retry_ms"] <= 2_000
     await until(lambda: _closed(room))
     assert room.close_code == 1012
     await room.aclose()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await child.wait() == 0
     with pytest.raises(httpx.TransportError):
         await client.get("/healthz")
@@ -88,7 +88,7 @@ async def test_a_request_in_flight_finishes_before_the_process_goes(process):
     child.send_signal(signal.SIGTERM)
     answer = await asking
     assert (answer.status_code, answer.json()) == (200, {"name": "Vera"})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await child.wait() == 0
 
 
@@ -98,8 +98,8 @@ async def test_a_process_whose_hub_ended_goes_so_that_it_is_started_again(tmp_pa
 
     monkeypatch.setattr(Hub, "run", ends)
     with structlog.testing.capture_logs() as lines:
-        server = new_server(settings_for(tmp_path, redis_url, port=_free_port()))
-        async with asyncio.timeout(15):
+        server = new_server(settings_for(tmp_path, redis_url, port=free_port()))
+        async with asyncio.timeout(60):
             await server.serve()
     assert server.crashed
     assert [line["task"] for line in lines if line["event"] == "owned_task.ended"] != []
@@ -108,12 +108,6 @@ async def test_a_process_whose_hub_ended_goes_so_that_it_is_started_again(tmp_pa
 async def test_it_does_not_say_what_it_runs_on(process):
     _, _, client = process
     assert "server" not in (await client.get("/healthz")).headers
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 async def _closed(room: RoomClient) -> bool:

@@ -27,7 +27,7 @@ async def test_a_head_that_does_not_end_is_answered_and_cut(site: Served, monkey
     monkeypatch.setattr(punctual, "HEAD_WITHIN_S", 0.2)
     reader, writer = await opened(site)
     writer.write(begun)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         said = await reader.read()
     writer.close()
     assert said[: len(answer) or 1] == answer
@@ -37,7 +37,7 @@ async def test_the_second_request_of_a_connection_is_timed_like_the_first(site: 
     monkeypatch.setattr(punctual, "HEAD_WITHIN_S", 0.2)
     reader, writer = await opened(site)
     writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert b" 200 " in await reader.readline()
         writer.write(b"GET /healthz HTTP/1.1\r\nHost:")
         assert b"HTTP/1.1 408 " in await reader.read()
@@ -47,7 +47,7 @@ async def test_the_second_request_of_a_connection_is_timed_like_the_first(site: 
 async def test_a_head_without_end_is_refused_before_it_fills_memory(site: Served):
     reader, writer = await opened(site)
     writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-More: %s\r\n" % (b"y" * 1000) * 40)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
     writer.close()
 
@@ -64,7 +64,7 @@ async def test_a_refused_body_that_still_comes_does_not_lose_the_refusal(site: S
     reader, writer = await opened(site)
     size = 200_000
     writer.write(b"POST /api/name HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert b"HTTP/1.1 4" in await reader.readline(), "answered before the body was there"
         for _ in range(10):
             writer.write(b"x" * (size // 10))

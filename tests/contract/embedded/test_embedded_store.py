@@ -41,7 +41,7 @@ async def client(url: str) -> AsyncIterator[Redis]:
         await redis.aclose()
 
 
-async def until(true: Callable[[], bool], within_s: float = 10.0) -> None:
+async def until(true: Callable[[], bool], within_s: float = 60.0) -> None:
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -243,7 +243,7 @@ def _line(process: subprocess.Popen[bytes]) -> str:
 
 
 async def _until_answers(url: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not await embedded._answers(Path(url.removeprefix("unix://"))):
         assert time.monotonic() < deadline, "nobody took over"
         await asyncio.sleep(0.05)

@@ -29,7 +29,7 @@ from live.store.redis import connect
 QUICK = Limits(
     pulse_s=0.05,
     beat_s=0.2,
-    beat_life_s=1.0,
+    beat_life_s=6.0,  # as it is: a process that stands still for a second is no dead one
     finish_s=0.1,
     hearts_every_s=0.05,
     drain_s=0.1,
@@ -128,7 +128,7 @@ async def web_process(
         await redis.aclose()
 
 
-async def until(ready: Callable[[], Any], within_s: float = 5) -> None:
+async def until(ready: Callable[[], Any], within_s: float = 60) -> None:
     """Wait for what has no event of its own, with a deadline."""
     async with asyncio.timeout(within_s):
         while not ready():  # noqa: ASYNC110 - nothing to subscribe to

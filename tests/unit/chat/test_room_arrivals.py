@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from redis.exceptions import ConnectionError as StoreLost
 from room_process import now_ms
+from soon import soon
 
 from chat.arrivals import Arrivals, Found, Missed, Newcomer, Snapshot
 from chat.errors import NotAdmitted
@@ -25,7 +25,7 @@ def newcomer(name: str, had: tuple[str, int] | None = None, asked_ms: int | None
 
 async def in_one_round(arrivals: Arrivals, *newcomers: Newcomer) -> list[Found | BaseException]:
     """All stand in line before the round begins."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await asyncio.gather(*(arrivals.of(ROOM, one) for one in newcomers), return_exceptions=True)
 
 
@@ -140,10 +140,8 @@ async def test_a_store_that_hangs_keeps_nobody_for_longer_the_more_have_come(web
 
     monkeypatch.setattr(arrivals._bus.history, "newest", hangs)
     arrivals._store_s = 0.5
-    began = time.monotonic()
-    failed = await in_one_round(arrivals, *(newcomer(f"p{n}") for n in range(6 * ASKED_AT_ONCE)))
+    failed = await soon(in_one_round(arrivals, *(newcomer(f"p{n}") for n in range(6 * ASKED_AT_ONCE))), within_s=2)
     assert {type(one) for one in failed} == {TimeoutError}
-    assert time.monotonic() - began < 2
 
 
 async def test_who_leaves_while_a_round_is_under_way_keeps_nobody_else_from_her_answer() -> None:
@@ -164,7 +162,7 @@ async def test_who_leaves_while_a_round_is_under_way_keeps_nobody_else_from_her_
     first.cancel()
     later[2].cancel()
     go_on.set()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         two, three, four, five = await asyncio.gather(*later, return_exceptions=True)
     assert rounds_asked == [[1], [2, 3, 5]]
     assert (two, type(three), type(four), five) == (4, LookupError, asyncio.CancelledError, 10)
@@ -184,6 +182,6 @@ async def test_who_waits_when_the_process_stops_does_not_wait_for_good() -> None
     second = asyncio.ensure_future(rounds.of(2))
     await asyncio.sleep(0)
     rounds._under_way.cancel()  # as the loop does when it ends
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         told = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(one) for one in told] == [asyncio.CancelledError, asyncio.CancelledError]

@@ -106,7 +106,7 @@ async def test_a_reported_line_goes_also_when_the_other_moderator_carried_the_de
     at_the_archive = asyncio.Event()
     archive.case_decided = flo_is_slow
     asked = asyncio.ensure_future(flo.post("case.decide", {"case": case, "verdict": "refuse"}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await at_the_archive.wait()
     answer = await mo.post("case.decide", {"case": case, "verdict": "approve"})
     carried_out.set()
@@ -197,7 +197,7 @@ async def test_what_another_process_read_before_a_decision_does_not_bring_back_w
 
     archive.load = slowly
     loading = asyncio.ensure_future(two.hub._talk.put_back(ROOM))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await has_read.wait()
     assert (await mo.post("case.decide", {"case": case, "verdict": "approve"})).ok
     assert (await mo.post("person.unban", {"person": "per_bob"})).ok

@@ -9,15 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 import uvloop
-from processes import free_port
+from ports import free_port
 from room_process import QUICK, until, web_process
+from soon import soon
 from store_server import StoreServer, redis_client
 
 from chat import keys
@@ -63,15 +63,15 @@ async def test_a_stalled_reader_delays_nobody_and_is_closed(redis_url, house, ar
         stalled = [await stalled_socket(web, house.person(f"stalled{n}")) for n in range(3)]
         await until(lambda: web.hub.stats()["sockets"] == 4)
         filler = "x" * 20_000
-        slowest = 0.0
-        for number in range(300):
-            started = time.monotonic()
+
+        async def shown(number: int) -> None:
             await web.bus.publish(ROOM, "card.dropped", {"card": number, "filler": filler})
-            await ann.wait("card.dropped", lambda body, number=number: body["card"] == number)
-            slowest = max(slowest, time.monotonic() - started)
+            await ann.wait("card.dropped", lambda body: body["card"] == number)
+
+        for number in range(300):
+            await soon(shown(number), within_s=1)
             ann.envelopes.clear()
         assert web.hub.stats()["slow_sockets"] > 0 or web.hub.stats()["sockets"] == 1, "they did stall"
-        assert slowest < 1
         await until(lambda: web.hub.stats()["sockets"] == 1)
         for one in stalled:
             one.close()
@@ -110,10 +110,10 @@ async def test_sockets_stay_while_the_store_is_away_and_nothing_is_lost(own_stor
         assert refused.facts["retry_after_s"] > 0
         own_store_server.start()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (await ann.post("line.post", {"text": "after"})).ok:
                 pass
-        await bob.wait("line.posted", lambda body: body["line"]["text"] == "after", timeout=10)
+        await bob.wait("line.posted", lambda body: body["line"]["text"] == "after")
         assert [e["seq"] for e in bob.envelopes if "seq" in e] == [1, 2]
         assert ann.close_code is bob.close_code is None
         assert bob.seen("reset") == [], "a store that keeps what it answers goes on where it was"
@@ -130,7 +130,7 @@ async def test_a_store_that_comes_back_empty_begins_an_epoch_and_every_page_is_r
         own_store_server.stop(kill=True)
         own_store_server.forget()
         own_store_server.start()
-        reset = await ann.wait("reset", timeout=10)
+        reset = await ann.wait("reset")
         assert reset["epoch"] != was
         assert reset["room"]["lines"] == []
         assert (await ann.post("line.post", {"text": "after"})).ok
@@ -199,7 +199,7 @@ async def test_a_store_that_lost_what_it_answered_gives_no_number_twice_and_noth
 
         pages = [Seen(ann), Seen(mod)]
         for page in pages:
-            await page.client.wait("reset", timeout=10)
+            await page.client.wait("reset")
             await until(lambda page=page: page.client.seq is not None and page.client.seq > stood + 9)
         eve = await two.join(house.person("eve"))
         await until(lambda: ann.seq == mod.seq == eve.seq)
@@ -232,7 +232,7 @@ async def test_a_store_of_which_a_replica_took_over_ends_the_epoch_though_it_say
         assert (await before.publish(ROOM, "card.dropped", {"card": 1})).seq == 1
         await redis.config_set("port", free_port())
         await other.replicaof("127.0.0.1", (await redis.config_get("port"))["port"])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await other.hget("c:{shw_spring}:head", "seq") != b"1":  # noqa: ASYNC110 - no event tells
                 await asyncio.sleep(0.02)
         own_store_server.stop(kill=True)
@@ -345,9 +345,7 @@ async def test_presence_is_right_within_10_s_of_a_killed_process(store_server, r
             await ann.wait("presence.counted", lambda body: body["viewers"] == 2)
             processes[1].send_signal(signal.SIGKILL)
             ann.envelopes.clear()
-            started = time.monotonic()
-            await ann.wait("presence.counted", lambda body: body["viewers"] == 1, timeout=12)
-            assert time.monotonic() - started <= 10
+            await soon(ann.wait("presence.counted", lambda body: body["viewers"] == 1), within_s=10)
     finally:
         for process in processes:
             process.kill()

@@ -229,11 +229,11 @@ async def test_a_store_that_is_away_makes_the_room_read_only_until_it_is_back(ow
     async with web_process(own_store_server.url, house, archive) as web:
         ann = await web.join(house.person("ann"))
         own_store_server.stop(kill=True)
-        assert (await ann.wait("service.changed", timeout=10))["service"]["read_only"]
+        assert (await ann.wait("service.changed"))["service"]["read_only"]
         assert (await ann.post("line.post", {"text": "hello"})).code == "store_down"
         ann.envelopes.clear()
         own_store_server.start()
-        await ann.wait("service.changed", lambda body: not body["service"]["read_only"], timeout=10)
+        await ann.wait("service.changed", lambda body: not body["service"]["read_only"])
         await until(lambda: ann.seen("service.changed")[-1]["service"]["read_only"] is False)
 
 

@@ -181,7 +181,7 @@ async def test_blocked_terms_take_effect_on_every_process(two_webs, house) -> No
     assert (await ann.post("line.post", {"text": "a Fudge sundae"})).ok
     assert (await mod.post("terms.add", {"term": "fudge"})).body["terms"] == ["fudge"]
     await other_mod.wait("terms.changed", lambda body: body["terms"] == ["fudge"])
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         while (await ann.post("line.post", {"text": "f u d g e !"})).code != "blocked":
             pass
     assert (await mod.post("line.post", {"text": "don't say fudge"})).ok, "moderators are exempt"
@@ -264,8 +264,9 @@ async def test_hearts_are_counted_together(web, house) -> None:
         assert (await ann.post("heart.send", {"n": 5})).ok
     await until(lambda: sum(body["n"] for body in bob.seen("hearts.counted")) == 15)
     assert (await ann.post("heart.send", {"n": 21})).code == "invalid"
-    answers = [await ann.post("heart.send", {"n": 20}) for _ in range(4)]
-    assert answers[-1].code == "throttled"
+    # More than she may send in half a minute, however long they take here.
+    answers = await asyncio.gather(*(ann.post("heart.send", {"n": 20}) for _ in range(35)))
+    assert {answer.code for answer in answers} == {"", "throttled"}
 
 
 async def test_lines_and_acts_reach_the_archive(web, house, archive) -> None:
@@ -283,6 +284,6 @@ async def test_an_act_that_could_not_be_written_down_holds_and_the_moderator_is_
     archive.down = True
     refused = await mod.post("person.ban", {"person": "per_ann"})
     assert (refused.code, refused.facts["applied"]) == ("store_down", True)
-    assert await ann.wait_closed(timeout=1) == BANNED
+    assert await ann.wait_closed() == BANNED
     ann = await web.join(house.person("ann"))
     assert (await ann.post("line.post", {"text": "?"})).code == "silenced"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import shop_world
 from aiosmtpd.controller import Controller
-from processes import free_port
+from ports import free_port
 from sqlalchemy import text
 
 from live.clock import SetClock
