@@ -22,7 +22,7 @@ async def watching(running: Stage, **offer: Any) -> Viewer:
 
 async def let_in(running: Stage, viewer: Viewer) -> None:
     """She asks again while she is told that the relay is full: web believes its refusal until its next beat."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while (response := await running.play(viewer.caller.offer("recvonly"))).status_code == 503:  # noqa: ASYNC110 - as a player does
             await asyncio.sleep(0.1)
     assert response.status_code == 201, response.text

@@ -39,7 +39,7 @@ STATIC = Path(__file__).parents[2] / "static"
 KEY = "key-of-show-one"
 
 
-async def until(condition: Callable[[], Any], within_s: float = 15.0) -> Any:
+async def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     """Wait for a condition, looking 100 times a second. Fails by TimeoutError."""
     deadline = time.monotonic() + within_s
     while True:
@@ -87,7 +87,7 @@ class Stage:
             {KEY: "shw_one", "key-of-show-two": "shw_two"},
         )
         self.url = ""
-        self.http = httpx.AsyncClient(trust_env=False, timeout=20)
+        self.http = httpx.AsyncClient(trust_env=False, timeout=60)
 
     @property
     def relay(self) -> Any:
@@ -182,7 +182,7 @@ async def relay_child(running: Stage, redis_url: str, **settings: str) -> AsyncI
     async with asyncio.TaskGroup() as tasks:
         reading = tasks.create_task(_read(process.stdout, told))
         try:
-            await until(lambda: any(b"relay.ready" in line for line in told) or process.returncode is not None, 30)
+            await until(lambda: any(b"relay.ready" in line for line in told) or process.returncode is not None, 120)
             assert process.returncode is None, b"".join(told)
             yield process
         finally:

@@ -9,7 +9,6 @@ import json
 import random
 import socket
 import struct
-import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from hypothesis import strategies as st
 from relay_people import CERTIFICATE, Camera, Viewer, live, watching
 from relay_stage import KEY, Stage, stage, until
 from test_proven_paths import client_hello
+from yardstick import cpu_s
 
 from live.ids import sign
 from live.relay import foyer, sdp, stun
@@ -147,13 +147,13 @@ async def test_what_one_bad_datagram_costs(running: Stage) -> None:
     for kind in KINDS[:4]:
         flood = datagrams(kind, session.ice.current.ufrag)
         some = [next(flood) for _ in range(500)]
-        best = 1.0
-        for _ in range(5):
-            start = time.process_time()
+
+        def come(some: list[bytes] = some) -> None:
             for datagram in some:
                 port._stun(0, datagram, ("192.0.2.7", 9))
-            best = min(best, (time.process_time() - start) / len(some))
-        assert best < 60e-6, f"{kind}: {best * 1e6:.1f} µs"
+
+        each_s = cpu_s(come) / len(some)
+        assert each_s < 60e-6, f"{kind}: {each_s * 1e6:.1f} µs"
     del port._send
     await camera.caller.close()
 
@@ -217,17 +217,23 @@ async def test_who_never_finishes_is_gone_after_the_time_out(
     running: Stage, monkeypatch: pytest.MonkeyPatch, checked: bool
 ) -> None:
     camera, caller = await live(running), Caller(CERTIFICATE)
-    for module in (session_module, peer_module):
-        monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT_S", 0.15)
-    answer = (await running.play(caller.offer("recvonly"))).text
-    if checked:
-        theirs = sdp.read_offer(answer)
-        packet = stun.request(caller._ufrag, theirs.ufrag, theirs.password.encode(), bytes(12), nominate=True)
-        caller.socket.sendto(packet, running.relay.port.candidates[0])
-        await until(lambda: any(one.ice.address for one in running.relay.sessions.values() if one.kind == "play"))
-    await until(lambda: len(running.relay.sessions) == 1)
-    assert running.relay.handshakes_failed == 1
-    assert not running.show.viewers
+    came: list[Session] = []
+    admit = running.relay.port.admit
+    monkeypatch.setattr(running.relay.port, "admit", lambda session: (came.append(session), admit(session)))
+    for within_s in (0.15, 1.5, 15.0):  # more, where a check takes longer than that to be heard
+        for module in (session_module, peer_module):
+            monkeypatch.setattr(module, "HANDSHAKE_TIMEOUT_S", within_s)
+        answer = (await running.play(caller.offer("recvonly"))).text
+        if checked:
+            theirs = sdp.read_offer(answer)
+            packet = stun.request(caller._ufrag, theirs.ufrag, theirs.password.encode(), bytes(12), nominate=True)
+            caller.socket.sendto(packet, running.relay.port.candidates[0])
+        await until(lambda: len(running.relay.sessions) == 1)
+        assert running.relay.handshakes_failed == len(came)
+        assert not running.show.viewers
+        if not checked or came[-1].ice.address:
+            break
+    assert checked == bool(came[-1].ice.address), "the premise"
     await caller.close()
     await camera.caller.close()
 
@@ -301,7 +307,7 @@ async def test_a_rotated_key_cuts_its_publisher_at_once_and_she_cannot_come_back
     running.relay.drop_publisher("shw_one")
     assert [one.kind for one in running.relay.sessions.values()] == ["play"]
     assert running.show.state == "slate"
-    await asyncio.wait_for(camera.caller.closed.wait(), 10)
+    await asyncio.wait_for(camera.caller.closed.wait(), 60)
     assert (await running.publish(shaking.offer("sendonly"))).status_code == 401
     again = Camera()
     response = await running.publish(again.caller.offer("sendonly", codecs=("H264",)), "the new key")

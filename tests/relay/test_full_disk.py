@@ -48,7 +48,7 @@ def test_a_full_disk_stops_the_recording_and_room_begins_another(tmp_path: Path)
     else:
         print("nothing may be mounted here: the kernel's limit of a file's size stands in for a full disk")
         command = [sys.executable, str(CHILD), str(disk), str(out), "limit"]
-    child = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    child = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
 
     told = re.findall(r"^(Recording\w+)\((?:recording='(\w+)')?.*?(why='\w+')?[^)]*\)$", child.stdout, re.M)
     assert [kind for kind, _, _ in told] == [
@@ -78,7 +78,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stuck]:
 
     def held_up(sink: Any, chunk: bytes) -> int:
         disk.reached.set()
-        disk.let_go.wait(30)
+        disk.let_go.wait(300)
         return write(sink, chunk)
 
     monkeypatch.setattr(fragments._Sink, "write", held_up)
@@ -103,7 +103,7 @@ def test_a_stuck_disk_costs_bounded_memory_and_nobody_waits_for_it(tmp_path: Pat
         numbering, slowest_s = Numbering(), 0.0
         for packet in video_rtp("h264", film[:30], numbering):
             recorder.packet("video", packet.rtp, at_ms=packet.at_s * 1000)
-        assert stuck.reached.wait(20)
+        assert stuck.reached.wait(120)
         tracemalloc.start()
         for start_s in range(1, 31):  # half a minute of the show while the disk hangs
             for packet in video_rtp("h264", film[:30], numbering, start_s=start_s):
@@ -113,14 +113,14 @@ def test_a_stuck_disk_costs_bounded_memory_and_nobody_waits_for_it(tmp_path: Pat
         kept, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         stuck.let_go.set()
-        assert caught_up.wait(20)
+        assert caught_up.wait(120)
         for packet in video_rtp("h264", film[:60], numbering, start_s=40.0):
             recorder.packet("video", packet.rtp, at_ms=packet.at_s * 1000)
     finally:
         stuck.let_go.set()
         recorder.close()
     assert kept < 2 << 20, "500 packets, not thirty seconds of them"
-    assert slowest_s < 0.1, "handing over a packet waits for no disk; a busy machine's pause is forgiven"
+    assert slowest_s < 5, "handing over a packet waits for no disk, which hangs for longer than any machine pauses"
     assert any(isinstance(event, RecordingBehind) for event in told)
     assert not any(isinstance(event, RecordingFailed) for event in told)
     (started,) = (event for event in told if isinstance(event, RecordingStarted))
@@ -139,7 +139,7 @@ async def test_the_show_goes_on_while_its_recordings_disk_is_stuck(
         while up.show.tracks["video"].packets < before + 150:
             await asyncio.sleep(0.005)
             longest_s, last = max(longest_s, time.monotonic() - last), time.monotonic()
-        assert longest_s < 0.5, "the relay's loop stood still"
+        assert longest_s < 5, "the relay's loop stood still with the disk; a machine's pause is shorter"
         assert up.show.state == "live"
         stuck.let_go.set()
 

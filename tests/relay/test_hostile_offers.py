@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from yardstick import cpu_s
 
 from live.relay import sdp
 from live.relay.errors import BadOffer, Unsupported
@@ -114,15 +115,19 @@ def test_the_offers_are_answered_before_they_are_spoilt() -> None:
             good(answer.replace("AA:BB", ":".join(["AA"] * 32)), text)
 
 
-@settings(max_examples=400, deadline=1000)
+@settings(max_examples=400)
 @given(st.sampled_from(sorted(OFFERS)), edits)
 def test_a_mutated_offer_is_refused_or_answered_well(name: str, changes: list[Edit]) -> None:
     text = edited(OFFERS[name], changes)
-    for answer in answers(text):
+    began = time.process_time()
+    given_back = answers(text)
+    # Its own time, not the wall's; a slow machine is forgiven, an offer whose cost explodes is not.
+    assert time.process_time() - began < 5
+    for answer in given_back:
         good(answer.replace("AA:BB", ":".join(["AA"] * 32)), text)
 
 
-@settings(max_examples=200, deadline=500)
+@settings(max_examples=200)
 @given(
     st.one_of(st.text(max_size=400), st.lists(st.tuples(st.sampled_from("aamics"), st.text(max_size=60)), max_size=60))
 )
@@ -157,13 +162,8 @@ HEAD = (
 def test_no_offer_holds_the_relay_up_for_longer_than_a_frame(flood: str) -> None:
     assert answers(HEAD), "premise"
     text = HEAD + flood
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        given_back = answers(text)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.033, "everybody's picture waits meanwhile"
-    assert all(len(answer) < 2 * len(text) + 4000 for answer in given_back)
+    assert cpu_s(lambda: answers(text)) < 0.033, "everybody's picture waits meanwhile"
+    assert all(len(answer) < 2 * len(text) + 4000 for answer in answers(text))
 
 
 def test_a_clock_of_a_codec_is_the_one_its_rfc_names() -> None:

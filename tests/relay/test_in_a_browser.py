@@ -51,7 +51,7 @@ async def frames(page: Page, more_than: int) -> dict[str, Any]:
 
 async def stats(page: Page, who: str, enough: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """`player.stats()` or `publisher.stats()`, once it is enough."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         found: dict[str, Any] = await page.evaluate(f"{who}.stats()")
         if enough(found):

@@ -40,7 +40,7 @@ class Room:
         for number, sock in enumerate(self.viewers):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
             sock.bind((host, 0))
-            sock.settimeout(5)
+            sock.settimeout(60)
             key = bytes((number,)) * (28 if profile == GCM else 30)
             policy = Policy(key=key, ssrc_type=Policy.SSRC_ANY_OUTBOUND, srtp_profile=profile)
             self.keys.append(Session(policy))

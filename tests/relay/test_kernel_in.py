@@ -265,6 +265,6 @@ async def test_the_loop_hears_of_a_socket_that_c_reads(built: Kernel, halls: lis
     hall.listeners[0].datagram = lambda _: came.set()  # type: ignore[method-assign]
     hall.port.open()
     hall.ends[0].send(bytes((22, 1)))
-    await asyncio.wait_for(came.wait(), 5)
+    await asyncio.wait_for(came.wait(), 60)
     hall.port.close()
     assert UNPROTECT_ADDRESS

@@ -62,9 +62,11 @@ async def test_kill_9_of_a_relay_loses_less_than_two_seconds_and_the_rest_is_bro
         relay_child(running, redis_url, FRONTROW_RECORD="true") as relay,
         ffmpeg(f"{running.url}/whip/one", *H264, "-b:v", "600k", "-pix_fmt", "yuv420p"),
     ):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await media_ms(running.redis) < 4_500:  # noqa: ASYNC110 - the registry is beaten, not told
                 await asyncio.sleep(0.02)
+        # When it died, between two looks: this process, too, may have to wait for its turn.
+        alive_ms = await media_ms(running.redis)
         os.kill(relay.pid, signal.SIGKILL)
         killed_ms = await media_ms(running.redis)
         await relay.wait()
@@ -72,9 +74,9 @@ async def test_kill_9_of_a_relay_loses_less_than_two_seconds_and_the_rest_is_bro
     (row,) = await db.read(lambda sql: sql.execute(select(recordings)).all())
     assert (row.state, row.show_id) == ("recording", "shw_one")
     ends = ends_ms(tmp_path / row.path)
-    lost_ms = {kind: round(killed_ms - row.starts_at_ms - ends[kind]) for kind in ("video", "audio")}
+    lost_ms = {kind: round(alive_ms - row.starts_at_ms - ends[kind]) for kind in ("video", "audio")}
     print(f"lost: {lost_ms} ms")
-    assert all(-300 < ms <= LOST_MS for ms in lost_ms.values()), lost_ms
+    assert all(alive_ms - killed_ms - 300 < ms <= LOST_MS for ms in lost_ms.values()), lost_ms
 
     # A minute later a worker ends the row, gives the file its index, and it is whole again.
     clock = SetClock(round(time.time() * 1000) + QUIET_MS + 1_000)
@@ -86,5 +88,5 @@ async def test_kill_9_of_a_relay_loses_less_than_two_seconds_and_the_rest_is_bro
     assert row.duration_ms == pytest.approx(max(ends.values()), abs=50)
     with av.open(str(tmp_path / row.path)) as file:
         frames = sum(1 for _ in file.decode(video=0))
-    assert frames >= (killed_ms - LOST_MS) * 30 / 1000 - 15
+    assert frames >= (alive_ms - LOST_MS) * 30 / 1000 - 15
     await db.close()

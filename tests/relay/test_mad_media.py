@@ -148,7 +148,7 @@ packets = st.binary(max_size=60).map(lambda rest: b"\x80" + rest) | st.integers(
 compounds = st.binary(max_size=80) | st.integers(0, 1 << 30).map(lambda seed: mad_rtcp(random.Random(seed), 1))
 
 
-@settings(max_examples=150, deadline=1000)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(packets, compounds, st.integers(0, 100_000_000)), max_size=40))
 def test_no_packet_of_a_publisher_breaks_the_ingest_or_makes_it_say_nonsense(
     what: list[tuple[bytes, bytes, int]],

@@ -40,7 +40,7 @@ def ends() -> Iterator[tuple[Narrow, list[socket.socket]]]:
     viewers = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(3)]
     for sock in viewers:
         sock.bind(("127.0.0.1", 0))
-        sock.settimeout(5)
+        sock.settimeout(60)
     with Narrow(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         yield sender, viewers
     for sock in viewers:

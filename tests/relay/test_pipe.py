@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay_stage import until
+from soon import soon
 
 from live.relay import outflow, pipe, piped, rtp
 from live.relay.codecs import parameter_sets, stap, starts_key_frame
@@ -236,9 +237,10 @@ async def test_a_subscriber_hears_what_it_is_then_the_newest_key_frame_on_then_l
         await until(lambda: len({clock[0] for clock in listener.clocks}) == 2)
         video = [clock for clock in listener.clocks if clock[0] == 0]
         wall_ms, timestamp = video[-1][1:]
-        here = origin.shows["shw_one"].timestamp_at(origin.shows["shw_one"].tracks["video"], origin.wall_ms())
+        now_ms = origin.wall_ms()  # looked at once: a busy machine may stand still between two looks
+        here = origin.shows["shw_one"].timestamp_at(origin.shows["shw_one"].tracks["video"], now_ms)
         assert here is not None
-        assert abs(here - timestamp - (origin.wall_ms() - wall_ms) * 90) <= 90 * 20
+        assert abs(here - timestamp - (now_ms - wall_ms) * 90) <= 90 * 20
         assert not listener.gone
 
 
@@ -382,9 +384,7 @@ async def test_an_origin_that_died_is_noticed_at_once_and_the_next_one_is_follow
         dup.close()
         origin.server._socket = None
         listener.path = str(other.path)
-        killed = asyncio.get_running_loop().time()
-        await until(lambda: len(listener.starts) == 2)
-        assert asyncio.get_running_loop().time() - killed < 1.0
+        await soon(until(lambda: len(listener.starts) == 2), within_s=1)
         assert listener.gone == ["dead"]
         await until(lambda: len(listener.packets) == 6)
     origin.server.path.unlink()
@@ -398,7 +398,7 @@ async def test_a_killed_subscriber_is_let_go_at_once(origin: Origin, folder: Pat
         dead.sendto(piped.encode_request(piped.Subscribe("shw_one", TOKEN)), str(origin.server.path))
         await until(lambda: origin.server.stats()["subscribers"] == 1)
     origin.frame()
-    await until(lambda: origin.server.stats()["subscribers"] == 0, 1)
+    await soon(until(lambda: origin.server.stats()["subscribers"] == 0), within_s=1)
     # Its name is swept by the next relay that starts here.
     assert (folder / "dead").exists()
     other = PipeServer(folder, "later", TOKEN, show_of=origin.shows.get, wall_ms=origin.wall_ms)

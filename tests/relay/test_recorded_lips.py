@@ -30,7 +30,7 @@ async def recorded(tmp_path: Path, redis_url: str, *arguments: str, times: int =
                 await until(lambda: up.show.state == "slate")
         recorder = up.show.recorder._recorder
         up.relay.end_show(up.show.name)
-        await asyncio.to_thread(recorder._thread.join, 10)
+        await asyncio.to_thread(recorder._thread.join, 60)
     (path,) = (tmp_path / "recordings").rglob("*.mp4")
     return await asyncio.to_thread(play, path)
 

@@ -33,11 +33,13 @@ async def test_a_published_show_is_recorded_and_on_the_books(tmp_path: Path, red
         async with ffmpeg(f"{up.url}/whip/one"):
             await until(lambda: up.relay.shows and up.show.state == "live")
             await until(lambda: up.show.media_ms(up.process._clock.now_ms()) > 3_000)
+            # A publisher who had to wait for a busy machine has sent less by then.
+            await until(lambda: up.show.recorder._recorder.counts.frames > 230)
             ((state, path, starts_at_ms, _),) = await rows()
             assert state == "recording"
             assert starts_at_ms < 1_000
         up.relay.end_show(up.show.name)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (await rows())[0][0] == "recording":  # noqa: ASYNC110 - SQL tells nobody
                 await asyncio.sleep(0.02)
         ((state, path, _, size),) = await rows()
@@ -64,7 +66,7 @@ async def test_a_preview_is_not_recorded(tmp_path: Path, redis_url: str) -> None
             assert await db.read(lambda connection: connection.execute(select(recordings)).all()) == []
             opened_ms = up.show.media_ms(up.process._clock.now_ms())
             await db.write(lambda connection: connection.execute(update(shows).values(status="live")))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (rows := await db.read(lambda sql: sql.execute(select(recordings)).all())):  # noqa: ASYNC110 - SQL tells nobody
                     await asyncio.sleep(0.02)
         assert opened_ms - 500 < rows[0].starts_at_ms < opened_ms + 2_500

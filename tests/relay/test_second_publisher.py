@@ -37,7 +37,7 @@ async def offers(running: Stage, camera: Camera) -> httpx.Response:
 async def test_she_takes_over_unless_the_show_says_otherwise(running: Stage):
     first, second = await on_air(running), Camera()
     await second.on(running)
-    await asyncio.wait_for(first.caller.closed.wait(), 10)
+    await asyncio.wait_for(first.caller.closed.wait(), 60)
     second.frame(key=True)
     await until(lambda: running.show.state == "live")
     await first.caller.close()
@@ -66,7 +66,7 @@ async def test_nobody_is_locked_out_by_a_session_whose_picture_stands_still(runn
     await until(lambda: running.show.state == "slate")  # her line broke, her session doesn't know yet
     assert running.show.publisher is not None, "the premise: the session is there"
     await second.on(running)
-    await asyncio.wait_for(first.caller.closed.wait(), 10)
+    await asyncio.wait_for(first.caller.closed.wait(), 60)
     await first.caller.close()
     await second.caller.close()
 
@@ -84,7 +84,7 @@ async def test_of_two_that_offer_at_once_the_first_with_a_picture_stays(
     first.frame(key=True)
     await until(lambda: running.show.state == "live")
     await second.caller.connect(answers[1].text)
-    await asyncio.wait_for(second.caller.closed.wait(), 10)
+    await asyncio.wait_for(second.caller.closed.wait(), 60)
     assert not first.caller.closed.is_set()
     await first.caller.close()
     await second.caller.close()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from pathlib import Path
 
 import httpx
 from relay_stage import until as until_true
+from soon import soon
 from test_end_to_end import Camera
 from test_mirrors import _mirrors, on, relay_of, troupe, until
 
@@ -38,7 +38,7 @@ async def test_who_publishes_on_another_relay_has_the_show_and_the_first_relay_m
         await second.caller.connect(answer.json()["answer"])
         counts = len(hers.order), len(theirs.order)
         filming = asyncio.create_task(_film(second))
-        await asyncio.wait_for(first.caller.closed.wait(), 15)  # the one from before is sent away
+        await asyncio.wait_for(first.caller.closed.wait(), 60)  # the one from before is sent away
         await until(lambda: _mirrors(made, origin))
         await until_true(lambda: len(hers.order) > counts[0] + 10 and len(theirs.order) > counts[1] + 10)
         assert hers.gaps() == theirs.gaps() == []
@@ -58,23 +58,25 @@ async def test_a_relay_that_drains_hands_its_show_over_and_nobody_is_told_of_a_d
         await bus.execute_command("SSUBSCRIBE", chat_keys.channel("shw_one"))
         draining = made.processes.pop(origin)
         draining.terminate()
-        began = time.monotonic()
-        assert await asyncio.wait_for(draining.wait(), 10) == 0
-        await asyncio.wait_for(hers.caller.closed.wait(), 3)
-        again = await on(made)
-        assert relay_of(again) == mirror
-        count = len(theirs.order)
-        await until_true(lambda: len(theirs.order) > count + 10)
-        assert time.monotonic() - began < 12
+
+        async def handed_over() -> None:
+            assert await draining.wait() == 0
+            await hers.caller.closed.wait()
+            again = await on(made)
+            assert relay_of(again) == mirror
+            count = len(theirs.order)
+            await until_true(lambda: len(theirs.order) > count + 10)
+
+        await soon(handed_over(), within_s=12)
         assert theirs.gaps() == []
         assert await made.origin() == mirror
         assert not await made.running.redis.exists(keys.relay(origin))
-        heard = []
+        async with asyncio.timeout(60):
+            heard = [str((await bus.parse_response(block=True))[2])]  # the premise: the room hears
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.2):
                 while True:
                     heard.append(str((await bus.parse_response(block=True))[2]))
-        assert heard, "the premise: the room hears"
         assert not any("relay.gone" in word for word in heard)
         await bus.aclose()
 

@@ -52,14 +52,14 @@ async def test_the_best_layer_is_seen_and_layers_change_at_key_frames_only(tmp_p
 
         ingest.forward = watched
         # The bandwidth estimate has to rise before the browser sends all three.
-        await until(lambda: {layer.rid for layer in ingest.layers.values()} == {"q", "h", "f"}, 30)
-        await until(lambda: forwarded and forwarded[-1][0] == "f", 30)
+        await until(lambda: {layer.rid for layer in ingest.layers.values()} == {"q", "h", "f"})
+        await until(lambda: forwarded and forwarded[-1][0] == "f")
         await play(page)
         seen = await stats(page, "player", lambda found: found["width"] == 960 and found["framesDecoded"] > 15)
         assert seen["lost"] == 0
 
         await page.evaluate(SWITCH_OFF, "f")
-        await until(lambda: forwarded[-1][0] == "h", 30)
+        await until(lambda: forwarded[-1][0] == "h")
         await stats(page, "player", lambda found: found["width"] == 480)
         after = await stats(page, "player", lambda found: found["framesDecoded"] > seen["framesDecoded"] + 30)
         assert after["joins"] == 1, "the viewer had to join again"
@@ -77,14 +77,14 @@ async def test_a_browser_decodes_on_while_it_is_moved_between_sizes(tmp_path: Pa
         await page.evaluate(PUBLISH, [KEY, "VP8"])
         await until(lambda: running.relay.shows and running.show.source is not None)
         source = running.show.source
-        await until(lambda: getattr(source.forwarded("video"), "rid", "") == "f", 30)
+        await until(lambda: getattr(source.forwarded("video"), "rid", "") == "f")
         await play(page)
         seen = await stats(page, "player", lambda found: found["width"] == 960 and found["framesDecoded"] > 15)
         (watching,) = running.show.viewers.values()
         watching.quality = Unmoved()
         ladder = running.show.ladder
         for place, width in ((0, 240), (1, 480), (2, 960), (0, 240)):
-            rungs = await until(lambda: [r for r in [ladder.rungs(source, running.relay._now_ms())] if len(r) == 3], 30)
+            rungs = await until(lambda: [r for r in [ladder.rungs(source, running.relay._now_ms())] if len(r) == 3])
             ladder._send_to(watching, rungs[0][place])
             await stats(page, "player", lambda found, width=width: found["width"] == width)
             decoded = (await page.evaluate("player.stats()"))["framesDecoded"]
