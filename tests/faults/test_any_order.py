@@ -1,7 +1,7 @@
 """Anything in any order at a real server, on both stores: nothing is oversold, lost, charged twice or told wrongly.
 
-`SCHEDULES` and `WAYS` in the environment say how many a store; `FAULTS_SEED` draws the same ones again. A failing run
-says both.
+`SCHEDULES` and `WAYS` in the environment say how many a store, and new ones are drawn each time; without them they are
+always the same. `FAULTS_SEED` draws the same ones again. A failing run says both.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from faulty import FaultyServer, faulty_server
 SCHEDULES = int(os.environ.get("SCHEDULES", "25"))
 EVERY_STEP_FROM = 400  # schedules: fewer need not reach each step
 WAYS = int(os.environ.get("WAYS", "4"))
+USUAL_SEED = 2_147
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -46,7 +47,8 @@ def test_whatever_happens_the_invariants_hold(server: FaultyServer) -> None:
 @contextlib.contextmanager
 def _again(kind: str) -> Iterator[int]:
     """A seed; a failure says how to draw it again."""
-    seed = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(2**32))
+    drawn = random.SystemRandom().randrange(2**32) if {"SCHEDULES", "WAYS"} & os.environ.keys() else USUAL_SEED
+    seed = int(os.environ.get("FAULTS_SEED") or drawn)
     try:
         yield seed
     except BaseException as why:

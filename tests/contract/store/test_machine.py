@@ -226,6 +226,7 @@ def test_the_invariants_hold_whatever_happens(redis_url: str, tmp_path: Path, da
                     max_examples=int(os.environ.get("SCHEDULES", "25")),
                     stateful_step_count=30,
                     deadline=None,
+                    derandomize="SCHEDULES" not in os.environ,
                     suppress_health_check=list(HealthCheck),
                     print_blob=True,
                     database=None,
