@@ -6,7 +6,7 @@ import shutil
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 # Autoplay as a page that people know gets it; a camera that needs no hand to allow it.
 FLAGS = [
@@ -19,6 +19,9 @@ FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+# By itself it gives up after five seconds, which a page may take to load on a busy machine.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture

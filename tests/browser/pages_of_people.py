@@ -66,7 +66,7 @@ async def new_page(browser: Browser, *, phone: bool = False) -> Page:
     context: BrowserContext = await browser.new_context(viewport=size)  # type: ignore[arg-type]
     await context.add_init_script(KEEP_PEERS)
     page = await context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     return page
 
 
@@ -74,7 +74,7 @@ async def frames_decoded(page: Page) -> int:
     return int(await page.evaluate(FRAMES_DECODED))
 
 
-async def picture_moves(page: Page, *, more: int = 10, within_s: float = 30) -> None:
+async def picture_moves(page: Page, *, more: int = 10, within_s: float = 90) -> None:
     """Wait until the page decoded `more` frames than now."""
     start = await frames_decoded(page)
     await until(lambda: _more_frames(page, start + more), within_s=within_s, what=f"{more} more frames decoded")
@@ -93,7 +93,7 @@ async def read_timecode(page: Page) -> tuple[int, int] | None:
     return None if value is None else (value, timecode.age_ms(value, int(seen["now"])))
 
 
-async def until(true: Any, *, within_s: float = 15, what: str = "it") -> Any:
+async def until(true: Any, *, within_s: float = 60, what: str = "it") -> Any:
     """The first true answer of `true()`; fails after `within_s`."""
     deadline = time.monotonic() + within_s
     while True:

@@ -60,7 +60,9 @@ async def test_going_to_another_file_tells_no_moment_on_the_way(browser: Browser
     await page.wait_for_function("reel.mediaMs > 1_000")
     for reel_ms, media_ms in ((7_000, 63_000), (2_000, 2_000), (6_500, 62_500)):
         await page.evaluate("(to) => { heard.length = 0; reel.seek(to); }", reel_ms)
-        await page.wait_for_function("(from) => reel.mediaMs > from + 200 && !reel.video.seeking", arg=media_ms)
-        heard = await page.evaluate("heard")
-        assert media_ms - 60 <= min(heard) <= max(heard) < media_ms + 1_000, heard
+        there = "(from) => reel.mediaMs > from + 200 && !reel.video.seeking && heard.slice()"
+        heard = await (await page.wait_for_function(there, arg=media_ms)).json_value()
+        # It plays on meanwhile, on a busy machine for a while; what is on the way lies before, or in the other file.
+        assert media_ms - 60 <= heard[0] <= heard[-1] <= media_ms // 60_000 * 60_000 + 4_000, heard
+        assert heard == sorted(heard)
     await page.context.close()

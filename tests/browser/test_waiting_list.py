@@ -38,7 +38,7 @@ async def test_what_comes_free_is_the_first_ones_and_her_page_says_so(browser: B
             await expect(first.get_by_test_id("pinned-card").get_by_test_id("hold-button")).to_contain_text("next")
 
             await parts.desk.remove_from_cart(show, "per_0", "L1-S", op="back")
-            await expect(first.locator(".toast")).to_contain_text("came free", timeout=2000)
+            await expect(first.locator(".toast")).to_contain_text("came free")
             await expect(first.get_by_test_id("pinned-card").get_by_test_id("hold-button")).to_contain_text(
                 "In your bag"
             )
