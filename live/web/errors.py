@@ -21,6 +21,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from chat.errors import Error as RoomError
 from chat.errors import Refused
 from live.errors import Error, Invalid, SignInNeeded, StoreDown
+from live.web.house import OURS, house_name
 from live.web.templating import Pages
 
 log = structlog.get_logger()
@@ -80,6 +81,14 @@ _CODES = {
 }
 
 
+# code: what a person who met it on a page does next, where that is more than a program is told
+ON_A_PAGE: dict[str, str] = {
+    "not_found": "There is nothing at this address. Look whether the link came whole, or begin at the shows.",
+    "forbidden": "This page is not among yours. The brand’s staff can open it to you, or you sign in as another.",
+    "stale": "The page you came from was too old to act on. Go back, load it again, and do it once more.",
+}
+
+
 class Problem(msgspec.Struct):
     """RFC 9457, with the code and facts of the error."""
 
@@ -102,7 +111,7 @@ async def respond(request: Request, error: Exception) -> Response:
     wait_s = problem.facts.get("retry_after_s")
     if isinstance(wait_s, int):
         headers["Retry-After"] = str(wait_s)
-    response = _as_page(request, error, problem) if _wants_page(request) else _as_json(problem)
+    response = await _as_page(request, error, problem) if _wants_page(request) else _as_json(problem)
     response.headers.update(headers)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
@@ -144,15 +153,27 @@ def _as_json(problem: Problem) -> Response:
     return Response(msgspec.json.encode(problem), problem.status, media_type="application/problem+json")
 
 
-def _as_page(request: Request, error: Exception, problem: Problem) -> Response:
+async def _as_page(request: Request, error: Exception, problem: Problem) -> Response:
     if isinstance(error, SignInNeeded) and request.method == "GET":
         return RedirectResponse(f"/sign-in?next={quote(request.scope['path'])}", 303)
     try:
         pages: Pages = request.app.state.pages
-        return pages.response(request, "pages/error.html", {"problem": problem}, status=problem.status)
+        house = OURS if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else await house_name(request)
+        context = {"problem": problem, "house": house, "detail": _to_people(request, problem)}
+        context["another"] = context["detail"] == ON_A_PAGE["forbidden"]
+        return pages.response(request, "pages/error.html", context, status=problem.status)
     except jinja2.TemplateError:
         log.error("error_page.broken", exc_info=True)
         return PlainTextResponse(f"{problem.title}. {problem.detail}", problem.status)
+
+
+def _to_people(request: Request, problem: Problem) -> str:
+    """The detail for a page. A guest is not told to sign in as another: she is sent to sign in where that helps."""
+    if problem.code == "forbidden" and problem.facts.get("need") in ("csrf", "origin"):
+        return ON_A_PAGE["stale"]
+    if problem.code == "forbidden" and not request.state.session.staff_id:
+        return problem.detail
+    return ON_A_PAGE.get(problem.code, problem.detail)
 
 
 def _wants_page(request: Request) -> bool:

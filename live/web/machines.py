@@ -20,7 +20,7 @@ from live.shop.webhooks import deliveries, kinds
 from live.shop.webhooks.deliveries import Delivery
 from live.shop.webhooks.endpoints import Endpoint
 from live.web import words
-from live.web.masthead import studio_links
+from live.web.masthead import studio_house, studio_links
 from live.web.reading import form_of, services_of
 from live.web.security import actor_of, reach_of
 from live.web.templating import page
@@ -92,6 +92,7 @@ async def _tokens_page(
         request,
         "studio/api.html",
         status=status,
+        house=await studio_house(request),
         nav=await studio_links(request),
         groups=groups,
         places=places,
@@ -127,7 +128,7 @@ def _token_view(token: ApiToken, now: int, names: dict[str, str], places: dict[s
         "id": token.id,
         "name": token.name,
         "prefix": token.prefix,
-        "scopes": token.scopes,
+        "may": [scopes.WORDS[scope] for scope in token.scopes],
         "state": state,
         "place": places.get(f"brand:{place}") or places.get(f"show:{place}", ""),
         "by": names.get(token.created_by, "the command line" if token.created_by == "cli" else "someone who left"),
@@ -214,6 +215,7 @@ async def _hooks_page(
         request,
         "studio/webhooks.html",
         status=status,
+        house=await studio_house(request),
         nav=await studio_links(request),
         groups=[
             (name, [_hook_view(one, makers(one)) for one in endpoints if one.brand_id == brand])
@@ -246,6 +248,7 @@ async def _hook_page(
         request,
         "studio/webhook.html",
         status=status,
+        house=dict(await s.merchant.brands({found.brand_id}))[found.brand_id],
         nav=await studio_links(request),
         hook=_hook_view(fresh),
         entries=[_entry_view(entry, s.clock.now_ms()) for entry in entries],
@@ -288,6 +291,7 @@ def _hook_view(one: Endpoint, by: str = "") -> dict[str, Any]:
         "url": one.url,
         "by": by,
         "kinds": one.kinds,
+        "hears": [means for kind, means in _kinds() if kind in one.kinds],
         "is_on": one.disabled_ms is None,
         "why": _WHY_OFF.get(one.disabled_why, ""),
         "waiting": one.waiting,

@@ -21,11 +21,10 @@ from live.shop.after_sale import By
 from live.shop.order_list import Row, Wanted
 from live.shop.order_story import StaffOrder
 from live.web import order_words as words
-from live.web.masthead import studio_links
+from live.web.masthead import studio_house, studio_links
 from live.web.order_forms import ACTS, Doing
 from live.web.orders_api import scope_of
 from live.web.orders_csv import rows_of
-from live.web.pages import house_of
 from live.web.reading import form_of
 from live.web.security import actor_of
 from live.web.templating import page
@@ -50,7 +49,7 @@ async def index(request: Request) -> Response:
     return page(
         request,
         "studio/orders.html",
-        house=house_of(await s.shows.list()),
+        house=await studio_house(request),
         nav=await studio_links(request),
         rows=[words.row_view(row) for row in rows],
         asked=asked,
@@ -103,7 +102,7 @@ async def packing(request: Request) -> Response:
     return page(
         request,
         "studio/packing.html",
-        house=house_of(await s.shows.list()),
+        house=await studio_house(request),
         nav=await studio_links(request),
         sheets=sheets,
     )

@@ -17,6 +17,7 @@ from live.money import Money
 from live.stage.media import NO_PICTURE
 from live.stage.show import Show
 from live.web import order_words, words
+from live.web.house import house_of
 from live.web.reading import form_of
 from live.web.replay import replay_of
 from live.web.security import enter, leave, member_of, network_of
@@ -114,6 +115,7 @@ async def sign_in(request: Request) -> Response:
             next=own_path(request.query_params.get("next")),
             email="",
             error="",
+            wrong=False,
         )
     form = await form_of(request)
     email, password = str(form.get("email", ""))[:254], str(form.get("password", ""))[:256]
@@ -127,7 +129,13 @@ async def sign_in(request: Request) -> Response:
         minutes = -(-int(throttled.facts["retry_after_s"]) // 60)
         error = f"Too many tries. Wait {minutes} min, then try again."
     if found is None:
-        context: dict[str, Any] = {"house": house, "next": goes_to, "email": email, "error": error}
+        context: dict[str, Any] = {
+            "house": house,
+            "next": goes_to,
+            "email": email,
+            "error": error,
+            "wrong": status == 401,
+        }
         return page(request, "pages/sign_in.html", status=status, **context)
     await enter(request, staff_id=found.id, name=found.name)
     return RedirectResponse(goes_to, 303)
@@ -140,7 +148,8 @@ async def sign_in_link(request: Request) -> Response:
     if entrance is None:
         house = house_of(await s.shows.list())
         error = "That link is over. Sign in here, or ask for a new one."
-        return page(request, "pages/sign_in.html", status=401, house=house, next="/studio", email="", error=error)
+        context = {"house": house, "next": "/studio", "email": "", "error": error, "wrong": False}
+        return page(request, "pages/sign_in.html", status=401, **context)
     await enter(request, staff_id=entrance.staff_id, person=entrance.person, name=entrance.name)
     return RedirectResponse(own_path(request.query_params.get("next"), "/studio" if entrance.staff_id else "/"), 303)
 
@@ -165,12 +174,6 @@ async def sandbox_pay(request: Request) -> Response:
         saves=charge.saves,
         asks=charge.asks,
     )
-
-
-def house_of(shows: list[Show]) -> str:
-    """The name over the door: the brand's, or the server's own when several brands share it."""
-    brands = {one.brand for one in shows}
-    return brands.pop() if len(brands) == 1 else "Frontrow"
 
 
 def own_path(path: str | None, default: str = "/studio") -> str:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from live.desk.wiring import Services
 from live.media.seen import MOST_LINES, LinesSeen, PictureSeen, page_of, together
 from live.stage.show import Show
+from live.web.masthead import show_links
 from live.web.reading import Json, asked
 from live.web.speech import speaks
 from live.web.templating import page
@@ -22,12 +23,7 @@ _DEEPEST = 2_000  # viewers of one relay that a list goes through
 async def desk(request: Request) -> Response:
     """GET /studio/shows/{slug}/picture: the page, drawn with what is so now."""
     show: Show = request.state.show
-    nav = [
-        ("/studio", "Shows"),
-        (f"/studio/shows/{show.slug}", "The desk"),
-        (f"/studio/shows/{show.slug}/room", "The room"),
-        (f"/shows/{show.slug}", "As viewers see it"),
-    ]
+    nav = [("/studio", "Shows"), *show_links(show, {"host"})]
     return page(request, "studio/picture.html", show=show.facts, nav=nav, state=await _seen(request))
 
 

@@ -12,8 +12,7 @@ from live.accounts.roles import roles_in
 from live.desk.wiring import Services
 from live.stage.show import Show
 from live.web import words
-from live.web.masthead import studio_links
-from live.web.pages import house_of
+from live.web.masthead import show_links, studio_house, studio_links
 from live.web.security import grants_of, member_of
 from live.web.templating import page
 
@@ -27,9 +26,9 @@ async def index(request: Request) -> Response:
     for found in shows:
         roles = roles_in(grants, show_id=found.id, brand_id=found.brand_id)
         if "moderator" in roles:
-            rows.append({**words.row_view(found, s.clock.now_ms()), "links": _links(found, roles)})
+            rows.append({**words.row_view(found, s.clock.now_ms()), "links": show_links(found, roles)})
     nav = await studio_links(request)
-    return page(request, "studio/shows.html", house=house_of(shows), nav=nav, shows=rows)
+    return page(request, "studio/shows.html", house=await studio_house(request), nav=nav, shows=rows)
 
 
 async def show(request: Request) -> Response:
@@ -42,12 +41,7 @@ async def show(request: Request) -> Response:
         "studio/host.html",
         show=found.facts,
         places=get_currency_precision(found.facts.currency),
-        nav=[
-            ("/studio", "Shows"),
-            (f"/studio/shows/{found.slug}/room", "The room"),
-            (f"/studio/shows/{found.slug}/picture", "The picture"),
-            (f"/shows/{found.slug}", "As viewers see it"),
-        ],
+        nav=[("/studio", "Shows"), *show_links(found, {"host"})],
         whip_url=f"{s.settings.base_url}/whip/{found.slug}",
         second_publisher=found.second_publisher,
         has_key=await s.shows.has_publish_key(found.id),
@@ -59,9 +53,7 @@ async def room(request: Request) -> Response:
     """GET /studio/shows/{slug}/room: the moderator's page."""
     found: Show = request.state.show
     member = await member_of(request, found)
-    own = f"/studio/shows/{found.slug}"
-    of_hosts = [(own, "The desk"), (f"{own}/picture", "The picture")] if "host" in member.roles else []
-    nav = [("/studio", "Shows"), *of_hosts, (f"/shows/{found.slug}", "As viewers see it")]
+    nav = [("/studio", "Shows"), *show_links(found, member.roles)]
     return page(request, "studio/moderator.html", show=found.facts, nav=nav, state=await _state(request, found))
 
 
@@ -82,13 +74,6 @@ async def _state(request: Request, found: Show) -> dict[str, Any]:
         },
         "live": await s.desk.snapshot(found.id, member),
     }
-
-
-def _links(found: Show, roles: frozenset[str]) -> list[tuple[str, str]]:
-    own = f"/studio/shows/{found.slug}"
-    host = "host" in roles
-    desk, picture = ([(own, "The desk")], [(f"{own}/picture", "The picture")]) if host else ([], [])
-    return [*desk, (f"{own}/room", "The room"), *picture, (f"/shows/{found.slug}", "As viewers see it")]
 
 
 def _services(request: Request) -> Services:

@@ -172,7 +172,7 @@ def order_view(order: Order) -> dict[str, Any]:
             for line in order.lines
         ],
         "facts": [
-            ("Sent to", addresses.lines(order.address, order.name)),
+            ("Goes to", addresses.lines(order.address, order.name)),
             ("Contact", [order.email]),
             ("Bought during", [order.show_title]),
         ],

@@ -13,6 +13,7 @@ from live.shop.webhooks import deliveries
 from live.store.tables import webhook_deliveries, webhook_endpoints
 from live.store.telling import tell
 
+KINDS = ["order.paid", "show.ended"]
 SECRET = re.compile(r'data-testid="secret">([^<]+)<')
 
 
@@ -44,6 +45,16 @@ async def test_a_token_is_made_shown_once_and_revoked(web: Web):
     assert (await post(staff, f"/studio/api/{token.id}/revoke")).status_code == 303
     assert (await till.post("/api/stock/adjust", json=adjust, headers=headers)).status_code == 401
     assert "Revoked" in (await staff.open("/studio/api")).text
+
+
+async def test_what_a_token_may_do_and_an_endpoint_hears_is_listed_in_words(web: Web):
+    staff = await web.signed_in(web.house.staff)
+    await make(web, staff)
+    await post(staff, "/studio/webhooks", url="https://erp.example.com/in", brand=web.house.show.brand_id, kind=KINDS)
+    (may,) = re.findall(r'data-testid="may">(.*?)</ul>', (await staff.open("/studio/api")).text, re.S)
+    assert re.findall("<li>(.*?)</li>", may) == ["Change what is on hand"]
+    (hears,) = re.findall(r'data-testid="hears">(.*?)</ul>', (await staff.open("/studio/webhooks")).text, re.S)
+    assert re.findall("<li>(.*?)</li>", hears) == ["An order is paid: the units are sold", "A show is over"]
 
 
 async def test_the_same_form_sent_again_makes_no_second_token(web: Web):

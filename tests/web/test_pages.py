@@ -171,6 +171,7 @@ async def test_signing_in_with_a_wrong_password_keeps_the_address_and_says_nothi
     unknown = await _sign_in(await _at_the_door(web), "nobody@example.org", "wrong")
     assert known.status_code == unknown.status_code == 401
     assert 'value="ines@example.org"' in known.text
+    assert known.text.count('aria-invalid="true"') == 2
     assert _testless(known.text) == _testless(unknown.text)
 
 
@@ -186,6 +187,26 @@ async def test_a_one_click_link_signs_in_once_it_is_real_and_asks_for_a_password
     over = await (await web.stranger()).open("/sign-in/" + "x" * 43)
     assert over.status_code == 401
     assert "That link is over" in over.text
+    assert "aria-invalid" not in over.text, "nothing was typed yet"
+
+
+async def test_what_went_wrong_is_said_with_the_way_on_for_who_reads_it(web: Web):
+    lost = (await (await web.viewer()).open("/orders/none")).text
+    assert "Look whether the link came whole" in lost
+    assert _ways(lost) == ["/"]
+    host = await web.signed_in(web.house.host)
+    denied = await host.open("/studio/orders")
+    assert denied.status_code == 403
+    assert "not among yours" in denied.text
+    assert _ways(denied.text) == ["/studio", "/sign-in?next=/studio/orders", "/"]
+    old = await host.client.post("/sign-out", data={"csrf": "of yesterday"}, headers={"Origin": host.origin})
+    assert "load it again" in old.text
+    assert _ways(old.text) == ["/studio", "/"]
+
+
+def _ways(text: str) -> list[str]:
+    (ways,) = re.findall(r'<p class="letter__ways">(.*?)</p>', text, re.S)
+    return re.findall(r'href="([^"]*)"', ways)
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ async def front(request: Request) -> Response:
 
 async def picture_desk(request: Request) -> Response:
     live = snapshot(request)
-    nav = [("/studio", "Shows"), ("#", "The desk"), ("#", "The room")]
+    nav = [("/studio", "Shows"), ("#", "Desk"), ("#", "Room")]
     return page(
         request, "studio/picture.html", show=live.show, nav=nav, state=painted.seen("trouble" in request.query_params)
     )
@@ -118,7 +118,13 @@ async def order(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     wrong = "That email and password do not go together." if "wrong" in request.query_params else ""
     return page(
-        request, "pages/sign_in.html", house="Maison Aurel", next="/studio", email="ines@aurel.example", error=wrong
+        request,
+        "pages/sign_in.html",
+        house="Maison Aurel",
+        next="/studio",
+        email="ines@aurel.example",
+        error=wrong,
+        wrong=bool(wrong),
     )
 
 
@@ -126,7 +132,7 @@ async def studio(request: Request) -> Response:
     rows = [
         {
             **words.row_view(painted.facts(status, title=title), painted_room.NOW_MS),
-            "links": [("#", "The desk"), ("#", "The room")],
+            "links": [("#", "Desk"), ("#", "Room")],
         }  # type: ignore[arg-type]
         for status, title in (("live", "Winter, Unbuttoned"), ("scheduled", "Resort"))
     ]
@@ -141,7 +147,13 @@ async def host(request: Request) -> Response:
         request,
         "studio/host.html",
         show=live.show,
-        nav=[("/studio", "Shows"), ("#", "The room")],
+        nav=[
+            ("/studio", "Shows"),
+            ("/studio/shows/winter", "Desk"),
+            ("#", "Room"),
+            ("#", "Picture"),
+            ("#", "As viewers see it"),
+        ],
         whip_url="https://shop.example/whip/winter",
         has_key=True,
         second_publisher="takes_over",
@@ -270,7 +282,8 @@ async def recordings(request: Request) -> Response:
 
 async def missing(request: Request) -> Response:
     problem = errors.Problem("Not found", 404, "There is nothing at this address.", "not_found", {})
-    return page(request, "pages/error.html", status=404, problem=problem)
+    said = {"problem": problem, "detail": errors.ON_A_PAGE["not_found"], "another": False}
+    return page(request, "pages/error.html", status=404, house="Maison Aurel", **said)
 
 
 STILLS: dict[str, bytes] = {}
