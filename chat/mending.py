@@ -71,16 +71,6 @@ class Mending:
                 self._wake.set()
 
     async def _mend(self) -> None:
-        for name in list(self._stale):
-            # Off the list first: what changes while it is read puts it back.
-            self._stale.discard(name)
-            room = self._rooms.get(name)
-            if room is not None and room.opened.is_set():
-                try:
-                    await self._reread(room)
-                except BaseException:
-                    self._stale.add(name)
-                    raise
         for seat in list(self._returning):
             self._returning.discard(seat)
             if (room := self._rooms.get(seat.room)) is not None:
@@ -89,16 +79,26 @@ class Mending:
                 except BaseException:
                     seat.wire.close(1013, "try again later")  # out of time, or going
                     raise
-        for name in list(self._behind):
-            # Off the list first: what arrives while it is filled may put it back.
-            self._behind.discard(name)
-            room = self._rooms.get(name)
-            if room is not None:
+        # On a cluster the node of one room may be away: it keeps no other waiting.
+        rooms = [self._rooms[name] for name in self._stale | self._behind if name in self._rooms]
+        for error in await asyncio.gather(*map(self._mend_one, rooms), return_exceptions=True):
+            if error is not None:
+                raise error
+
+    async def _mend_one(self, room: Room) -> None:
+        for names, mend in ((self._stale, self._reread_if_open), (self._behind, self._fill)):
+            if room.name in names:
+                # Off the list first: what changes or arrives meanwhile puts it back.
+                names.discard(room.name)
                 try:
-                    await self._fill(room)
+                    await mend(room)
                 except BaseException:
-                    self._behind.add(name)
+                    names.add(room.name)
                     raise
+
+    async def _reread_if_open(self, room: Room) -> None:
+        if room.opened.is_set():
+            await self._reread(room)
 
     async def _fill(self, room: Room) -> None:
         """Bring the room up from the log, or over to the epoch that holds now."""

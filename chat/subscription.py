@@ -1,7 +1,8 @@
 """One process's subscription: one connection for all its rooms, on a cluster one a node; they come back by themselves.
 
 On a cluster a channel lives where the keys of its room live. Any node that is lost, and any channel that moved to
-another, ends all of them: they are made again by the map that holds then, and every channel is `restored`.
+another, ends all of them: they are made again by the map that holds then, and every channel is `restored`. A node that
+can't be reached keeps only its own channels waiting, until it is back or another has taken over.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import logging
 import math
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -45,17 +47,25 @@ class Subscription:
         self._restored = restored
         self._wanted: set[str] = set(always)
         self._confirmed: set[str] = set()
+        self._out: set[str] = set()  # channels of nodes that can't be reached
+        self._some_are_out = asyncio.Event()
+        self._failed: str | None = None  # the node that did last
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # one leg a node
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
         self._legs: dict[str, Any] = {}  # node -> its pub/sub connection
         self._heard: set[Any] = set()  # legs that said anything since they were last looked at
         self._group: asyncio.TaskGroup | None = None
-        self.up = False
+        self._up = False
+
+    def up(self, channel: str) -> bool:
+        """Whether what is published there is heard, as far as anyone knows."""
+        return self._up and channel not in self._out
 
     async def want(self, channel: str) -> None:
         """Subscribed and confirmed: what is published after this returns is delivered.
 
         Raises: StoreDown when that takes more than 5 s."""
-        if channel in self._wanted and channel in self._confirmed and self.up:
+        if channel in self._wanted and channel in self._confirmed and self.up(channel):
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(channel, []).append(future)
@@ -63,9 +73,9 @@ class Subscription:
         self._wanted.add(channel)
         try:
             # When the connection is down, run() subscribes to all that is wanted as soon as it is back.
-            if self.up and is_new:
-                await self._subscribe({channel})
             async with asyncio.timeout(CONFIRM_S):
+                if self._up and is_new:
+                    await self._subscribe({channel})
                 await future
         except (*_AWAY, RuntimeError) as error:
             # A RuntimeError: the group of readers is ending just now.
@@ -78,7 +88,8 @@ class Subscription:
     async def leave(self, channel: str) -> None:
         self._wanted.discard(channel)
         self._confirmed.discard(channel)
-        if self.up:
+        self._out.discard(channel)
+        if self._up:
             try:
                 for leg in list(self._legs.values()):
                     if channel.encode() in leg.shard_channels:
@@ -94,47 +105,91 @@ class Subscription:
                 async with asyncio.TaskGroup() as self._group:
                     await self._connect()
                     backoff = BACKOFF_S[0]
+                    await self._reach_the_rest()
             except* _AWAY as errors:
                 log.warning("the store's subscription was lost: %s", errors.exceptions[0])
             finally:
-                self.up = False
+                self._up = False
                 legs, self._legs = list(self._legs.values()), {}
                 self._heard.clear()
                 for leg in legs:
-                    await leg.aclose()
-                    if isinstance(self._redis, RedisCluster):
-                        await leg.connection_pool.disconnect()
+                    await self._end(leg)
             await asyncio.sleep(backoff * random.uniform(0.5, 1))  # noqa: S311 - spreads processes, hides nothing
             backoff = min(2 * backoff, BACKOFF_S[1])
 
     async def _connect(self) -> None:
+        await self._read_the_map()
+        self._out = set(self._wanted)
+        self._up = True
+        await self._subscribe(set(self._wanted))
+
+    async def _reach_the_rest(self) -> None:
+        """What lay on a node that can't be reached is asked for again, where it lies by then."""
+        while True:
+            await self._some_are_out.wait()
+            self._some_are_out.clear()
+            backoff = BACKOFF_S[0]
+            while self._out:
+                await asyncio.sleep(backoff * random.uniform(0.5, 1))  # noqa: S311 - spreads processes, hides nothing
+                backoff = min(2 * backoff, BACKOFF_S[1])
+                try:
+                    await self._read_the_map()
+                    await self._subscribe(set(self._out))
+                except _AWAY as error:
+                    log.debug("not reached yet: %s", error)
+
+    async def _read_the_map(self) -> None:
         if isinstance(self._redis, RedisCluster):
-            await self._redis.nodes_manager.initialize()
-        sent = set(self._wanted)
-        await self._subscribe(sent)
-        self.up = True
-        # Wanted while that was on its way.
-        if late := self._wanted - sent:
-            await self._subscribe(late)
+            # A node that hangs is asked last; if it is asked after all, it is another the next time.
+            async with asyncio.timeout(CONFIRM_S):
+                await self._redis.nodes_manager.initialize(last_failed_node_name=self._failed)
 
     async def _subscribe(self, channels: set[str]) -> None:
-        assert self._group is not None
+        """Asks for them, each where it lies; those of a node that can't be reached are `_out`.
+
+        Raises: RedisError, OSError, RedisClusterException when no node can be reached."""
         nodes: dict[str, set[str]] = {}
         for channel in channels:
             nodes.setdefault(self._node_of(channel), set()).add(channel)
-        for node, mine in nodes.items():
+        asked = [self._subscribe_at(node, mine) for node, mine in nodes.items()]
+        for node, error in zip(nodes, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            if error is None:
+                continue
+            self._failed = node
+            if not isinstance(error, _AWAY) or not self._legs:
+                raise error
+            log.warning("a node of the store is away: %s", error)
+            self._out |= nodes[node] & self._wanted
+            self._some_are_out.set()
+
+    async def _subscribe_at(self, node: str, channels: set[str]) -> None:
+        assert self._group is not None
+        # A node that hangs takes the connection and says nothing: the time is for all of it.
+        async with asyncio.timeout(CONFIRM_S), self._turns[node]:
             leg, is_new = self._legs.get(node), node not in self._legs
             if leg is None:
-                leg = self._legs[node] = self._leg(node)
-            if node == _ALONE:
-                await leg.ssubscribe(*mine)
-            else:
-                for channel in mine:  # one command, one slot
-                    await leg.ssubscribe(channel)
+                leg = self._leg(node)
+            try:
+                if node == _ALONE:
+                    await leg.ssubscribe(*channels)
+                else:
+                    for channel in channels:  # one command, one slot
+                        await leg.ssubscribe(channel)
+            except BaseException:
+                if is_new:
+                    await self._end(leg)
+                raise
             if is_new:
+                self._legs[node] = leg
                 self._heard.add(leg)
-                self._group.create_task(self._read(leg))
-                self._group.create_task(self._watch(leg))
+                self._group.create_task(self._read(node, leg))
+                self._group.create_task(self._watch(node, leg))
+            self._out -= channels
+
+    async def _end(self, leg: Any) -> None:
+        await leg.aclose()
+        if isinstance(self._redis, RedisCluster):
+            await leg.connection_pool.disconnect()
 
     def _node_of(self, channel: str) -> str:
         if not isinstance(self._redis, RedisCluster):
@@ -149,11 +204,15 @@ class Subscription:
         pool = ConnectionPool(connection_class=node.connection_class, **node.connection_kwargs)
         return Redis(connection_pool=pool).pubsub(push_handler_func=_as_it_came)
 
-    async def _read(self, leg: Any) -> None:
+    async def _read(self, node: str, leg: Any) -> None:
         # The connection's own reading: what the client does around it costs more than all that we do with an event.
         # Without a time-out, which costs a quarter of the reading: `_watch` sees to a store that hangs.
         while True:
-            response = await leg.connection.read_response(timeout=math.inf, push_request=True)
+            try:
+                response = await leg.connection.read_response(timeout=math.inf, push_request=True)
+            except _AWAY:
+                self._failed = node
+                raise
             self._heard.add(leg)
             if response[0] == b"smessage":
                 self._deliver(response[1].decode(), response[2])
@@ -164,11 +223,12 @@ class Subscription:
             elif message["type"] == "sunsubscribe" and message["channel"].decode() in self._wanted:
                 raise ConnectionError("a channel moved to another node")
 
-    async def _watch(self, leg: Any) -> None:
+    async def _watch(self, node: str, leg: Any) -> None:
         """A store that hangs closes nothing: whoever answers no ping is gone."""
         while True:
             await asyncio.sleep(QUIET_S)
             if leg not in self._heard:
+                self._failed = node
                 raise ConnectionError("no answer to a ping")
             self._heard.discard(leg)
             await leg.ping()

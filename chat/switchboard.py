@@ -25,17 +25,17 @@ CHOICES_LIFE_S = 24 * 3600  # a switch that was forgotten at the end of a show i
 
 
 class Switchboard:
-    """`up()` says whether the store's subscription stands."""
+    """`up(room)` says whether what the store publishes in it is heard."""
 
     def __init__(
-        self, bus: RedisBus, archive: Archive, *, rooms: dict[str, Room], busy_share: float, up: Callable[[], bool]
+        self, bus: RedisBus, archive: Archive, *, rooms: dict[str, Room], busy_share: float, up: Callable[[str], bool]
     ) -> None:
         self._bus = bus
         self._archive = archive
         self._rooms = rooms
         self._up = up
         self._chosen: dict[str, dict[str, Setting]] = {}
-        self._down = False
+        self._down: set[str] = set()  # rooms that the store says nothing of
         self._load = Load(busy_share)
         self._cpu_s, self._wall_s = time.thread_time(), time.monotonic()
 
@@ -53,7 +53,7 @@ class Switchboard:
         cpu_s, wall_s = time.thread_time(), time.monotonic()
         share = (cpu_s - self._cpu_s) / max(1e-9, wall_s - self._wall_s)
         self._cpu_s, self._wall_s = cpu_s, wall_s
-        was_down, self._down = self._down, not self._up()
+        was_down, self._down = self._down, {room for room in self._rooms if not self._up(room)}
         if self._load.note(wall_s, share) or was_down != self._down:
             for room in self._rooms.values():
                 self._hold(room)
@@ -101,7 +101,7 @@ class Switchboard:
         return {"chosen": chosen}
 
     def _hold(self, room: Room) -> None:
-        service = in_force(self._chosen.get(room.name, {}), self.level, read_only=self._down)
+        service = in_force(self._chosen.get(room.name, {}), self.level, read_only=room.name in self._down)
         if service != room.service:
             room.service = service
             if room.opened.is_set():

@@ -69,15 +69,17 @@ class Watch:
             pipe.zrangebyscore(keys.REVOKED, self._since_ms - MARGIN_MS, "+inf", withscores=True)
             for room in rooms:
                 pipe.hget(keys.silences(room.name), TURN)
-            found, *turns = await pipe.execute()
-        marks = {mark.decode(): at_ms for mark, at_ms in found}
-        fresh = {mark: at_ms for mark, at_ms in marks.items() if self._marks.get(mark) != at_ms}
-        if fresh:
-            self._revoked(fresh)
-        self._since_ms, self._marks = now, marks
+            # On a cluster one node may be away: what the others say holds all the same.
+            found, *turns = await pipe.execute(raise_on_error=False)
+        if not isinstance(found, Exception):
+            marks = {mark.decode(): at_ms for mark, at_ms in found}
+            fresh = {mark: at_ms for mark, at_ms in marks.items() if self._marks.get(mark) != at_ms}
+            if fresh:
+                self._revoked(fresh)
+            self._since_ms, self._marks = now, marks
         known, self._turns = self._turns, {room: self._turns.get(room, b"") for room in rooms}
         for room, turn in zip(rooms, turns, strict=True):
-            if known.get(room, b"") != turn:
+            if not isinstance(turn, Exception) and known.get(room, b"") != turn:
                 with _until_the_next_round():
                     await self._bans_changed(room)
                     self._turns[room] = turn

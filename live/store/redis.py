@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline, PipelineCommand
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.cluster import PRIMARY
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -32,6 +36,9 @@ CONNECTIONS = 96  # more than a web process works on at once (live/web/turnstile
 CLUSTER_CONNECTIONS = 1_000  # to one node: over it a command fails, where a pool of one store's would wait
 REPLY_TIMEOUT_S = 10.0
 BATCH_LIMIT = 200  # scripts in one pipeline
+MAP_TIMEOUT_S = 2.0  # for a cluster to say who has which slots
+MAP_EVERY_S = 0.25  # while commands fail, which may be thousands a second: each reading connects anew to all nodes
+HANGS_S = 1.0  # who was given up after so long got no answer; a request whose page has gone ends sooner
 
 Arg = str | bytes | int
 _Call = tuple[tuple[Arg, ...], asyncio.Future[Any]]
@@ -70,13 +77,141 @@ async def connect(settings: Settings, *, url: str | None = None) -> Redis:
 
 class Cluster(RedisCluster):
     """A cluster that can't be reached, or has a slot without a node, is a store that is away: a RedisError, as with one
-    store. To its client that is an error of another kind, which nobody who stays up without a store catches."""
+    store. To its client that is an error of another kind, which nobody who stays up without a store catches.
+
+    Its client reads the map of the slots again when a command failed, but neither after a pipeline, which is all that
+    `Script` sends, nor when a node hangs: without what is here such a process would ask a dead master for ever, though
+    its replica has taken over."""
+
+    _failed: str | None = None  # the node that did last: it is asked last for the map
+    _read_at = 0.0
 
     async def initialize(self, *args: Any, **more: Any) -> RedisCluster:
         try:
-            return await super().initialize(*args, **more)
-        except RedisClusterException as why:
-            raise RedisConnectionError(str(why)) from why
+            # The node that is asked may hang; the next time it is another.
+            async with asyncio.timeout(MAP_TIMEOUT_S):
+                return await self._initialize_by_any(*args, **{"last_failed_node_name": self._failed, **more})
+        except (RedisClusterException, TimeoutError) as why:
+            raise RedisConnectionError(str(why) or "no node says who has which slots") from why
+
+    async def _initialize_by_any(self, *args: Any, **more: Any) -> RedisCluster:
+        """The first primary of the map is asked for more, and may be the one that is away."""
+        tried: set[str] = set()
+        while True:
+            try:
+                return await super().initialize(*args, **more)
+            except (RedisConnectionError, OSError):
+                first = next(iter(self.nodes_manager.get_nodes_by_server_type(PRIMARY)), None)
+                if first is None or first.name in tried:
+                    raise
+                tried.add(first.name)
+                self.nodes_manager.move_node_to_end_of_cached_nodes(first.name)
+
+    async def aclose(self) -> None:
+        if self._initialize:  # to be read anew, with all its connections: its own would leave them open
+            await self.nodes_manager.aclose()
+            await self.nodes_manager.aclose("startup_nodes")
+        await super().aclose()
+
+    async def execute_command(self, *args: Any, **more: Any) -> Any:
+        began = time.monotonic()
+        try:
+            return await super().execute_command(*args, **more)
+        except asyncio.CancelledError:
+            if time.monotonic() - began >= HANGS_S:
+                await self.look_for_another([args])
+            raise
+
+    async def script_load(self, script: Any) -> Any:
+        """At every primary that answers: another is told when it doesn't know it."""
+        loaded = [self._load_at(node, script) for node in self.get_primaries()]
+        outcomes = await asyncio.gather(*loaded, return_exceptions=True)
+        for outcome in outcomes:
+            if not isinstance(outcome, BaseException):
+                return outcome
+        raise RedisConnectionError("no node takes a script") from next(iter(outcomes), None)
+
+    async def _load_at(self, node: ClusterNode, script: Any) -> Any:
+        async with asyncio.timeout(MAP_TIMEOUT_S):
+            return await self.execute_command("SCRIPT LOAD", script, target_nodes=node)
+
+    def pipeline(self, transaction: Any = None, shard_hint: Any = None) -> ClusterPipeline:
+        return _Pipeline(self, transaction)  # type: ignore[abstract]  # as its own is: mypy reads a mixin's hint so
+
+    async def node_of(self, command: Sequence[Any]) -> ClusterNode:
+        """Whom it is sent to by the map. Raises: RedisError, RedisClusterException."""
+        return self.nodes_manager.get_node_from_slot(await self._determine_slot(*command))
+
+    async def look_for_another(self, commands: Sequence[Sequence[Any]]) -> None:
+        """The nodes that these were sent to don't answer: before the next command, the map is read again."""
+        now = time.monotonic()
+        if self._initialize or now - self._read_at < MAP_EVERY_S:
+            return
+        self._read_at = now
+        for command in commands:
+            with suppress(RedisError, RedisClusterException):
+                node = await self.node_of(command)
+                node.update_active_connections_for_reconnect()
+                # The first primary is asked whatever has no key.
+                self.nodes_manager.move_node_to_end_of_cached_nodes(node.name)
+                self._failed = node.name
+        self._initialize = True
+
+
+class _Pipeline(ClusterPipeline):
+    """A part for each node: one that is away takes the answers of no other along."""
+
+    async def execute(self, raise_on_error: bool = True, allow_redirections: bool = True) -> list[Any]:
+        commands: list[PipelineCommand] = list(self._execution_strategy._command_queue)  # type: ignore[attr-defined]
+        began = time.monotonic()
+        away: BaseException | None = None
+        try:
+            parts = [] if self._transaction else await self._parts(commands)
+            if len(parts) < 2:
+                return await super().execute(raise_on_error, allow_redirections)
+            return await self._execute_each(parts, commands, raise_on_error, allow_redirections)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            away = error
+            raise
+        except asyncio.CancelledError as error:
+            away = error if time.monotonic() - began >= HANGS_S else None
+            raise
+        finally:
+            lost = [
+                command.args
+                for command in commands
+                if isinstance(command.result, RedisConnectionError | RedisTimeoutError | OSError)
+                or (command.result is None and away is not None)
+            ]
+            if lost:
+                await cast(Cluster, self.cluster_client).look_for_another(lost)
+
+    async def _parts(self, commands: list[PipelineCommand]) -> list[list[PipelineCommand]]:
+        cluster = cast(Cluster, self.cluster_client)
+        if cluster._initialize:
+            await cluster.initialize()
+        parts: dict[str, list[PipelineCommand]] = {}
+        for command in commands:
+            parts.setdefault((await cluster.node_of(command.args)).name, []).append(command)
+        return list(parts.values())
+
+    async def _execute_each(
+        self, parts: list[list[PipelineCommand]], commands: list[PipelineCommand], raise_on_error: bool, redirect: bool
+    ) -> list[Any]:
+        pipes = [self.cluster_client.pipeline(transaction=False) for _ in parts]
+        for pipe, part in zip(pipes, parts, strict=True):
+            pipe._execution_strategy._command_queue = part  # type: ignore[attr-defined]
+        asked = [pipe.execute(raise_on_error=False, allow_redirections=redirect) for pipe in pipes]
+        for part, outcome in zip(parts, await asyncio.gather(*asked, return_exceptions=True), strict=True):
+            for command in part:
+                if isinstance(outcome, BaseException) and command.result is None:
+                    command.result = outcome
+        await self.reset()  # type: ignore[no-untyped-call]
+        replies = [command.result for command in commands]
+        for reply in replies if raise_on_error else ():
+            if isinstance(reply, BaseException):
+                raise reply
+        return replies
 
 
 async def _cluster(address: str) -> Redis:

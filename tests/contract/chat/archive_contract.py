@@ -16,6 +16,7 @@ NOW_MS = 1_750_000_000_000
 class MemoryArchive:
     def __init__(self) -> None:
         self.lines: dict[str, LineRecord] = {}
+        self.said_in: dict[str, str] = {}  # line -> room
         self.removed: dict[str, str] = {}
         self.pins: dict[str, tuple[str, str, int]] = {}
         self.silences: dict[tuple[str, str], SilenceRecord] = {}
@@ -39,6 +40,7 @@ class MemoryArchive:
         self._check()
         for record in lines:
             self.lines.setdefault(record.line.id, record)
+            self.said_in.setdefault(record.line.id, room)
 
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
         self._check()
@@ -110,6 +112,7 @@ class MemoryArchive:
         found = [
             FoundLine(one.line, one.line.id in self.removed, one.shadow)
             for one in self.lines.values()
+            if self.said_in.get(one.line.id, room) == room
             if person in ("", one.line.person) and words.lower() in one.line.text.lower()
         ]
         return sorted(found, key=lambda one: one.line.wall_ms, reverse=True)[:most]
