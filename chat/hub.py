@@ -80,11 +80,7 @@ class Hub:
         self._subscription = Subscription(bus.redis, self._delivered, self._restored, always=[keys.REVOKED_CHANNEL])
         self._keeper = Keeper(archive)
         self.switchboard = Switchboard(
-            bus,
-            archive,
-            rooms=self._rooms,
-            busy_share=self.limits.busy_share,
-            up=lambda room: self._subscription.up(keys.channel(room)),
+            bus, archive, rooms=self._rooms, busy_share=self.limits.busy_share, up=self._subscription.up
         )
         self._pulse = Pulse(bus, process=self.process, rooms=self._rooms, limits=self.limits, empty=self._let_go)
         decisions = Decisions(bus, archive, now_ms)

@@ -25,7 +25,7 @@ CHOICES_LIFE_S = 24 * 3600  # a switch that was forgotten at the end of a show i
 
 
 class Switchboard:
-    """`up(room)` says whether what the store publishes in it is heard."""
+    """`up(channel)` says whether what the store publishes there is heard."""
 
     def __init__(
         self, bus: RedisBus, archive: Archive, *, rooms: dict[str, Room], busy_share: float, up: Callable[[str], bool]
@@ -53,7 +53,7 @@ class Switchboard:
         cpu_s, wall_s = time.thread_time(), time.monotonic()
         share = (cpu_s - self._cpu_s) / max(1e-9, wall_s - self._wall_s)
         self._cpu_s, self._wall_s = cpu_s, wall_s
-        was_down, self._down = self._down, {room for room in self._rooms if not self._up(room)}
+        was_down, self._down = self._down, {room for room in self._rooms if not self._up(keys.channel(room))}
         if self._load.note(wall_s, share) or was_down != self._down:
             for room in self._rooms.values():
                 self._hold(room)
