@@ -47,8 +47,9 @@ from live.settings import Settings
 from live.shop import order_rows, promotions
 from live.shop.cart import Carts, KeptLine
 from live.shop.contact import Contact, checked
+from live.shop.disputes import Disputes
 from live.shop.order_rows import FIRST_LOOK_MS, Late, Oversold, PaymentRow
-from live.shop.order_sheet import OWED
+from live.shop.order_sheet import UNSOLD
 from live.shop.orders import new_number, token_of
 from live.shop.payments.port import Charge, ChargeRequest, PayPage, Provider, ProviderEvent
 from live.shop.quote import NO_WISHES, Priced, Quotes, Wishes
@@ -392,8 +393,8 @@ class Checkout:
         payment = await self._db.read(lambda c: order_rows.payment(c, payment_ref))
         if payment is None:
             return None
-        if payment.sold or payment.payment_status in ("refunded", OWED):
-            # Final here: what becomes of a sold order, and of what a bank sent back, is staff's (after_sale.py).
+        if payment.sold or payment.payment_status in ("refunded", *UNSOLD):
+            # Final here: what becomes of a sold order, and of what a bank sent back or wants, is after_sale.py's.
             return self._where_it_stands(payment)
         charge = await self._provider.fetch(payment.provider_ref or await self._open(payment))
         if charge.status == "authorised":
@@ -505,9 +506,18 @@ class Checkout:
         if not decided:
             return await self._after_another(payment)
         if charge.captured_minor:  # of a free order there is nothing to give back
-            key = f"refund:{payment.payment_id}"
-            charge = await self._provider.refund(charge.ref, charge.captured_minor, idempotency_key=key)
+            disputes = Disputes(self._db, self._provider, self._clock)
+            given = await disputes.refund_unsold(payment.id, payment.payment_id, charge)
+            if given is None:
+                return await self._held_back(payment)
+            charge = given
         return await self._refunded(payment, charge)
+
+    async def _held_back(self, payment: PaymentRow) -> Settled:
+        """Its buyer's bank wants the money too. The bag is hers again as after a refund."""
+        moved = await self._gate.unclaim(payment.show_id, payment.id)
+        await self._gate.unpay(payment.show_id, payment.cart, payment.id, grace_ms=GRACE_MS)
+        return self._settled(payment, "cancelled", changed=payment.order_status == "pending", moved=moved)
 
     async def _refunded(self, payment: PaymentRow, charge: Charge) -> Settled:
         now = self._clock.now_ms()

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, insert, select, update
 from live.ids import new_id
 from live.shop.order_sheet import NEVER_MS, Act, Sheet, sheet_of, tell, write
 from live.shop.payments.port import Dispute
+from live.shop.unsold import bank_decided
 from live.store.tables import disputes, payments
 
 FIRST_LOOK_MS, LONGEST_LOOK_MS = 3_600_000, 86_400_000
@@ -44,6 +45,8 @@ def follow(connection: Connection, payment_id: str, said: Sequence[Dispute], now
             row = _open(connection, sheet, one, now)
             moved = True
         moved |= _move(connection, sheet, row, one, now)
+    if moved and sheet.row.paid_ms is None:
+        bank_decided(connection, order_id, now)
     return moved
 
 

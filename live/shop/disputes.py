@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from live.clock import Clock
-from live.shop import dispute_books
-from live.shop.payments.port import Provider
+from live.errors import Invalid
+from live.shop import dispute_books, unsold
+from live.shop.payments.port import Charge, Provider
 from live.shop.refunds import AT_ONCE, each, payment_named
 from live.store.sql import Database
 from live.store.tables import disputes
@@ -34,6 +35,27 @@ class Disputes:
         payments' disputes had moved."""
         now = self._clock.now_ms()
         return await each(await self._db.write(lambda c: _claim(c, now)), self.heard, "dispute.unseen")
+
+    async def refund_unsold(self, order_id: str, payment_id: str, charge: Charge) -> Charge | None:
+        """Give back what was taken for an order that is never sold. None: the buyer's bank wants it too, so it waits,
+        or is owed no more (unsold.py). Raises StoreDown, Invalid (the provider never will)."""
+        if await self._held_back(order_id):
+            return None
+        key = f"refund:{payment_id}"
+        try:
+            return await self._provider.refund(charge.ref, charge.captured_minor, idempotency_key=key)
+        except Invalid:  # mostly for a dispute that nobody told us of
+            said = await self._provider.disputes(charge.ref)
+            now = self._clock.now_ms()
+            await self._db.write(lambda c: dispute_books.follow(c, payment_id, said, now))
+            # Also of one that is over the same key may be answered as before: what is left goes back under another.
+            if await self._held_back(order_id, refused=True):
+                return None
+            raise
+
+    async def _held_back(self, order_id: str, *, refused: bool = False) -> bool:
+        now = self._clock.now_ms()
+        return await self._db.write(lambda c: unsold.hold_back(c, order_id, now, refused=refused))
 
     async def _follow(self, payment: Any) -> bool:
         if payment.provider != self._provider.name or not payment.provider_ref:

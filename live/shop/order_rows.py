@@ -18,7 +18,7 @@ from live.money import Money
 from live.shop import promotions
 from live.shop.cart import KeptLine
 from live.shop.charged import CHARGED
-from live.shop.order_sheet import OWED
+from live.shop.order_sheet import OWED, UNSOLD
 from live.shop.order_state import after
 from live.shop.outbox import MAIL_PAID, MAIL_REFUNDED
 from live.shop.payments.port import Charge
@@ -284,7 +284,9 @@ def decide_refund(connection: Connection, row: PaymentRow, charge: Charge, reaso
         return False
     decided = connection.execute(
         update(payments)
-        .where(payments.c.id == row.payment_id, payments.c.status.not_in(("captured", "refunding", "refunded", OWED)))
+        .where(
+            payments.c.id == row.payment_id, payments.c.status.not_in(("captured", "refunding", "refunded", *UNSOLD))
+        )
         .values(status="refunding", captured_minor=charge.captured_minor, reason=reason, updated_ms=now)
     )
     if decided.rowcount:

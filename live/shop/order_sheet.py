@@ -22,7 +22,10 @@ NEVER_MS = 2**53 - 1
 ASK_AFTER_MS = 30_000  # the process that decided a refund asks for it at once; after this the worker does
 
 _NOBODYS_DECISION = ("order.noted", "order.refunded")  # entries that no act has to know of
-OWED = "refund_failed"  # a payment's status: its order was never sold, and what was taken for it came back to us
+# Of a payment whose order is never sold (unsold.py): what was taken for it is owed by staff, or by a refund that they
+# see; waits for the bank to decide; stays with the buyer, since the bank decided so.
+OWED, DISPUTED, LOST = "refund_failed", "disputed", "lost"
+UNSOLD = (OWED, DISPUTED, LOST)
 
 Why = Literal["asked", "cancelled", "returned", "outside", "unsold"]
 

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from live.ids import new_id
 from live.money import Money
-from live.shop.order_sheet import NEVER_MS, OWED, Act, Sheet, Why, decide, mail, sheet_of, stand, tell, write
+from live.shop.order_sheet import LOST, NEVER_MS, OWED, Act, Sheet, Why, decide, mail, sheet_of, stand, tell, write
 from live.shop.outbox import MAIL_REPAID
 from live.shop.payments.port import Charge, Repaid, RepaidStatus
 from live.store.tables import payments, refunds
@@ -66,7 +66,7 @@ def settle(
         write(connection, act, "refund.refused", {**facts, "why": refused}, by_op=False)
         return True
     _money_went_back(connection, act, sheet, owed.amount_minor, facts)
-    if owed.why == "asked":  # of the others a letter spoke already
+    if owed.why in ("asked", "unsold"):  # of the others a letter spoke already
         mail(connection, act, MAIL_REPAID, refund_minor=owed.amount_minor)
     return True
 
@@ -190,6 +190,8 @@ def _note_outside(connection: Connection, sheet: Sheet, charge: Charge, strange:
 def _money_went_back(connection: Connection, act: Act, sheet: Sheet, amount: int, facts: Mapping[str, Any]) -> None:
     captured, back = sheet.pay.captured_minor, sheet.pay.refunded_minor + amount
     status = "refunded" if back == captured else sheet.pay.status
+    if sheet.pay.status == OWED and captured - sheet.lost_minor <= back < captured:
+        status = LOST  # the bank gave her the rest
     moved = _count(connection, sheet, back, status, act.now)
     write(connection, act, "order.refunded", {**facts, **moved}, by_op=False)
     tell(connection, act, sheet, "order.refunded", {**facts, "refunded": Money(back, sheet.row.currency)})

@@ -393,8 +393,8 @@ payments = Table(
     Column("provider", Text, nullable=False),
     Column("provider_ref", Text),  # the provider's own id
     Column("idempotency_key", Text, nullable=False, unique=True),  # one per attempt
-    # created | authorising | captured | declined | cancelled | refunding | refunded; and refund_failed: its order was
-    # never sold, and its refund came back
+    # created | authorising | captured | declined | cancelled | refunding | refunded; and of an order that is never
+    # sold refund_failed, disputed, lost: shop/unsold.py
     Column("status", Text, nullable=False),
     Column("amount_minor", BigInteger, nullable=False),
     Column("captured_minor", BigInteger, nullable=False, default=0),

@@ -9,7 +9,7 @@ from live.errors import Invalid
 from live.money import Money, typed_minor
 from live.shop import addresses
 from live.shop.order_list import VIEWS, Row
-from live.shop.order_sheet import OWED
+from live.shop.order_sheet import DISPUTED, LOST, OWED
 from live.shop.order_state import STATUSES, Units, is_whole, repaid_by
 from live.shop.order_story import Entry, Origin, StaffOrder
 from live.shop.orders import Order, OrderLine, Shipment
@@ -53,6 +53,11 @@ WHY_WORDS = {  # of a Conflict
     "sent_again": "That refund was sent again already.",
     "disputed": "The payment is disputed: the buyer's bank has its money. Nothing is refunded until it decides.",
     "came_back": "A piece of that parcel came back: it did leave.",
+}
+_UNSOLD_WORDS = {  # to a buyer whose payment was taken and not used
+    OWED: "Your payment could not be sent back to your card. We owe it to you, and will be in touch.",
+    DISPUTED: "Your payment was not used. Your bank has asked for it back; what it leaves with us is sent to you.",
+    LOST: "Your payment was not used, and you have it back from your bank.",
 }
 _DID = {
     "order.paid": "paid for it",
@@ -142,8 +147,8 @@ def buyer_view(order: Order) -> dict[str, Any]:
         back = sum(one.amount.minor for one in order.refunds)
         view["title"] = "Cancelled."
         view["lede"] = f"{Money(back, order.total.currency).words()} is on its way back to you." if back else ""
-    if order.payment == OWED:
-        view["lede"] = "Your payment could not be sent back to your card. We owe it to you, and will be in touch."
+    if order.payment in _UNSOLD_WORDS:
+        view["lede"] = _UNSOLD_WORDS[order.payment]
     for shown, line in zip(view["lines"], order.lines, strict=True):
         shown["became"] = became_of(line)
     return {

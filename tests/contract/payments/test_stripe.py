@@ -19,6 +19,7 @@ from live.shop.checkout import Placed
 from live.shop.dispute_list import READ_EVERY_MS
 from live.shop.order_list import Reach
 from live.shop.order_rows import pending_of
+from live.shop.order_sheet import ASK_AFTER_MS
 from live.shop.order_story import StaffOrder
 
 
@@ -406,4 +407,32 @@ async def test_a_dispute_whose_every_message_was_missed_is_found_in_stripes_list
     assert [(method, path) for method, path, _, _ in fake.heard] == [("GET", "/v1/disputes")], "one request a page"
     (seen,) = (await world.order_list.one(Reach(frozenset({world.brand})), placed.number)).disputes
     assert (seen.provider_ref, seen.status, seen.withdrawn) == (dispute["id"], "open", True)
+    assert await world.wrong() == []
+
+
+async def test_a_late_payment_that_is_disputed_goes_back_once_it_is_won_under_a_key_that_stripe_has_not_refused(
+    world: World, at_stripe: StripeHand
+) -> None:
+    fake, sale = at_stripe.fake, AfterSale(world.db, at_stripe.provider, world.clock)
+    await world.stock_a_show({"COAT-38": 1})
+    await world.add("per_ada", "COAT-38")
+    placed = await world.place("per_ada")
+    world.clock.advance(1_000_000)  # type: ignore[attr-defined]
+    await world.gate.lapse(world.show)
+    await world.add("per_bea", "COAT-38")
+    fake.pay(placed.payment_ref)
+    dispute = fake.dispute(str(fake.sessions[placed.payment_ref]["payment_intent"]))
+    for _ in range(2):
+        now = await world.checkout.settle(placed.payment_id)
+        assert now is not None
+        assert now.status == "cancelled"
+    tried = [key for method, path, _, key in fake.heard if (method, path) == ("POST", "/v1/refunds")]
+    assert len(tried) == 1
+    assert fake.kept[tried[0]][1] == 400, "the premise: Stripe repeats its no to this key, whatever the bank says"
+    fake.end_dispute(dispute["id"], "won")
+    assert await sale.disputes.heard(placed.payment_id)
+    world.clock.advance(ASK_AFTER_MS)  # type: ignore[attr-defined]
+    assert await sale.refunds.ask_due() == 1
+    assert (await world.orders.by_id(placed.order_id)).status == "refunded"
+    assert (await at_stripe.provider.fetch(placed.payment_ref)).refunded_minor == 12_900
     assert await world.wrong() == []
