@@ -27,6 +27,7 @@ c:{room}:claims            hash    1 day from a claim     moderation case -> unt
 c:{room}:decided           hash    1 day from a decision  moderation case -> verdict, name
 c:{room}:rep:<line>        set     1 day from a report    moderation who reported the line: persons, networks of the new
 c:{room}:raised:<who>      string  10 minutes             moderation cases that a person or network raised by reports
+c:{room}:taken             hash    30 days from a removal moderation what was taken out and is not in the archive yet
 c:{room}:spent:<what>:<person>  string  10 to 3,600 s     moderation reports, appeals, names of one person
 c:{room}:hearts            hash    60 s from a heart      talk       n not sent yet, ms of the last sending
 c:{room}:service           hash    1 day from a change    switchboard switch -> "on", "off" or "auto": staff's choice
@@ -108,6 +109,10 @@ def raised(room: str, who: str) -> str:
 
 def spent(room: str, what: str, person: str) -> str:
     return f"c:{{{room}}}:spent:{what}:{person}"
+
+
+def taken(room: str) -> str:
+    return f"c:{{{room}}}:taken"
 
 
 def claims(room: str) -> str:

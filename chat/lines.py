@@ -26,7 +26,7 @@ from chat.moderation.store import silence_of
 from chat.moderation.terms import RoomWords
 from chat.names import Names
 from chat.outbox import named
-from chat.ports import LineRecord
+from chat.ports import Act, LineRecord
 from chat.questions import Questions
 
 OP_LIFE_MS = 600_000
@@ -277,10 +277,11 @@ class Lines:
         by_author = line.person == member.person
         if not by_author and not member.may("moderator"):
             raise Forbidden("moderator")
-        await office.take_out(room, wanted.rpartition(".")[2], line.person, "author" if by_author else "moderator")
-        work = self._archive.lines_removed(room, [wanted], member.person, self._now_ms())
-        await office.book(intent, wanted, work, before=line.text)
-        await office.notice(room, "line.removed", line=wanted, person=line.person, by=member.person)
+        act = Act(room, member.person, intent.kind, wanted, "", line.text, "", self._now_ms())
+        taken = office.taking(room, member.person, act, line=wanted, person=line.person)
+        number, by = wanted.rpartition(".")[2], "author" if by_author else "moderator"
+        if await office.take_out(room, number, line.person, by, taken):
+            await office.keep_taken(room, msgspec.structs.replace(taken, lines=[wanted]))
         return {"line": wanted}
 
     async def _remove_own(self, room: str, person: str, wanted: str) -> bool:

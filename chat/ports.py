@@ -128,6 +128,18 @@ class Notice(msgspec.Struct, frozen=True):
     wall_ms: int
 
 
+class Taken(msgspec.Struct, frozen=True):
+    """Lines that somebody took out of a room's log, on their way to the archive: what is to be written of it. `id`
+    names this taking; without an `act` that is written elsewhere, with what it was part of."""
+
+    lines: list[str]
+    id: str
+    by: str
+    wall_ms: int
+    act: Act | None = None
+    notice: Notice | None = None
+
+
 class Archive(Protocol):
     """The lasting part of the room. Lines fail open (a lost one is logged); an act of moderation that could not be
     written is told to the moderator. Every method may raise anything when its store is down."""
@@ -138,6 +150,10 @@ class Archive(Protocol):
 
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
         """Mark lines as removed by the person `by`. Lines that never arrived are no error."""
+        ...
+
+    async def taken_out(self, room: str, taken: Taken) -> None:
+        """As `lines_removed`, with the act and the notice, all of it or nothing. Twice is once."""
         ...
 
     async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None:

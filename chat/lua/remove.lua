@@ -2,9 +2,10 @@
 -- join nor a resume ever sees the text again; then one event tells the screens. A line that was pinned stands in the log
 -- once more with each pin, and goes there too.
 -- KEYS  1 head, 2 log, 3 lines (zset), 4 lines by a person (zset; read when ARGV 6 is "*"), 5 pinned (string),
---       6 pins (zset), 7 silences (hash)
+--       6 pins (zset), 7 silences (hash), 8 taken (hash)
 -- ARGV  1 epoch to begin if need be, 2 numbers kept, 3 channel, 4 seconds the room's keys live on,
---       5 "moderator" | "author", 6 a number, or "*" for all by the person, last: see epoch.lua
+--       5 "moderator" | "author", 6 a number, or "*" for all by the person, 7 the taking's id ("": it is not noted),
+--       8 what is to be written of it (JSON) up to the lines' ids, 9 from after them, last: see epoch.lua
 -- Returns {epoch, seq of the event (0: there was nothing to remove), id, id, ...} | {'unloaded'}
 local epoch = epoch_now(KEYS[1], ARGV[1])
 -- What the archive is about to put back would come after this, and stay.
@@ -46,6 +47,11 @@ redis.call('HDEL', KEYS[2], seq - tonumber(ARGV[2]))
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('EXPIRE', KEYS[2], ARGV[4])
 redis.call('SPUBLISH', ARGV[3], 'e ' .. epoch .. ' ' .. seq .. ' ' .. kind .. '\n' .. envelope)
+-- Until the archive has it: whoever took them out may not live to tell.
+if ARGV[7] ~= '' then
+  redis.call('HSET', KEYS[8], ARGV[7], ARGV[8] .. '"' .. table.concat(ids, '","') .. '"' .. ARGV[9])
+  redis.call('EXPIRE', KEYS[8], ARGV[4])
+end
 local answer = {epoch, seq}
 for _, id in ipairs(ids) do answer[#answer + 1] = id end
 return answer

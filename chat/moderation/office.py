@@ -15,7 +15,7 @@ from chat.history import LOG_KEPT, ROOM_LIFE_S, new_epoch, script
 from chat.intent import Intent
 from chat.message import Line
 from chat.moderation.store import Decisions
-from chat.ports import Act, Archive, Member, Notice
+from chat.ports import Act, Archive, Member, Notice, Taken
 from chat.seat import Bucket
 
 Handlers = dict[str, Callable[[Intent], Awaitable[object]]]
@@ -113,10 +113,12 @@ class Office:
         record = None if is_crew(member) else await self.decisions.in_force(room, member.person, member.device)
         return record is not None and record.kind == "shadow"
 
-    async def take_out(self, room: str, which: str, person: str, by: str) -> list[str]:
-        """Remove a number of the log, or "*" for all of the person's; ids of the lines that were there.
+    async def take_out(self, room: str, which: str, person: str, by: str, taken: Taken | None = None) -> list[str]:
+        """Remove a number of the log, or "*" for all of the person's; ids of the lines that were there. With `taken`,
+        and these as its lines, `keep_taken` is to follow: others do it if this process doesn't.
 
         Raises: StoreDown, when Redis has only just forgotten the room."""
+        before, _, after = msgspec.json.encode(taken).partition(b'"lines":[') if taken else (b"", b"", b"")
         answer = await self._remove(
             keys=[
                 keys.head(room),
@@ -126,13 +128,37 @@ class Office:
                 keys.pinned(room),
                 keys.pins(room),
                 keys.silences(room),
+                keys.taken(room),
             ],
-            args=[new_epoch(), LOG_KEPT, keys.channel(room), ROOM_LIFE_S, by, which],
+            args=[
+                new_epoch(),
+                LOG_KEPT,
+                keys.channel(room),
+                ROOM_LIFE_S,
+                by,
+                which,
+                taken.id if taken else "",
+                before + b'"lines":[',
+                after,
+            ],
         )
         if answer[0] == b"unloaded":
             # Not put back here: what this act did before may be lost, and is to be asked for again as a whole.
             raise StoreDown()
         return [found.decode() for found in answer[2:]]
+
+    def taking(self, room: str, by: str, act: Act | None = None, **told: object) -> Taken:
+        """A `Taken` for `take_out`; `told`: what a line.removed says."""
+        now = self.now_ms()
+        notice = Notice(room, "line.removed", {**told, "by": by}, now) if told else None
+        return Taken([], f"tkn_{new_epoch()}", by, now, act, notice)
+
+    async def keep_taken(self, room: str, taken: Taken) -> None:
+        """Raises: StoreDown (carries `.applied`): they are gone, and it is written when the archive is back."""
+        try:
+            await self.decisions.keep_taken(room, taken)
+        except Exception as error:
+            raise StoreDown(store="archive", applied=True) from error
 
     async def spend(self, room: str, what: str, person: str, most: int, within_s: int) -> None:
         """Raises: Throttled, when the person did it `most` times already within `within_s`, on whichever process."""

@@ -116,7 +116,8 @@ class Review:
 
     async def finish(self, room: str) -> None:
         """Carry out what was decided and then left: its process died, or the store failed in between, and nobody asked
-        again. Raises: StoreDown, RedisError."""
+        again. Likewise what was taken out of the log and not written down. Raises: StoreDown, RedisError."""
+        await self._office.decisions.settle_taken(room, self._office.now_ms() - FINISH_AFTER_MS)
         redis = self._office.bus.redis
         async with redis.pipeline(transaction=False) as pipe:
             for shelf in (keys.cases, keys.reports, keys.appeals):
@@ -194,10 +195,9 @@ class Review:
         office, room = self._office, intent.room
         if case.kind == "report" and verdict == "refuse" and case.line is not None:
             number = case.line.id.rpartition(".")[2]
-            taken = await office.take_out(room, number, case.person, "moderator")
-            if taken:  # the archive has it as removed since it was decided
-                facts = {"line": case.line.id, "person": case.person, "by": intent.member.person}
-                await office.notice(room, "line.removed", **facts)
+            taken = office.taking(room, intent.member.person, line=case.line.id, person=case.person)
+            if lines := await office.take_out(room, number, case.person, "moderator", taken):
+                await office.keep_taken(room, msgspec.structs.replace(taken, lines=lines))
         elif case.kind == "appeal" and verdict == "approve":
             found = await office.decisions.in_force(room, case.person, "")
             if found is not None and case.id == f"app_{found.id}":  # else it ran out, or another came since

@@ -5,6 +5,8 @@ Source: docs/decisions/0013-a-silence-matches-person-or-device.md, 0135-a-networ
 
 from __future__ import annotations
 
+import msgspec
+
 from chat import keys
 from chat.errors import Forbidden, Invalid, NotFound
 from chat.history import new_epoch
@@ -22,7 +24,7 @@ from chat.moderation.kinds import (
 )
 from chat.moderation.office import RANKS, Handlers, Office, as_json, rank
 from chat.moderation.store import public
-from chat.ports import FOREVER_MS, Member, SilenceRecord
+from chat.ports import FOREVER_MS, Member, SilenceRecord, Taken
 
 NETWORK_LIFE_MS = 24 * 3600_000  # addresses are given to others
 
@@ -53,10 +55,11 @@ class Silences:
         kind: SilenceKind = "shadow" if wanted.shadow else "ban"
         record = await self._silence(intent, wanted.person, kind, FOREVER_MS, wanted.reason)
         lines: list[str] = []
+        taken = self._office.taking(intent.room, intent.member.person)
         if kind == "ban":
-            lines = await self._office.take_out(intent.room, "*", record.person, "moderator")
+            lines = await self._office.take_out(intent.room, "*", record.person, "moderator", taken)
             await self.dropped(intent, record.person)
-        await self._book(intent, record, lines)
+        await self._book(intent, record, msgspec.structs.replace(taken, lines=lines))
         return {"person": record.person, "until_ms": record.until_ms, "lines": lines}
 
     async def unban(self, intent: Intent) -> dict[str, object]:
@@ -142,12 +145,12 @@ class Silences:
         if was.kind == "ban":
             await self._office.bus.let_in(room, was.person, was.device)
 
-    async def _book(self, intent: Intent, record: SilenceRecord, lines: list[str] | None = None) -> None:
+    async def _book(self, intent: Intent, record: SilenceRecord, taken: Taken | None = None) -> None:
         office = self._office
 
         async def work() -> None:
-            if lines:
-                await office.archive.lines_removed(intent.room, lines, intent.member.person, record.wall_ms)
+            if taken is not None and taken.lines:
+                await office.keep_taken(intent.room, taken)
             await office.archive.silenced(intent.room, record)
 
         await office.book(intent, record.person, work(), reason=record.reason, after=as_json(public(record)))

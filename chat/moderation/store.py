@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from chat import keys
 from chat.bus import RedisBus
@@ -16,7 +18,7 @@ from chat.kinds import LinePosted
 from chat.message import Line
 from chat.moderation.kinds import Case, Mode, Silence, SilencedPerson, TermKind
 from chat.moderation.rules import MAX_TERMS
-from chat.ports import Archive, Decision, SilenceRecord
+from chat.ports import FOREVER_MS, Archive, Decision, SilenceRecord, Taken
 
 LOADED = "loaded"  # the field that says a room's silences are all there
 TURN = "turn"  # the field that is another after each change of them
@@ -53,6 +55,7 @@ class Decisions:
         _, seq = await self._history.position(room)  # ends the epoch of a store that may have lost what it answered
         if await self._is_loaded(room):
             return
+        await self.settle_taken(room)  # or the archive would put it back
         try:
             record = await self._archive.load(room, self._now_ms())
             said = await self._archive.find(room, most=LINES_KEPT) if seq else []
@@ -100,6 +103,24 @@ class Decisions:
                 *entries,
             ],
         )
+
+    async def keep_taken(self, room: str, taken: Taken) -> None:
+        """What was taken out is written, and then no longer waits for that. Raises: whatever the archive raises."""
+        await self._archive.taken_out(room, taken)
+        with suppress(RedisError, OSError):  # then it is done once more, which changes nothing
+            await self._redis.hdel(keys.taken(room), taken.id)
+
+    async def settle_taken(self, room: str, before_ms: int = FOREVER_MS) -> None:
+        """Write what was taken out until then and is not written yet: its process died, or the archive was down.
+        Raises: StoreDown."""
+        waiting: Any = await self._redis.hvals(keys.taken(room))
+        for stored in waiting:
+            taken = msgspec.json.decode(stored, type=Taken)
+            if taken.wall_ms < before_ms:
+                try:
+                    await self.keep_taken(room, taken)
+                except Exception as error:
+                    raise StoreDown(store="archive") from error
 
     async def silence(self, room: str, record: SilenceRecord) -> SilenceRecord | None:
         """It takes the place of what the person had, on every device; answers what that was."""

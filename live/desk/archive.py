@@ -14,7 +14,7 @@ from chat.message import Question
 from chat.moderation.kinds import Case, FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
 from chat.moderation.review import MAX_APPEALS, MAX_CASES, MAX_REPORTS
 from chat.moderation.store import DECIDED_KEPT_S
-from chat.ports import Act, Decision, LineRecord, Member, Notice, RoomRecord, SilenceRecord
+from chat.ports import Act, Decision, LineRecord, Member, Notice, RoomRecord, SilenceRecord, Taken
 from live.accounts.sessions import Sessions
 from live.desk import audit_log, line_rows
 from live.desk.audit_log import Broken
@@ -53,6 +53,17 @@ class SqlArchive:
 
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
         await self._db.write(lambda sql: line_rows.remove(sql, room, lines, by, wall_ms))
+
+    async def taken_out(self, room: str, taken: Taken) -> None:
+        """In one transaction. Its notice goes by its id, so that the second time finds all of it done."""
+
+        def write(sql: Connection) -> None:
+            if taken.notice is None or _insert_new(sql, outbox, _outbox_row(taken.notice, f"evt_{taken.id}")):
+                line_rows.remove(sql, room, taken.lines, taken.by, taken.wall_ms)
+                if taken.act is not None:
+                    audit_log.append(sql, taken.act)
+
+        await self._db.write(write)
 
     async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None:
         """Of two acts the one of the higher number stands."""
@@ -170,14 +181,7 @@ class SqlArchive:
 
     async def notice(self, notice: Notice) -> None:
         """Into the outbox, for the brand's webhooks."""
-        row = {
-            "event_id": new_id("evt"),
-            "kind": notice.kind,
-            "body": msgspec.json.encode({"show": notice.room, **notice.facts}).decode(),
-            "created_ms": notice.wall_ms,
-            "due_ms": notice.wall_ms,
-            "attempts": 0,
-        }
+        row = _outbox_row(notice, new_id("evt"))
         await self._db.write(lambda sql: sql.execute(insert(outbox).values(row)) and None)
 
     async def person(self, room: str, person: str, lines: int) -> PersonFacts:
@@ -281,6 +285,17 @@ class SqlArchive:
     async def acts(self, room: str) -> tuple[int, int]:
         """How many acts the room's audit log holds, and of how many the words were erased."""
         return await self._db.read(lambda sql: audit_log.counts(sql, room))
+
+
+def _outbox_row(notice: Notice, event_id: str) -> dict[str, object]:
+    return {
+        "event_id": event_id,
+        "kind": notice.kind,
+        "body": msgspec.json.encode({"show": notice.room, **notice.facts}).decode(),
+        "created_ms": notice.wall_ms,
+        "due_ms": notice.wall_ms,
+        "attempts": 0,
+    }
 
 
 def _note(row: Row[Any]) -> Note:

@@ -159,6 +159,7 @@ class PersonData:
     async def _out_of_the_room(self, room: str, person: str) -> None:
         office, redis = self._office, self._redis
         await office.decisions.load_if_empty(room)
+        await office.decisions.settle_taken(room)  # what waits there for SQL has words of hers
         gone = await office.take_out(room, "*", person, "author")
         await self._archive.lines_removed(room, gone, "erased", self._clock.now_ms())
         await Questions(office, lambda room: None).drop_of(room, person, also_answered=True)

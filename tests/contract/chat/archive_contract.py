@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import msgspec
+from sqlalchemy import select
 
 from chat.message import Line, Mention, Question, Reply
 from chat.moderation.kinds import Case, FoundLine, Mode, Note, PastAct, PersonFacts, TermKind
-from chat.ports import FOREVER_MS, Act, Decision, LineRecord, Member, Notice, RoomRecord, SilenceRecord
+from chat.ports import FOREVER_MS, Act, Decision, LineRecord, Member, Notice, RoomRecord, SilenceRecord, Taken
+from live.store.tables import audit, outbox
 
 ROOM = "shw_contract"
 NOW_MS = 1_750_000_000_000
@@ -18,6 +20,7 @@ class MemoryArchive:
         self.lines: dict[str, LineRecord] = {}
         self.said_in: dict[str, str] = {}  # line -> room
         self.removed: dict[str, str] = {}
+        self.taken: set[str] = set()
         self.pins: dict[str, tuple[str, str, int]] = {}
         self.silences: dict[tuple[str, str], SilenceRecord] = {}
         self.terms: dict[tuple[str, str], TermKind] = {}
@@ -45,6 +48,14 @@ class MemoryArchive:
     async def lines_removed(self, room: str, lines: list[str], by: str, wall_ms: int) -> None:
         self._check()
         self.removed.update(dict.fromkeys(lines, by))
+
+    async def taken_out(self, room: str, taken: Taken) -> None:
+        self._check()
+        if taken.id not in self.taken:
+            self.taken.add(taken.id)
+            self.removed.update(dict.fromkeys(taken.lines, taken.by))
+            self.acts += [taken.act] if taken.act else []
+            self.notices += [taken.notice] if taken.notice else []
 
     async def pinned(self, room: str, line: str, epoch: str, seq: int, wall_ms: int) -> None:
         self._check()
@@ -164,7 +175,31 @@ def line(number: int, text: str = "hello") -> LineRecord:
     return LineRecord("e1", number, Line(f"e1.{number}", "per_1", "Ann", text, NOW_MS + number))
 
 
+async def told_and_written(archive) -> tuple[list[str], list[str]]:
+    """Kinds of the notices, and the acts."""
+    if isinstance(archive, MemoryArchive):
+        return [one.kind for one in archive.notices], [one.act for one in archive.acts]
+    return await archive._db.read(
+        lambda sql: (
+            list(sql.execute(select(outbox.c.kind)).scalars()),
+            list(sql.execute(select(audit.c.act)).scalars()),
+        )
+    )
+
+
 class ArchiveContract:
+    async def test_what_was_taken_out_is_written_once_with_its_act_and_notice(self, archive) -> None:
+        await archive.lines_posted(ROOM, [line(1), line(2)])
+        act = Act(ROOM, "per_mod", "line.remove", "e1.1", "", "hello", "", NOW_MS)
+        notice = Notice(ROOM, "line.removed", {"line": "e1.1"}, NOW_MS)
+        taken = Taken(["e1.1"], "tkn_1", "per_mod", NOW_MS, act, notice)
+        for _ in range(2):
+            await archive.taken_out(ROOM, taken)
+        assert await told_and_written(archive) == (["line.removed"], ["line.remove"])
+        await archive.taken_out(ROOM, Taken(["e1.2"], "tkn_2", "per_mod", NOW_MS))
+        assert [one.removed for one in await archive.find(ROOM)] == [True, True]
+        assert await told_and_written(archive) == (["line.removed"], ["line.remove"])
+
     async def test_a_ban_is_loaded_again(self, archive) -> None:
         await archive.silenced(ROOM, silence())
         record = await archive.load(ROOM, NOW_MS + 1)

@@ -178,6 +178,70 @@ async def test_what_was_decided_and_left_is_carried_out_though_nobody_asks_again
     assert len(mo.seen("case.closed")) == 2
 
 
+def dies_once(thing: object, name: str, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """The process gets no further than that: nothing of it comes to an end. Set when it is there."""
+    true, there = getattr(thing, name), asyncio.Event()
+
+    async def dying(*args: object, **more: object) -> object:
+        monkeypatch.setattr(thing, name, true)
+        there.set()
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(thing, name, dying)
+    return there
+
+
+@pytest.mark.parametrize("how", ["line.remove", "case.decide", "person.ban"])
+async def test_what_was_taken_out_is_told_and_written_down_though_who_did_it_died(
+    two_webs, house, archive, monkeypatch, how: str
+) -> None:
+    monkeypatch.setattr(review, "FINISH_AFTER_MS", 200)
+    one, two = two_webs
+    mo = await one.join(house.person("mo", "moderator"))
+    _, line = await reported(two, house, "bob")
+    await until(lambda: line in archive.lines)
+    before = [notice.kind for notice in archive.notices]
+    at_the_archive = dies_once(archive, "taken_out", monkeypatch)
+    body = {
+        "line.remove": {"line": line},
+        "case.decide": {"case": f"rep_{line}", "verdict": "refuse", "reason": "scam"},
+        "person.ban": {"person": "per_bob"},
+    }[how]
+    await mo.send({"kind": how, "op": "op1", "body": body})
+    async with asyncio.timeout(60):
+        await at_the_archive.wait()
+    async with asyncio.timeout(30):
+        while await two.bus.redis.exists(keys.taken(ROOM)):  # noqa: ASYNC110 - nothing to subscribe to
+            await asyncio.sleep(0.02)
+    assert archive.removed == {line: "per_mo"}
+    told = [notice for notice in archive.notices if notice.kind not in before]
+    wanted = {"line": line, "person": "per_bob", "by": "per_mo"}
+    assert [notice.facts for notice in told] == ([] if how == "person.ban" else [wanted])
+    if how == "line.remove":
+        assert [(act.act, act.actor, act.target, act.before) for act in archive.acts] == [
+            ("line.remove", "per_mo", line, "reported")
+        ]
+
+
+async def test_a_line_that_goes_while_the_archive_is_down_is_written_down_later_and_not_put_back(
+    web, house, archive, redis, monkeypatch
+) -> None:
+    monkeypatch.setattr(review, "FINISH_AFTER_MS", 1000 * 3600)  # what puts back looks itself
+    mo, bob = await web.join(house.person("mo", "moderator")), await web.join(house.person("bob"))
+    line, kept = (await said(bob, "rude")).body["line"], (await said(bob, "kind")).body["line"]
+    await until(lambda: {line, kept} <= archive.lines.keys())
+    archive.down = True
+    refused = await mo.post("line.remove", {"line": line})
+    assert (refused.code, refused.facts["applied"]) == ("store_down", True)
+    archive.down = False
+    await redis.hdel(keys.silences(ROOM), "loaded")  # as a store that may have lost its last second
+    await redis.delete(keys.log(ROOM), keys.lines(ROOM))
+    late = await web.join(house.person("late"))
+    assert [one["text"] for one in late.welcome["room"]["lines"]] == ["kind"]
+    assert archive.removed == {line: "per_mo"}
+    assert [notice.kind for notice in archive.notices] == ["line.removed"]
+
+
 async def test_what_another_process_read_before_a_decision_does_not_bring_back_what_was_settled(
     two_webs, house, archive, redis
 ) -> None:
