@@ -97,13 +97,14 @@ class Act(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """How a case was decided, by the person `by`, and which line or question came of it ("": none)."""
+    """How a case was decided by the person `by`, the reason given, and which line or question came of it ("": none)."""
 
     case: str
     verdict: Verdict
     by: str
     by_name: str
     made: str = ""
+    reason: str = ""
 
 
 class RoomRecord(msgspec.Struct, frozen=True):

@@ -101,11 +101,11 @@ class Review:
             if case.why == "gathered" and case.kind == "report" and wanted.verdict == "refuse":
                 raise Invalid("verdict", "each of these reports may be of another line: look at them one by one")
         reason = reason_text(wanted.reason)
-        decision = Decision(wanted.case, wanted.verdict, member.person, _name(intent))
+        decision = Decision(wanted.case, wanted.verdict, member.person, _name(intent), reason=reason)
         first = decision if case is None else await self._decided(intent.room, case, decision)
         is_hers = (first.by, first.verdict) == (decision.by, decision.verdict)
         # By whoever carries it out, in the name of who decided: that one is told "again", or her process died.
-        answer = await self._follow(_in_her_name(intent, first), case, first, reason if is_hers else "")
+        answer = await self._follow(_in_her_name(intent, first), case, first)
         if not is_hers:
             raise Decided(first.verdict, first.by_name)
         _answered(answer, wanted.case)
@@ -134,7 +134,7 @@ class Review:
             if case is not None:
                 who = Member(decision.by, decision.by_name, frozenset({"moderator"}), "", "")
                 intent = Intent(room, who, "", "case.decide", msgspec.Raw(b"{}"), self._office.now_ms())
-                await self._follow(intent, case, decision, "")
+                await self._follow(intent, case, decision)
 
     async def drop_of(self, intent: Intent, person: str) -> None:
         """Whoever was banned has nothing waiting, whoever has claimed it: her held lines are refused, reports of them
@@ -174,7 +174,7 @@ class Review:
         except Exception as error:
             raise StoreDown(store="archive") from error
 
-    async def _follow(self, intent: Intent, case: Case | None, decision: Decision, reason: str) -> list[Any]:
+    async def _follow(self, intent: Intent, case: Case | None, decision: Decision) -> list[Any]:
         """What the decision means, then the case is closed, and that is told and written down: decide.lua's answer.
         Also when another has decided: her process may have died before this. Twice is once.
 
@@ -184,11 +184,11 @@ class Review:
         answer = await self._carry_out(intent.room, case, decision)
         if answer[0] == b"closed" and case is not None:
             made = answer[1].decode()
-            await self._tell_closed(intent, case, decision.verdict, reason)
+            await self._tell_closed(intent, case, decision.verdict, decision.reason)
             # Of reports that were gathered no words: the act has no target by whose erasure they would go.
             before = case.line.text if case.line and case.person else case.text
             work, after = self._keep_made(intent.room, case, made), f"{decision.verdict} {case.id}"
-            await self._office.book(intent, case.person, work, reason=reason, before=before, after=after)
+            await self._office.book(intent, case.person, work, reason=decision.reason, before=before, after=after)
         return answer
 
     async def _before_closing(self, intent: Intent, case: Case, verdict: Verdict) -> None:

@@ -150,7 +150,13 @@ class SqlArchive:
     async def case_decided(self, room: str, case: Case, decision: Decision, wall_ms: int) -> Decision:
         """The first to ask decides; one that never arrived here is written as decided. A line that was reported is
         marked as removed in the same transaction."""
-        made = {"verdict": decision.verdict, "by": decision.by, "by_name": decision.by_name, "decided_ms": wall_ms}
+        made = {
+            "verdict": decision.verdict,
+            "by": decision.by,
+            "by_name": decision.by_name,
+            "reason": decision.reason,
+            "decided_ms": wall_ms,
+        }
         this = (cases.c.room == room, cases.c.id == case.id)
 
         def write(sql: Connection) -> Decision:
@@ -323,7 +329,7 @@ def _case_row(room: str, case: Case) -> dict[str, object]:
 
 
 def _decision(row: Row[Any]) -> Decision:
-    return Decision(row.id, row.verdict, row.by, row.by_name, row.made)
+    return Decision(row.id, row.verdict, row.by, row.by_name, row.made, row.reason)
 
 
 def _insert_new(sql: Connection, table: Table, row: dict[str, object]) -> bool:

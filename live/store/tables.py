@@ -733,6 +733,7 @@ cases = Table(  # what waits for a moderator, and how it was decided
     Column("by", Text, nullable=False, default=""),
     Column("by_name", Text, nullable=False, default=""),
     Column("made", Text, nullable=False, default=""),  # the line or question that came of it
+    Column("reason", Text, nullable=False, server_default=""),
     Column("decided_ms", BigInteger),
     Index("ix_cases_room_verdict", "room", "verdict"),
 )

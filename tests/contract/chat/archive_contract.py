@@ -322,7 +322,7 @@ class ArchiveContract:
 
     async def test_a_case_that_never_arrived_can_be_decided_and_stays_decided(self, archive) -> None:
         held = Case("held_1", "hold", "line", "per_1", "Ann", "hello", NOW_MS, line(1).line)
-        refused = Decision("held_1", "refuse", "per_mo", "Mo")
+        refused = Decision("held_1", "refuse", "per_mo", "Mo", reason="a scam")
         assert await archive.case_decided(ROOM, held, refused, NOW_MS) == refused
         await archive.case(ROOM, held)
         loaded = await archive.load(ROOM, NOW_MS)

@@ -165,15 +165,17 @@ async def test_what_was_decided_and_left_is_carried_out_though_nobody_asks_again
     mo = await one.join(house.person("mo", "moderator"))
     bob, line = await reported(two, house, "bob")
     case = await held(one, house, mo, "left hanging")
-    await archive.case_decided(ROOM, archive.cases[ROOM, case], Decision(case, "approve", "per_flo", "flo"), now_ms())
+    decision = Decision(case, "approve", "per_flo", "flo", reason="not our house's words")
+    await archive.case_decided(ROOM, archive.cases[ROOM, case], decision, now_ms())
     fails_once(one.hub._talk._office, "take_out", RedisConnectionError("gone"), monkeypatch)
-    assert (await mo.post("case.decide", {"case": f"rep_{line}", "verdict": "refuse"})).code == "store_down"
+    removal = {"case": f"rep_{line}", "verdict": "refuse", "reason": "a scam that we know"}
+    assert (await mo.post("case.decide", removal)).code == "store_down"
     assert (await bob.wait("line.removed"))["line"] == line
     await bob.wait("line.posted", lambda body: body["line"]["text"] == "left hanging")
     await until(lambda: len(archive.acts) == 3)
-    assert [(act.act, act.actor) for act in archive.acts if act.act != "mode.set"] == [
-        ("case.decide", "per_flo"),
-        ("case.decide", "per_mo"),
+    assert [(act.act, act.actor, act.reason) for act in archive.acts if act.act != "mode.set"] == [
+        ("case.decide", "per_flo", "not our house's words"),
+        ("case.decide", "per_mo", "a scam that we know"),
     ]
     assert len(mo.seen("case.closed")) == 2
 
