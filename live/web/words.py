@@ -35,8 +35,10 @@ ORDER_WORDS = {  # status: (title, lede)
 }
 
 
-def stock(left: int, size: str) -> str:
-    where = f" in {size}" if size and size.lower() != "one size" else ""
+def stock(left: int, size: str, colour: str = "") -> str:
+    """`colour` is named where there is another: a swatch alone says it to nobody who can't tell it."""
+    names = [size if size.lower() != "one size" else "", colour]
+    where = f" in {', '.join(filter(None, names))}" if any(names) else ""
     return f"{left} left{where}" if left > 0 else f"Sold out{where}"
 
 
@@ -111,7 +113,7 @@ def card_view(card: Card, levels: Mapping[str, Level]) -> dict[str, Any]:
         "srcset": piece.srcset,
         "price": chosen.price.words(),
         "was": chosen.was.words() if chosen.was else "",
-        "stock": stock(left(chosen.sku), chosen.size) if levels else "",
+        "stock": stock(left(chosen.sku), chosen.size, chosen.colour if len(colours) > 1 else "") if levels else "",
         "few": bool(levels) and left(chosen.sku) <= FEW,
         "gone": left(chosen.sku) < 1,
         "sizes": [

@@ -185,7 +185,9 @@ async def test_the_form_follows_the_country_and_keeps_what_was_typed(browser: Ch
 
         await page.get_by_test_id("code-text").fill("nonsense")
         await page.get_by_test_id("code-use").click()
-        await expect(page.locator("#code-error")).to_have_text("We know no code NONSENSE.")
+        await expect(page.locator("#code-error")).to_have_text(
+            "We know no code NONSENSE. Check its letters, or go on without it."
+        )
         await page.get_by_test_id("code-text").fill("tenth")
         await page.get_by_test_id("code-text").press("Enter")
         await expect(total).to_have_text("€135.10")

@@ -82,6 +82,68 @@ async def test_what_is_said_instead_of_the_picture_does_not_lie_over_the_talk(
     assert end < top
 
 
+async def test_on_a_phone_the_run_of_show_comes_right_below_the_picture(browser: Browser, origin: str) -> None:
+    page = await opened(browser, origin, "host", "phone")
+    run, source = (page.get_by_role("heading", name=name) for name in ("Run of show", "Picture from"))
+    await expect(page.get_by_test_id("look-5")).to_be_attached()
+    assert (await box(page.get_by_test_id("tally-revenue")))[1] < (await box(run))[0] < (await box(source))[0]
+    # And so for who goes by the keyboard or hears the page.
+    before = "([one, other]) => Boolean(one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_FOLLOWING)"
+    assert await page.evaluate(before, [await run.element_handle(), await source.element_handle()])
+    await page.get_by_role("link", name="Ask the room").click()
+    await expect(page.get_by_role("heading", name="Ask the room")).to_be_in_viewport()
+
+
+async def test_on_a_desk_the_picture_stays_whatever_the_host_is_at(browser: Browser, origin: str) -> None:
+    page = await opened(browser, origin, "host", "desktop")
+    video = page.get_by_test_id("video")
+    for one in (page.get_by_test_id("look-5"), page.get_by_test_id("switches-fold"), page.get_by_test_id("look-1")):
+        await one.scroll_into_view_if_needed()
+        await expect(one).to_be_in_viewport()
+        await expect(video).to_be_in_viewport(ratio=0.8)
+
+
+async def test_the_chosen_colour_is_said_in_words_too(browser: Browser, origin: str) -> None:
+    page = await opened(browser, origin, "show", "phone")
+    card = page.get_by_test_id("pinned-card")
+    await expect(card.get_by_test_id("stock")).to_have_text("12 left in S, Black")
+    await card.get_by_role("radio", name="Bone").check()
+    await expect(card.get_by_test_id("stock")).to_have_text("15 left in S, Bone")
+
+
+@pytest.mark.parametrize("size", ["phone", "desktop"])
+async def test_the_leading_picture_runs_to_the_windows_edge(browser: Browser, origin: str, size: str) -> None:
+    page = await opened(browser, origin, "front", size)
+    at = await page.locator(".lead__picture").bounding_box()
+    assert at
+    assert at["x"] == 0
+    if size == "phone":
+        assert at["width"] == SIZES[size][0]
+
+
+async def test_the_pictures_figures_leave_no_slice_of_the_talk_beside_them_on_a_phone(
+    browser: Browser, origin: str
+) -> None:
+    page = await opened(browser, origin, "show-figures", "phone")
+    await page.get_by_test_id("stats-button").click()
+    figures = await page.get_by_test_id("stats").bounding_box()
+    lines = await page.locator("#lines").bounding_box()
+    assert figures
+    assert lines
+    assert figures["x"] <= lines["x"]
+    assert figures["x"] + figures["width"] >= lines["x"] + lines["width"]
+
+
+@pytest.mark.parametrize("name", ["picture-desk", "picture-trouble"])
+async def test_a_worst_line_is_whole_on_a_phone(browser: Browser, origin: str, name: str) -> None:
+    page = await opened(browser, origin, name, "phone")
+    await expect(page.get_by_test_id("worst").get_by_role("row")).to_have_count(8)
+    rows = page.locator(".signal__worst .rows")
+    assert await rows.evaluate("rows => rows.scrollWidth - rows.clientWidth") == 0
+    for cell in await page.get_by_test_id("worst").get_by_role("cell").all():
+        assert await cell.evaluate("cell => cell.scrollWidth - cell.clientWidth") == 0, await cell.inner_text()
+
+
 @pytest.mark.parametrize("name", ["sheet-coupon", "host", "moderator"])
 async def test_no_request_of_a_painted_page_misses(browser: Browser, origin: str, name: str) -> None:
     page = await browser.new_page()

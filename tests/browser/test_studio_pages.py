@@ -58,6 +58,28 @@ async def test_colours_of_a_piece_unfold_by_keyboard_and_what_was_refused_is_see
     await expect(ink).to_be_visible()
 
 
+async def test_a_sales_dates_are_asked_for_where_there_is_a_sale(browser: Browser, site: Served):
+    product = await site.services.catalogue.add_product(
+        site.house.show.brand_id, slug="knit", title="Knit", variants=[NewVariant("K-S", "S", "Ink", "#112", 12_900, 5)]
+    )
+    page = await signed_in(browser, site, site.house.staff, f"/studio/catalogue/{product}")
+    unit = page.get_by_test_id("unit-K-S")
+    begins, save = unit.get_by_label("Begins"), unit.get_by_role("button", name="Save price")
+    await expect(unit.get_by_label("Sale price")).to_be_visible()
+    await expect(begins).to_be_hidden()
+    await unit.get_by_label("Sale price").fill("99")
+    await begins.fill("2030-01-01T10:00")
+    await save.click()
+    await expect(unit.locator("[data-field=note]")).to_contain_text("The sale begins by itself")
+    # Taken out again, its dates go with it.
+    await unit.get_by_label("Sale price").fill("")
+    await expect(begins).to_be_hidden()
+    await save.click()
+    await expect(unit.locator("[data-field=note]")).to_have_text("Saved.")
+    await unit.get_by_label("Sale price").fill("98")
+    await expect(begins).to_have_value("")
+
+
 async def test_a_persons_data_is_erased_only_when_her_name_was_typed(browser: Browser, site: Served):
     await site.house.go_live(1)
     await site.services.people.grant(site.house.staff.id, "moderator", show_id=site.house.show.id)

@@ -8,6 +8,7 @@ import re
 import pytest
 from house import CONTACT, Browser, Web
 
+from live.shop.catalogue import NewVariant
 from live.web.pages import own_path
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"
@@ -33,6 +34,15 @@ async def test_first_paint_of_a_live_show_has_the_card_its_price_its_sizes_and_i
     assert "5 left in S" in card
     assert 'data-testid="size-L2-S" checked' in card
     assert 'data-testid="size-L2-M"' in card
+
+
+async def test_the_colour_is_said_in_words_where_a_piece_has_another(web: Web):
+    made = [NewVariant(f"K-{colour}", "S", colour, "#112", 12_900, 4) for colour in ("Bone", "Ink")]
+    knit = await web.services.catalogue.add_product(web.house.show.brand_id, slug="knit", title="Knit", variants=made)
+    look = await web.services.runsheets.add_look(web.house.show.id, 4, "Look 4", [knit])
+    await web.house.go_live()
+    await web.services.desk.drop(web.house.show.id, look, "test")
+    assert "4 left in S, Bone" in _testid((await (await web.stranger()).open("/shows/aw26")).text, "pinned-card")
 
 
 async def test_a_sold_out_size_is_said_so_and_another_is_chosen(web: Web):

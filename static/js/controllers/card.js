@@ -164,7 +164,7 @@ export class CardView {
 
     const units = left(live.stock, variant.sku);
     const known = variant.sku in live.stock;
-    fill(element, "stock", known ? stockWords(units, variant.size) : "");
+    fill(element, "stock", known ? stockWords(units, variant.size, piece.variants.some((one) => one.colour !== variant.colour) ? variant.colour : "") : "");
     flag(field(element, "stock"), "few", known && units <= FEW);
 
     const pieces = card.pieces.length > 1 ? card.pieces : [];

@@ -9,7 +9,7 @@ import { Switches } from "./switches.js";
 import { enter } from "./room.js";
 import { confirmed } from "./confirm.js";
 import { call } from "../http.js";
-import { canDrop, next, priceOf, sizesLeft, stateWords, termsWords, wasOf } from "../models/runsheet.js";
+import { canDrop, coloursLeft, next, priceOf, stateWords, termsWords, wasOf } from "../models/runsheet.js";
 import { phase } from "../models/drop.js";
 import { moment, money, refused } from "../models/words.js";
 
@@ -162,9 +162,12 @@ function runsheet(state) {
     const was = wasOf(row);
     fill(item, "was", money(was));
     field(item, "was").hidden = !was;
-    reconcile(field(item, "stock"), sizesLeft(row, live.stock), (one) => one.sku, () => document.createElement("span"), (span, one) => {
-      say(span, `${one.label} · ${one.left}`);
-      flag(span, "gone", one.left < 1);
+    reconcile(field(item, "stock"), coloursLeft(row, live.stock), (one) => one.key, () => clone("cue-colour-template"), (part, { colour, sizes }) => {
+      fill(part, "colour", colour);
+      reconcile(field(part, "sizes"), sizes, (one) => one.sku, () => document.createElement("span"), (span, one) => {
+        say(span, `${one.label} · ${one.left}`);
+        flag(span, "gone", one.left < 1);
+      });
     });
     fill(item, "state", stateWords(row, { pinned: live.pinned, next: coming?.look, now_ms: clock.now(), waiting: state.queues[row.look]?.waiting }));
     terms(item, row);

@@ -77,13 +77,13 @@ for (const unit of /** @type {NodeListOf<HTMLElement>} */ (document.querySelecto
       const sale_minor = typed ? minor(typed, places) : null;
       if (typed && sale_minor === null) throw "That is no sale price.";
       const [from_ms, until_ms] = ["from", "until"].map((name) => (input(price, name).value ? new Date(input(price, name).value).getTime() : null));
-      if (sale_minor === null && (from_ms || until_ms)) throw "Say the sale's price, or take its dates out.";
       const sale = sale_minor === null ? null : { minor: sale_minor, from_ms, until_ms };
       const answer = await call("PUT", `/api/catalogue/variants/${sku}/price`, { price_minor, sale, edition: price.dataset.edition });
       price.dataset.edition = answer.edition;
       fill(unit, "charged", money(answer.charged));
       fill(unit, "was", answer.was ? money(answer.was) : "");
       field(unit, "was").hidden = !answer.was;
+      if (!sale) for (const name of ["from", "until"]) input(price, name).value = ""; // a sale that is none has no dates
       return sale && from_ms && from_ms > Date.now() ? "Saved. The sale begins by itself." : "Saved.";
     });
   });

@@ -59,7 +59,7 @@ export class Stage {
   tellSound() {
     const on = !this.video.muted;
     this.sound.setAttribute("aria-pressed", String(on));
-    fill(this.sound, "words", on ? "Sound on" : "Tap for sound");
+    fill(this.sound, "words", on ? "Sound on" : "Turn on sound");
     const drawing = this.sound.querySelector("path");
     drawing?.setAttribute("d", on ? "M4 9.5v5h3.5L12 18V6L7.5 9.5zM15.5 9a4.2 4.2 0 0 1 0 6M18 6.5a7.8 7.8 0 0 1 0 11" : "M4 9.5v5h3.5L12 18V6L7.5 9.5zM16 9.5l5 5M21 9.5l-5 5");
   }

@@ -44,7 +44,7 @@ export function changed(change) {
  */
 export function codeRefused(facts) {
   switch (facts.why) {
-    case "unknown": return `We know no code ${facts.promotion}.`;
+    case "unknown": return `We know no code ${facts.promotion}. Check its letters, or go on without it.`;
     case "not_yet": return `${facts.promotion} is not open yet.`;
     case "over": return `${facts.promotion} is over.`;
     case "used_up": return `${facts.promotion} has been used up.`;

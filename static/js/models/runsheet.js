@@ -25,17 +25,18 @@ export function wasOf(row) {
 }
 
 /**
- * Units left of each size; the colour is named where there is more than one.
+ * Units left of each size, by piece and colour; the colour is named where a piece has more than one.
  * @param {LookRow} row
  * @param {Record<string, import("./types.js").Level>} stock
+ * @returns {{key: string, colour: string, sizes: {sku: string, label: string, left: number}[]}[]}
  */
-export function sizesLeft(row, stock) {
-  return row.pieces.flatMap((piece) => {
-    const colours = new Set(piece.variants.map((one) => one.colour)).size;
-    return piece.variants.map((one) => ({
-      sku: one.sku,
-      label: [colours > 1 ? one.colour : "", one.size || (colours > 1 ? "" : "One size")].filter(Boolean).join(" "),
-      left: stock[one.sku]?.left ?? 0,
+export function coloursLeft(row, stock) {
+  return row.pieces.flatMap((piece, number) => {
+    const colours = [...new Set(piece.variants.map((one) => one.colour))];
+    return colours.map((colour) => ({
+      key: `${number} ${colour}`,
+      colour: colours.length > 1 ? colour : "",
+      sizes: piece.variants.filter((one) => one.colour === colour).map((one) => ({ sku: one.sku, label: one.size || "One size", left: stock[one.sku]?.left ?? 0 })),
     }));
   });
 }

@@ -17,9 +17,11 @@ export function money(amount, locale = "en") {
 /**
  * @param {number} left units that can still be held
  * @param {string} size
+ * @param {string} [colour] where there is another: a swatch alone says it to nobody who can't tell it
  */
-export function stock(left, size) {
-  const where = size && size.toLowerCase() !== "one size" ? ` in ${size}` : "";
+export function stock(left, size, colour = "") {
+  const names = [size.toLowerCase() === "one size" ? "" : size, colour].filter(Boolean);
+  const where = names.length ? ` in ${names.join(", ")}` : "";
   return left > 0 ? `${left} left${where}` : `Sold out${where}`;
 }
 

@@ -15,6 +15,8 @@ test("stock names the size, also when it is gone", () => {
   assert.equal(words.stock(0, "M"), "Sold out in M");
   assert.equal(words.stock(-1, ""), "Sold out");
   assert.equal(words.stock(3, "One size"), "3 left");
+  assert.equal(words.stock(3, "M", "Plum"), "3 left in M, Plum");
+  assert.equal(words.stock(0, "One size", "Plum"), "Sold out in Plum");
 });
 
 test("every refusal of the server has words that say what to do, none a code", () => {
