@@ -13,7 +13,7 @@ What travels on a room's channel is a header line and the bytes that a socket wi
     b <person>                        a new badge (JSON), likewise
     x <person> <device>               a ban (JSON of its Silence): their sockets are told, and cut
     y <person> <device>               that ban is over: who was kept from the talk under it has it again
-    t                                 the terms or the crew's names changed
+    t                                 the terms, the crew's names or the shadow bans changed
     s                                 the switches were set
 
 Every method raises redis' RedisError when the store is down; `Hub` turns that into `store_down`.
@@ -87,6 +87,10 @@ class RedisBus:
     async def let_in(self, room: str, person: str, device: str) -> None:
         """Every process gives the talk back to those who were kept from it by the person's ban."""
         await self._send(room, f"y {person} {device}", b"")
+
+    async def bans_changed(self, room: str) -> None:
+        """Every process reads who is banned again, which it does by itself twice a second."""
+        await self._send(room, "t", b"")
 
     async def terms_changed(self, room: str) -> None:
         """Every process reads the terms and the crew's names again."""

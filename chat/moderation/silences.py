@@ -77,6 +77,8 @@ class Silences:
         # Nobody can answer what she alone sees, and it counts among the open ones that she may have.
         await office.bus.redis.hdel(keys.asked(room), person)
         await self._over(room, was)
+        if was.kind == "shadow":
+            await office.bus.bans_changed(room)
         await self.tell(room)
         work = office.archive.lifted(room, person, office.now_ms())
         await office.book(intent, person, work, before=as_json(public(was)))
@@ -134,6 +136,8 @@ class Silences:
         if kind != "shadow":
             await office.bus.redis.delete(keys.own(room, person))
             await office.bus.redis.hdel(keys.asked(room), person)
+        if "shadow" in (kind, was.kind if was else ""):
+            await office.bus.bans_changed(room)
         await self.tell(room)
         return record
 

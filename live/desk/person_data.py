@@ -28,6 +28,7 @@ from live.clock import Clock
 from live.desk import audit_log, line_rows
 from live.desk.archive import SqlArchive
 from live.errors import NotFound, StoreDown
+from live.play.service import PlayService
 from live.shop import coupons
 from live.shop.payments.port import Provider
 from live.shop.saved import SavedBuyers
@@ -99,10 +100,12 @@ class PersonData:
         clock: Clock,
         saved: SavedBuyers,
         provider: Provider,
+        play: PlayService,
     ) -> None:
         self._db = db
         self._saved = saved
         self._provider = provider
+        self._play = play
         self._redis = redis
         self._bus = bus
         self._clock = clock
@@ -137,10 +140,13 @@ class PersonData:
         """Redis first, so that nobody sees it while SQL is written. Doing it twice is doing it once.
 
         Raises: NotFound; StoreDown (ask again: what is gone is gone)."""
-        if (await self.export(person, brands=brands)).is_empty:
+        only = None if brands is None else await self._db.read(lambda sql: set(sql.execute(_rooms(brands)).scalars()))
+        played_in = await self._play.forget(person, only)
+        if not played_in and (await self.export(person, brands=brands)).is_empty:
             raise NotFound("person", person)
-        for room in await self._rooms_of(person, brands):
+        for room in sorted({*played_in, *await self._rooms_of(person, brands)}):
             await self._out_of_the_room(room, person)
+        await self._play.forget(person, only)  # a game may have come out meanwhile, with her name among the winners'
         if brands is None:
             await self._sign_out(person)
         now = self._clock.now_ms()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
@@ -61,6 +61,7 @@ class PlayService:
         self._take = load_script(redis, "play_take")
         self._close = load_script(redis, "play_close")
         self._due = load_script(redis, "play_due")
+        self._forget = load_script(redis, "play_forget")
 
     # ---- opening -------------------------------------------------------------------------------
 
@@ -142,6 +143,20 @@ class PlayService:
             raise WrongState("closed", "open")
         if answer == b"INVALID":
             raise Invalid("choice", "not one of the choices")
+
+    async def forget(self, person: str, shows: Collection[str] | None = None) -> list[str]:
+        """Take her out of the games of `shows` (None: of all); answers in which she was. After a draw her id stays, by
+        which it is proven, without her name. Any number of times. Raises: StoreDown."""
+        found: set[str] = set()
+        try:
+            async for key in self._redis.scan_iter(match=keys.play_people("*", "*"), count=1000):
+                show, game_id = keys.play_of(key.decode())
+                in_it = [keys.play(show, game_id), keys.play_people(show, game_id)]
+                if (shows is None or show in shows) and await self._forget(in_it, [person]):
+                    found.add(show)
+        except (RedisError, OSError) as error:
+            raise StoreDown("redis") from error
+        return sorted(found)
 
     # ---- closing -------------------------------------------------------------------------------
 

@@ -122,6 +122,12 @@ def play_people(show: str, play_id: str) -> str:
     return f"s:{{{show}}}:play:{play_id}:people"
 
 
+def play_of(people_key: str) -> tuple[str, str]:
+    """The show and the game of a `play_people`."""
+    show, _, play_id = people_key.removeprefix("s:{").removesuffix(":people").partition("}:play:")
+    return show, play_id
+
+
 PLAYS_DUE = "plays:due"
 
 RELAYS = "relays"

@@ -19,6 +19,8 @@ from chat.ports import Act, LineRecord, Notice
 from live import cli
 from live.desk.person_data import retire
 from live.desk.wiring import Services, services
+from live.events import DrawDrawn
+from live.play.service import PlayService
 from live.settings import Settings
 from live.store.tables import audit, cases, chat_lines, orders, outbox, questions, room_pins, silences
 
@@ -198,6 +200,44 @@ async def test_a_person_is_exported_and_erased_and_the_record_of_acts_stays_whol
         assert [act["act"] for act in left["acts"]] == ["person.note", "person.ban", "person.erase"]
         assert len(left["orders"]) == 1
     await ann.aclose()
+
+
+async def test_an_erased_person_is_named_in_no_game(room: Served):
+    """Also who only played, and said nothing: a draw that came out, a draw and a poll that are open, and another's
+    game, which keeps what it had."""
+    s, show = room.services, room.house.show.id
+    games = PlayService(s.redis, s.clock)
+    _, ann = await named(room, "Annabel")
+    _, bob = await named(room, "Bob")
+    people = {name: page.welcome["you"]["person"] for name, page in (("Annabel", ann), ("Bob", bob))}
+    drawn = await games.open_draw(show, "A coat", 2, 10, op="op1")
+    poll = await games.open_poll(show, "Coat or cape?", ["coat", "cape"], 30, op="op2")
+    for name, person in people.items():
+        await games.enter(show, drawn.id, person, name)
+        await games.choose(show, poll.id, person, 0)
+    closed = await games.close(show, drawn.id, early=True)
+    assert sorted(winner.name for winner in closed.game.winners) == ["Annabel", "Bob"], "the premise"
+    await s.bus.publish(show, "draw.drawn", DrawDrawn(closed.game))
+    waiting = await games.open_draw(show, "A cape", 1, 30, op="op3")
+    await games.enter(show, waiting.id, people["Annabel"], "Annabel")
+    foreign = await games.open_draw(room.house.other.id, "A hat", 1, 30, op="op4")
+    await games.enter(room.house.other.id, foreign.id, people["Annabel"], "Annabel")
+
+    stef = await room.signed_in(room.house.staff)
+    assert (await stef.send("DELETE", f"/api/people/{people['Annabel']}")).status_code == 200
+    for key in await s.redis.keys("*"):
+        if show.encode() in key and await s.redis.type(key) == b"hash":
+            assert b"Annabel" not in b" ".join([key, *(await s.redis.hvals(key))]), key
+    kept = await games.game(show, drawn.id)
+    assert {winner.person: winner.name for winner in kept.winners} == {people["Annabel"]: "", people["Bob"]: "Bob"}
+    assert kept.entries_digest == closed.game.entries_digest, "it is proven as before"
+    assert (await games.game(show, poll.id)).counts == [2, 0]
+    assert (await games.game(show, waiting.id)).entries == 0
+    assert (await games.game(room.house.other.id, foreign.id)).entries == 1
+    again = await stef.send("DELETE", f"/api/people/{people['Annabel']}")
+    assert again.status_code in (200, 404), "and twice is once"
+    for page in (ann, bob):
+        await page.aclose()
 
 
 async def test_a_brands_staff_erase_nothing_of_anothers(room: Served):

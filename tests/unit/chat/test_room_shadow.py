@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from room_process import until
+from room_process import QUICK, until, web_process
 
 from chat.keys import asked, cases, head, log, own, reports
 
@@ -156,6 +156,26 @@ async def test_her_own_line_answers_her_as_any_line_would(web, house, redis) -> 
     assert (await said(troll, "heard", reply=line)).ok
     heard = await bob.wait("line.posted", lambda body: body["line"]["text"] == "heard")
     assert heard["line"]["reply"] is None, "nobody else has the line that it answers"
+
+
+async def test_every_process_is_told_at_once_whom_nobody_hears(redis_url, house, archive) -> None:
+    """Nobody looks by himself here: what no process was told, it never learns."""
+    never = msgspec.structs.replace(QUICK, watch_s=3600.0)
+    async with (
+        web_process(redis_url, house, archive, limits=never) as one,
+        web_process(redis_url, house, archive, limits=never) as two,
+    ):
+        troll, mod = await two.join(house.person("troll")), await one.join(house.person("mod", "moderator"))
+        bob = await two.join(house.person("bob"))
+        assert (await mod.post("person.ban", {"person": "per_troll", "shadow": True})).ok
+        await until(lambda: "p:per_troll" in two.hub._rooms[ROOM].unheard, within_s=30)
+        assert (await troll.post("heart.send", {"n": 5})).ok
+        await troll.wait("hearts.counted", lambda body: body["n"] == 5, timeout=30)
+        assert bob.seen("hearts.counted") == []
+        assert (await mod.post("person.unban", {"person": "per_troll"})).ok
+        await until(lambda: not two.hub._rooms[ROOM].unheard, within_s=30)
+        assert (await troll.post("heart.send", {"n": 4})).ok
+        await bob.wait("hearts.counted", lambda body: body["n"] == 4, timeout=30)
 
 
 async def test_a_shadow_banned_persons_hearts_are_told_to_her_own_tabs_and_count_for_nobody_else(
