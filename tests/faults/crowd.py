@@ -171,10 +171,10 @@ class Page:
             await asyncio.sleep(0.1)
 
 
-async def talk(page: Page, facts: Facts, chance: random.Random, each_s: float) -> None:
-    """Say things, and take some of them back, until cancelled."""
+async def talk(page: Page, facts: Facts, chance: random.Random, each_s: float, enough: asyncio.Event) -> None:
+    """Say things, and take some of them back, until it is enough; what was asked by then is answered first."""
     number = 0
-    while True:
+    while not enough.is_set():
         text = f"{page.name} {number} {chance.getrandbits(60):x}"
         number += 1
         answer = await page.ask("line.post", {"text": text})

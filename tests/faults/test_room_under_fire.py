@@ -39,11 +39,13 @@ async def test_a_crowd_misses_nothing_and_sees_nothing_removed_whatever_dies(own
         async with asyncio.TaskGroup() as crowd:
             lives = [crowd.create_task(page.live()) for page in pages]
             async with asyncio.TaskGroup() as fire:
-                talking = [fire.create_task(talk(page, facts, page._chance, 0.05)) for page in talkers]
+                enough = asyncio.Event()
+                for page in talkers:
+                    fire.create_task(talk(page, facts, page._chance, 0.05, enough))
                 await _all_in(pages)
                 await _burn(webs, own_store_server, facts, chance)
-                for task in talking:
-                    task.cancel()
+                # Each is answered first: what is still asked of a store that was frozen would be said after the end.
+                enough.set()
             await _settle(own_store_server, pages)
             for task in lives:
                 task.cancel()
