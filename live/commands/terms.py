@@ -62,8 +62,9 @@ def add_shipping(
     async def add(s: Services) -> None:
         brand_id = await brand_of(s, brand)
         currency = (await s.terms.of_brand(brand_id)).currency
-        added = await s.terms.add_method(
+        added = await s.codes.add_method(
             brand_id,
+            by="cli",
             name=name,
             places=to,
             price_minor=_minor(price, currency),
@@ -80,7 +81,7 @@ def remove_shipping(method: str, brand: Brand = "") -> None:
     """Offer METHOD (its id) no more. Orders keep its name."""
 
     async def remove(s: Services) -> None:
-        await s.terms.retire_method(await brand_of(s, brand), method)
+        await s.codes.retire_method(await brand_of(s, brand), method, by="cli")
         typer.echo(f"{method} is offered no more.")
 
     with_services(remove)
@@ -132,17 +133,15 @@ def add_promotion(
         raise Stop("Say exactly one of --percent, --amount and --free-shipping.")
 
     async def add(s: Services) -> None:
+        from live.shop.promotions import CodeTerms
+
         brand_id = await brand_of(s, brand)
         currency = (await s.terms.of_brand(brand_id)).currency
         kind: Literal["percent", "amount", "free_shipping"] = (
             "percent" if percent else "amount" if amount else "free_shipping"
         )
         value = _hundredths(percent) if percent else _minor(amount, currency) if amount else 0
-        await s.promotions.add(
-            brand_id,
-            code,
-            kind,
-            value,
+        terms = CodeTerms(
             min_minor=_minor(min, currency) if min else 0,
             starts_ms=_ms(starts),
             ends_ms=_ms(ends),
@@ -150,6 +149,7 @@ def add_promotion(
             cap_each=cap_each,
             stacks=stacks,
         )
+        await s.codes.add(brand_id, code, kind, value, terms, by="cli")
         typer.echo(f"{code.upper()} stands.")
 
     with_services(add)
@@ -211,7 +211,7 @@ def retire_promotion(code: str, brand: Brand = "") -> None:
     """Let nobody use CODE from now on. Orders that did keep what it took off."""
 
     async def retire(s: Services) -> None:
-        await s.promotions.retire(await brand_of(s, brand), code)
+        await s.codes.retire(await brand_of(s, brand), code, by="cli")
         typer.echo(f"{code.upper()} is retired.")
 
     with_services(retire)
@@ -247,7 +247,8 @@ def set_tax(
     async def change(s: Services) -> None:
         said = dict(rate.partition("=")[::2] for rate in rates)
         new: dict[str, int | None] = {place.upper(): _hundredths(percent) for place, percent in said.items()}
-        await s.terms.set_rates(await brand_of(s, brand), new, included=None if added is None else not added)
+        included = None if added is None else not added
+        await s.codes.set_rates(await brand_of(s, brand), new, by="cli", included=included)
         typer.echo("Set.")
 
     with_services(change)
@@ -258,7 +259,7 @@ def reset_tax(brand: Brand = "") -> None:
     """Go by the standard rates of the brand's country again."""
 
     async def reset(s: Services) -> None:
-        await s.terms.set_tax(await brand_of(s, brand), None)
+        await s.codes.reset_tax(await brand_of(s, brand), by="cli")
         typer.echo("By the standard rates.")
 
     with_services(reset)

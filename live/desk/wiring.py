@@ -230,7 +230,7 @@ async def services(settings: Settings, *, clock: Clock | None = None) -> AsyncIt
             imports=Imports(db, clock, settings.data_dir / "feeds"),
             terms=terms,
             promotions=(promotions := Promotions(db, clock)),
-            codes=CodeDesk(promotions, clock),
+            codes=CodeDesk(promotions, terms, clock),
             coupons=coupons,
             quotes=quotes,
             saved=saved,

@@ -196,8 +196,10 @@ class Promotions:
         cap_each: int | None = None,
         stacks: bool = False,
         buyer: str = "",
+        also: Callable[[Connection, Row], None] | None = None,
     ) -> str:
-        """A new code; its id. Raises Invalid(field, why), Conflict("code_taken")."""
+        """A new code; its id. `also` writes in the same transaction, and is given the code. Raises Invalid(field, why),
+        Conflict("code_taken")."""
         row: dict[str, Any] = {
             "id": new_id("pro"),
             "brand_id": brand_id,
@@ -215,8 +217,14 @@ class Promotions:
             "created_ms": self._clock.now_ms(),
         }
         _check(row)
+
+        def write(sql: Connection) -> None:
+            sql.execute(insert(promotions).values(row))
+            if also is not None:
+                also(sql, _kept(sql.execute(select(promotions).where(promotions.c.id == row["id"])).one()))
+
         try:
-            await self._db.write(lambda c: c.execute(insert(promotions).values(row)).rowcount)
+            await self._db.write(write)
         except IntegrityError as why:
             raise Conflict("code_taken", promotion=row["code"]) from why
         return str(row["id"])
@@ -256,19 +264,32 @@ class Promotions:
 
         return await self._db.write(write)
 
-    async def retire(self, brand_id: str, code: str) -> None:
+    async def retire(self, brand_id: str, code: str, *, also: Callable[[Connection, Row], None] | None = None) -> None:
         """Nobody can use it from now on. Orders that did keep what it took off. Raises NotFound."""
-        await self._set(brand_id, code, promotions.c.retired_ms.is_(None), self._clock.now_ms())
+        await self._set(brand_id, code, promotions.c.retired_ms.is_(None), self._clock.now_ms(), also)
 
-    async def restore(self, brand_id: str, code: str) -> None:
+    async def restore(self, brand_id: str, code: str, *, also: Callable[[Connection, Row], None] | None = None) -> None:
         """It can be used again, within the windows and caps that it has. Raises NotFound (also where it can be)."""
-        await self._set(brand_id, code, promotions.c.retired_ms.is_not(None), None)
+        await self._set(brand_id, code, promotions.c.retired_ms.is_not(None), None, also)
 
-    async def _set(self, brand_id: str, code: str, when: ColumnElement[bool], retired_ms: int | None) -> None:
+    async def _set(
+        self,
+        brand_id: str,
+        code: str,
+        when: ColumnElement[bool],
+        retired_ms: int | None,
+        also: Callable[[Connection, Row], None] | None,
+    ) -> None:
         p = promotions.c
-        of = and_(p.brand_id == brand_id, p.code == spelled(code), p.buyer == "", when)
-        change = update(promotions).where(of).values(retired_ms=retired_ms)
-        if not await self._db.write(lambda c: c.execute(change).rowcount):
+        of = and_(p.brand_id == brand_id, p.code == spelled(code), p.buyer == "")
+
+        def write(sql: Connection) -> int:
+            changed = sql.execute(update(promotions).where(of, when).values(retired_ms=retired_ms)).rowcount
+            if changed and also is not None:
+                also(sql, _kept(sql.execute(select(promotions).where(of)).one()))
+            return changed
+
+        if not await self._db.write(write):
             raise NotFound("promotion", code[:32])
 
 

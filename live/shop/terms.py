@@ -25,6 +25,8 @@ from live.store.tables import brands, shipping_methods, shows
 KEPT_S = 2.0  # terms are read this long from memory; the buyer agrees to a total, and pays that or nothing
 METHODS_LIMIT = 40
 WAYS_LISTED = 200  # with those that are offered no more
+# Writes down in the change's transaction: what was changed (its id, its name), what it was and what it is (or None).
+Note = Callable[[Connection, str, str, object, object], None]
 _ID = re.compile("shm_[0-9a-z]{26}")
 NAME_LIMIT = 60
 PRICE_MOST, FREE_ABOVE_MOST = 10_000_000, 10_000_000_000  # minor units
@@ -80,17 +82,31 @@ class Terms:
             raise NotFound("brand", brand_id)
         return terms
 
-    async def set_tax(self, brand_id: str, tax: Taxes | None) -> None:
+    async def set_tax(self, brand_id: str, tax: Taxes | None, *, also: Note | None = None) -> None:
         """Charge tax so from now on; None: by the country's defaults again. Raises Invalid, NotFound."""
         kept = "" if tax is None else msgspec.json.encode(taxes.checked(tax)).decode()
-        changed = await self._db.write(
-            lambda c: c.execute(update(brands).where(brands.c.id == brand_id).values(tax=kept)).rowcount
-        )
-        if not changed:
-            raise NotFound("brand", brand_id)
+
+        def write(connection: Connection) -> None:
+            of = select(brands.c.country, brands.c.tax).where(brands.c.id == brand_id).with_for_update()
+            brand = connection.execute(of).first()
+            if brand is None:
+                raise NotFound("brand", brand_id)
+            connection.execute(update(brands).where(brands.c.id == brand_id).values(tax=kept))
+            if also is not None:
+                now = taxes.of_brand(kept, brand.country)
+                also(connection, brand_id, "tax", taxes.of_brand(brand.tax, brand.country), now)
+
+        await self._db.write(write)
         self._kept.clear()
 
-    async def set_rates(self, brand_id: str, rates: Mapping[str, int | None], *, included: bool | None = None) -> Taxes:
+    async def set_rates(
+        self,
+        brand_id: str,
+        rates: Mapping[str, int | None],
+        *,
+        included: bool | None = None,
+        also: Note | None = None,
+    ) -> Taxes:
         """Change some rates (None: charge none there) and leave the others; what the brand charges now. Two of the
         staff at once change what each of them named. Raises Invalid, NotFound."""
 
@@ -108,6 +124,8 @@ class Terms:
             tax = taxes.checked(Taxes(now.included if included is None else included, kept))
             row = {"tax": msgspec.json.encode(tax).decode()}
             connection.execute(update(brands).where(brands.c.id == brand_id).values(row))
+            if also is not None:
+                also(connection, brand_id, "tax", now, tax)
             return tax
 
         tax = await self._db.write(write)
@@ -132,6 +150,7 @@ class Terms:
         free_above_minor: int | None = None,
         days: tuple[int, int] = (2, 5),
         method_id: str = "",
+        also: Note | None = None,
     ) -> str:
         """A new way of sending; its id. With a `method_id` of its own the same asked again makes no second one; another
         asked under it (a form that came back by the browser's way back) is another.
@@ -156,6 +175,8 @@ class Terms:
             last = select(func.max(shipping_methods.c.position)).where(shipping_methods.c.brand_id == brand_id)
             row["position"] = (connection.execute(last).scalar() or 0) + 1
             connection.execute(insert(shipping_methods).values(row))
+            if also is not None:
+                also(connection, row["id"], row["name"], None, _said(row))
             return str(row["id"])
 
         made = await self._db.write(write)
@@ -173,6 +194,7 @@ class Terms:
         free_above_minor: int | None,
         days: tuple[int, int],
         edition: str = "",
+        also: Note | None = None,
     ) -> None:
         """From now on it is so; a buyer who saw it otherwise is told (`total_changed`). Orders keep what they paid.
         `edition` is the one that the change was made from (`WayKept.edition`).
@@ -189,19 +211,23 @@ class Terms:
                 raise NotFound("shipping_method", method_id)
             same(edition, _method(now))
             connection.execute(update(shipping_methods).where(of).values(row))
+            if also is not None:
+                also(connection, method_id, row["name"], _said(now._asdict()), _said(row))
 
         await self._db.write(write)
         self._kept.clear()
 
-    async def retire_method(self, brand_id: str, method_id: str) -> None:
+    async def retire_method(self, brand_id: str, method_id: str, *, also: Note | None = None) -> None:
         """Offer it no more. Orders that chose it keep its name. Raises NotFound."""
-        await self._set(brand_id, method_id, retired_ms=self._clock.now_ms())
+        await self._set(brand_id, method_id, also, retired_ms=self._clock.now_ms())
 
-    async def restore_method(self, brand_id: str, method_id: str) -> None:
+    async def restore_method(self, brand_id: str, method_id: str, *, also: Note | None = None) -> None:
         """Offer it again. Raises Invalid (too many), NotFound (also where it is offered)."""
-        await self._set(brand_id, method_id, offered=False, retired_ms=None)
+        await self._set(brand_id, method_id, also, offered=False, retired_ms=None)
 
-    async def _set(self, brand_id: str, method_id: str, *, offered: bool = True, **values: Any) -> None:
+    async def _set(
+        self, brand_id: str, method_id: str, also: Note | None, *, offered: bool = True, **values: Any
+    ) -> None:
         m = shipping_methods.c
         of = (m.id == method_id) & (m.brand_id == brand_id) & (m.retired_ms.is_(None) if offered else m.retired_ms > 0)
 
@@ -209,7 +235,11 @@ class Terms:
             if not offered:
                 _lock(connection, brand_id)
                 _room_for_one(connection, brand_id)
-            return connection.execute(update(shipping_methods).where(of).values(values)).rowcount
+            changed = connection.execute(update(shipping_methods).where(of).values(values)).rowcount
+            if changed and also is not None:
+                way = connection.execute(select(shipping_methods).where(m.id == method_id)).one()._asdict()
+                also(connection, method_id, way["name"], *((_said(way), None) if offered else (None, _said(way))))
+            return changed
 
         if not await self._db.write(write):
             raise NotFound("shipping_method", method_id)
@@ -273,6 +303,11 @@ def _row(
     }
     _check(row, currency)
     return row
+
+
+def _said(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a way."""
+    return {name: row[name] for name in ("name", "places", "price_minor", "free_above_minor", "days_min", "days_max")}
 
 
 def _places(text: str) -> list[str]:

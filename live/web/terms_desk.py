@@ -91,7 +91,7 @@ class _Asked(NamedTuple):
 
 async def _way_save(asked: _Asked) -> dict[str, str]:
     """A new way, or another price, name or reach of one."""
-    s, house, form, _ = asked
+    s, house, form, by = asked
     read = _Reading(form, house.currency)
     price, free_above = read.amount("price"), read.amount("free_above", optional=True)
     days = (read.count("days_min", optional=False) or 0, read.count("days_max", optional=False) or 0)
@@ -112,9 +112,10 @@ async def _way_save(asked: _Asked) -> dict[str, str]:
                     "a new way; the old one can be offered again.",
                     "ways.save",
                 )
-            await s.terms.change_method(house.id, found.method.id, edition=_text(form, "edition"), **fields)
+            edition = _text(form, "edition")
+            await s.codes.change_method(house.id, found.method.id, by=by, edition=edition, **fields)
         else:
-            await s.terms.add_method(house.id, method_id=_text(form, "op"), **fields)
+            await s.codes.add_method(house.id, by=by, method_id=_text(form, "op"), **fields)
     except Invalid as why:
         raise _refused(why, {"days": "days_max"}) from why
     except Edited as why:
@@ -128,37 +129,38 @@ async def _way_save(asked: _Asked) -> dict[str, str]:
 
 
 async def _way_off(asked: _Asked) -> dict[str, str]:
-    s, house, form, _ = asked
+    s, house, form, by = asked
     found = await _way(s, house, form)
     if found.retired_ms is not None:
         raise Meanwhile(f"{found.method.name} was offered no more already.")
-    await s.terms.retire_method(house.id, found.method.id)
+    await s.codes.retire_method(house.id, found.method.id, by=by)
     return {"what": found.method.name, "undo": found.method.id}
 
 
 async def _way_on(asked: _Asked) -> dict[str, str]:
-    s, house, form, _ = asked
+    s, house, form, by = asked
     found = await _way(s, house, form)
     if found.retired_ms is None:
         raise Meanwhile(f"{found.method.name} was offered again already.")
-    await s.terms.restore_method(house.id, found.method.id)
+    await s.codes.restore_method(house.id, found.method.id, by=by)
     return {"what": found.method.name}
 
 
 async def _code_add(asked: _Asked) -> dict[str, str]:
-    s, house, form, _ = asked
+    s, house, form, by = asked
     read, kind = _Reading(form, house.currency), _text(form, "kind")
     value = read.percent("percent") if kind == "percent" else read.amount("amount") if kind == "amount" else 0
     terms = _code_terms(read, form)
     read.check()
     code = _text(form, "code")
     try:
-        await s.promotions.add(
+        await s.codes.add(
             house.id,
             code,
             kind if kind in KINDS else "none",  # type: ignore[arg-type] # refused by its name
             value or 0,
-            **msgspec.structs.asdict(terms),
+            terms,
+            by=by,
         )
     except Invalid as why:
         raise _refused(why, {"value": kind}) from why
@@ -204,32 +206,32 @@ def _code_terms(read: _Reading, form: FormData) -> promotions.CodeTerms:
 
 
 async def _code_off(asked: _Asked) -> dict[str, str]:
-    s, house, form, _ = asked
+    s, house, form, by = asked
     found = await _code(s, house, form)
     if found.retired_ms is not None:
         raise Meanwhile(f"{found.code} was switched off already.")
-    await s.promotions.retire(house.id, found.code)
+    await s.codes.retire(house.id, found.code, by=by)
     return {"what": found.code, "undo": found.code}
 
 
 async def _code_on(asked: _Asked) -> dict[str, str]:
-    s, house, form, _ = asked
+    s, house, form, by = asked
     found = await _code(s, house, form)
     if found.retired_ms is None:
         raise Meanwhile(f"{found.code} was switched on already.")
-    await s.promotions.restore(house.id, found.code)
+    await s.codes.restore(house.id, found.code, by=by)
     return {"what": found.code}
 
 
 async def _tax_set(asked: _Asked) -> dict[str, str]:
     """A place's rate. Left empty: no tax is charged there."""
-    s, house, form, _ = asked
+    s, house, form, by = asked
     read, place = _Reading(form, house.currency), _text(form, "place").upper()
     rate = read.percent("rate") if _text(form, "rate") else None
     read.check()
     before = (await s.terms.of_brand(house.id)).tax.rates.get(place)
     try:
-        await s.terms.set_rates(house.id, {place: rate})
+        await s.codes.set_rates(house.id, {place: rate}, by=by)
     except Invalid as why:
         field = "rate" if "rate" in str(why.facts["why"]) else "place"
         raise Refused({field: f"{why.facts['why']}."}) from why
@@ -238,14 +240,14 @@ async def _tax_set(asked: _Asked) -> dict[str, str]:
 
 async def _tax_how(asked: _Asked) -> dict[str, str]:
     """Whether prices contain the tax."""
-    s, house, form, _ = asked
-    await s.terms.set_rates(house.id, {}, included=_text(form, "how") == "included")
+    s, house, form, by = asked
+    await s.codes.set_rates(house.id, {}, by=by, included=_text(form, "how") == "included")
     return {}
 
 
 async def _tax_reset(asked: _Asked) -> dict[str, str]:
-    s, house, _, _ = asked
-    await s.terms.set_tax(house.id, None)
+    s, house, _, by = asked
+    await s.codes.reset_tax(house.id, by=by)
     return {}
 
 

@@ -63,7 +63,7 @@ async def test_a_line_that_was_taken_out_is_told_and_booked_though_its_web_proce
             cookie, address = f"frontrow={ann.cookie}", f"{server.url.replace('http', 'ws')}/ws/{SLUG}"
             async with RoomClient.open(address, cookie, server.url) as page:
                 line = (await page.post("line.post", {"text": "never mind"})).body["line"]
-                with closing(sqlite3.connect(tmp_path / "frontrow.db", isolation_level=None)) as busy:
+                with closing(sqlite3.connect(tmp_path / "frontrow.sqlite3", isolation_level=None)) as busy:
                     busy.execute("begin immediate")
                     await page.send({"kind": "line.remove", "op": "op1", "body": {"line": line}})
                     await page.wait("line.removed")

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -157,6 +157,15 @@ def test_a_fresh_house_comes_to_its_first_show_by_the_commands_alone(
     assert said("promotion list") == "AUTUMN: 10 % off, used 0 of 700, 1 a person\n"
     assert "--without takes" in said("promotion change AUTUMN --without percent", code=1)
     assert "No code SPRING" in said("promotion change SPRING --cap 7", code=1)
+    way = said("shipping add Post --price 4.90 --to EU").strip()
+    said(f"shipping remove {way}")
+    said("promotion retire AUTUMN")
+    said("tax set DE=5")
+    said("tax reset")
+    with closing(sqlite3.connect(tmp_path / "data" / "frontrow.sqlite3")) as sql:
+        booked = sql.execute("SELECT act, actor FROM audit WHERE room = 'house' ORDER BY id").fetchall()
+    acts = ("promotion.add", "promotion.change", "shipping.add", "shipping.retire", "promotion.retire")
+    assert booked == [(act, "cli") for act in (*acts, "tax.set", "tax.reset")], "each change by whom it was"
     said("webhook add https://example.com/orders")
     with sqlite3.connect(tmp_path / "data" / "frontrow.sqlite3") as sql:
         sql.execute("UPDATE webhook_endpoints SET made_by = (SELECT id FROM staff WHERE email = 'ada@example.org')")

@@ -10,9 +10,11 @@ import httpx
 from house import CONTACT, Browser, Web
 from sqlalchemy import select, update
 
+from live.desk.people import HOUSE
 from live.ids import new_id
 from live.shop.terms import METHODS_LIMIT
 from live.store.tables import audit, promotions
+from live.web.terms_desk import ACTS
 
 HERE = "/studio/terms"
 WAY = {
@@ -268,3 +270,44 @@ async def test_a_codes_window_caps_and_company_are_changed_by_one_and_told_to_th
     assert stale(await post(staff, act="codes.off", code="AUTUMN")) == "AUTUMN was switched off already."
     assert "Switch it on" in stale(await post(staff, **form, cap="9"))
     assert (await post(staff, **{**form, "code": "NOBODYS"})).status_code == 404
+
+
+async def test_every_change_on_the_page_is_in_the_houses_audit_log_with_what_was_and_what_is(web: Web):
+    staff, s, op = await web.signed_in(web.house.staff), web.services, new_id("shm")
+    brand = web.house.show.brand_id
+    booked: list[tuple[str, str]] = []
+
+    async def acts() -> list[tuple[str, str, str, str]]:
+        rows = await s.db.read(lambda c: c.execute(select(audit).order_by(audit.c.id)).all())
+        assert {(row.room, row.actor) for row in rows} <= {(HOUSE, web.house.staff.id)}
+        return [(row.act, row.reason, row.before, row.after) for row in rows]
+
+    async def books(act: str, name: str, before: str, after: str, /, **form: str) -> None:
+        await done(staff, **form)
+        booked.append((form["act"], act))
+        *_, (what, whose, was, now) = found = await acts()
+        assert (len(found), what, whose) == (len(booked), act, name)
+        for part, whole in ((before, was), (after, now)):
+            assert (part in whole) if part else whole == "", (act, part, whole)
+
+    await books("shipping.add", "Post", "", '"price_minor":490', **WAY, op=op)
+    edition_now = edition((await staff.open(HERE)).text, op)
+    dearer = {**WAY, "price": "7", "way": op, "edition": edition_now}
+    await books("shipping.change", "Post", '"price_minor":490', '"price_minor":700', **dearer)
+    await books("shipping.retire", "Post", '"price_minor":700', "", act="ways.off", way=op)
+    await books("shipping.restore", "Post", "", '"price_minor":700', act="ways.on", way=op)
+    await books("promotion.add", "AUTUMN", "", '"value":1250', **CODE)
+    form = {"act": "codes.save", "code": "AUTUMN", "edition": edition((await staff.open(HERE)).text, "AUTUMN")}
+    await books("promotion.change", "AUTUMN", '"cap":null', '"cap":7', **form, cap="7")
+    await books("promotion.retire", "AUTUMN", '"cap":7', "", act="codes.off", code="AUTUMN")
+    await books("promotion.restore", "AUTUMN", "", '"cap":7', act="codes.on", code="AUTUMN")
+    await books("tax.set", "tax", "rates", '"DE":500', act="tax.set", place="DE", rate="5")
+    await books("tax.set", "tax", '"included":true', '"included":false', act="tax.how", how="added")
+    await books("tax.reset", "tax", '"DE":500', '"DE":1900', act="tax.reset")
+    assert {form_act for form_act, _ in booked} == set(ACTS), "none is forgotten here"
+    before = len(booked)
+    await done(staff, act="tax.reset")
+    await done(staff, **{**WAY, "price": "7"}, op=op)  # the same form once more
+    assert len(await acts()) == before, "what changes nothing is no change"
+    assert (await s.terms.of_brand(brand)).methods[0].price_minor == 700
+    assert await s.archive.verify(HOUSE) is None
