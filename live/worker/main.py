@@ -12,6 +12,8 @@ import httpx
 import structlog
 from redis.exceptions import RedisError
 
+from chat.moderation.review import FINISH_AFTER_MS
+from chat.moderation.store import Decisions
 from live.clock import Clock
 from live.desk.person_data import retire
 from live.desk.wiring import Services, services
@@ -90,6 +92,7 @@ def jobs(parts: Services, client: httpx.AsyncClient, webhooks: Postbox) -> list[
         Job("retire recordings", 600.0, reels.retire),
         Job("reconcile recordings", 600.0, reels.reconcile),
         Job("forget old imports", 3600.0, parts.imports.prune),
+        Job("write what was taken out", 30.0, lambda: settle_talk(parts)),
         Job("retire talk", 3600.0, lambda: retire_talk(parts)),
         Job("forget old pictures", 3600.0, parts.pictures.prune),
         Job("prune", 3600.0, lambda: db.write(lambda c: outbox.prune(c, clock.now_ms()))),
@@ -118,6 +121,13 @@ async def reconcile(parts: Services) -> None:
         if moved:
             log.warning("stock.reconciled", show=show_id, skus=sorted(moved))
             await parts.desk.stock_rebuilt(show_id)
+
+
+async def settle_talk(parts: Services) -> None:
+    """What was taken out of a room is told and booked, also where no web process has the room open to see to it."""
+    decisions = Decisions(parts.bus, parts.archive, parts.clock.now_ms)
+    for show_id in await parts.gate.shows_open():
+        await decisions.settle_taken(show_id, parts.clock.now_ms() - FINISH_AFTER_MS)
 
 
 async def retire_talk(parts: Services) -> None:

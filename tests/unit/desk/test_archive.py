@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from sqlalchemy import delete, select, update
 
+from chat import keys
 from chat.message import Line
-from chat.ports import FOREVER_MS, Act, LineRecord, SilenceRecord
+from chat.ports import FOREVER_MS, Act, LineRecord, Notice, SilenceRecord, Taken
 from live.desk.archive import Broken
-from live.store.tables import audit, chat_lines
+from live.store.tables import audit, chat_lines, outbox
+from live.worker.main import settle_talk
 
 
 def act(n: int, room: str) -> Act:
@@ -63,6 +66,25 @@ async def test_a_line_comes_once_and_stays_removed(two, house):
     await one.archive.lines_posted(room, [record, LineRecord("e", 2, Line("e.2", "per_a", "Ada", "again", 11))])
     kept = await rows(one, chat_lines)
     assert [(row.id, row.removed_ms, row.removed_by) for row in kept] == [("e.1", 20, "per_mo"), ("e.2", None, None)]
+
+
+async def test_the_worker_writes_what_was_taken_out_of_a_room_that_nobody_has_open(two, house, clock):
+    one, other = two
+    await one.desk.open_show(house.show.id, "stf_host")
+    room, now = house.show.id, clock.now_ms()
+    notice = Notice(room, "line.removed", {"line": "e.1"}, now)
+    left = Taken(["e.1"], "tkn_1", "per_mo", now, act(1, room), notice)
+    await one.archive.lines_posted(room, [LineRecord("e", 1, Line("e.1", "per_a", "Ada", "hello", 10))])
+    await one.redis.hset(keys.taken(room), left.id, msgspec.json.encode(left))
+    await settle_talk(other)
+    assert await rows(one, audit) == [], "whoever took it out may be at it yet"
+    clock.advance(60_000)
+    await asyncio.gather(settle_talk(one), settle_talk(other))
+    assert [(row.act, row.target) for row in await rows(one, audit)] == [("line.remove", "line 1")]
+    told = select(outbox.c.body).where(outbox.c.kind == "line.removed")
+    assert len(await one.db.read(lambda sql: sql.execute(told).all())) == 1
+    assert [row.removed_by for row in await rows(one, chat_lines)] == ["per_mo"]
+    assert not await one.redis.exists(keys.taken(room))
 
 
 async def test_silences_in_force_come_back_and_lifted_or_old_ones_do_not(two, house):
