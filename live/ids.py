@@ -9,30 +9,34 @@ import secrets
 import time
 from functools import lru_cache
 
-_CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
-_PAIRS = [first + second for first in _CROCKFORD for second in _CROCKFORD]  # ten bits at a time: an order makes seven
-_SHIFTS = range(120, -1, -10)
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: five bits a letter
+_LETTERS = bytes(ord(ALPHABET[byte & 31]) for byte in range(256))
 
-# Random bits are drawn many at a time: each drawing lets go of the interpreter's lock, and waits for it again.
+# Random letters are drawn many at a time: each drawing lets go of the interpreter's lock, and waits for it again.
+_RANDOM = 16  # letters an identifier, 80 bits
 _DRAWN_AT_ONCE = 400
-_drawn: list[int] = []
+_drawn: list[str] = []
 os.register_at_fork(after_in_child=_drawn.clear)  # or parent and child would make the same identifiers
+_born: tuple[int, str] = (0, "")  # the millisecond that was written last, and its letters
 
 
 def new_id(prefix: str) -> str:
     """`ord_01jx…`: 48 bits of milliseconds and 80 random bits in Crockford's base 32 (as a ULID), after a prefix."""
-    value = (time.time_ns() // 1_000_000) << 80 | _random_80_bits()
-    return f"{prefix}_" + "".join([_PAIRS[value >> shift & 1023] for shift in _SHIFTS])
+    global _born
+    now, written = time.time_ns() // 1_000_000, _born
+    if written[0] != now:  # an order makes seven in a few of them
+        _born = written = (now, "".join([ALPHABET[now >> shift & 31] for shift in range(45, -1, -5)]))
+    return f"{prefix}_{written[1]}{random_letters()}"
 
 
-def _random_80_bits() -> int:
+def random_letters() -> str:
+    """16 letters of `ALPHABET`, 80 random bits."""
     try:
         return _drawn.pop()  # one step, whichever threads ask
     except IndexError:
-        fresh = secrets.token_bytes(10 * _DRAWN_AT_ONCE)
-        drawn = [int.from_bytes(fresh[at : at + 10], "big") for at in range(0, len(fresh), 10)]
-        mine = drawn.pop()
-        _drawn.extend(drawn)
+        letters = secrets.token_bytes(_RANDOM * _DRAWN_AT_ONCE).translate(_LETTERS).decode()
+        mine, *others = [letters[at : at + _RANDOM] for at in range(0, len(letters), _RANDOM)]
+        _drawn.extend(others)
         return mine
 
 

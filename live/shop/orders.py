@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Collection
 from typing import Any
 
@@ -11,19 +10,18 @@ from sqlalchemy import Connection, Row, case, func, or_, select
 
 from live.errors import NotFound
 from live.events import OrderStatus
-from live.ids import signed, unsign
+from live.ids import ALPHABET, random_letters, signed, unsign
 from live.money import Money
 from live.shop.order_state import STAYED, WENT_BACK
 from live.store.sql import Database
 from live.store.tables import brands, disputes, order_lines, orders, payments, refunds, shipment_lines, shipments, shows
 
-_READ_OUT = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"  # nothing that sounds or looks like something else
+_READ_OUT = str.maketrans(ALPHABET, "23456789ABCDEFGHJKLMNPQRSTUVWXYZ")  # nothing that looks like something else
 
 
 def new_number() -> str:
     """`FR-7K3M-Q2XV`: 40 random bits that people can read out over a telephone."""
-    drawn = secrets.randbits(40)
-    letters = "".join(_READ_OUT[drawn >> shift & 31] for shift in range(0, 40, 5))
+    letters = random_letters()[:8].translate(_READ_OUT)
     return f"FR-{letters[:4]}-{letters[4:]}"
 
 
