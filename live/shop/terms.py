@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from chat.rounds import Rounds
 from live.clock import Clock
 from live.edition import edition_of, same
 from live.errors import Invalid, NotFound
@@ -61,19 +62,26 @@ class Terms:
         self._clock = clock
         self._monotonic = monotonic
         self._kept: dict[str, tuple[float, TermsOfSale]] = {}
+        self._rounds: Rounds[str, TermsOfSale] = Rounds(self._of_shows)  # a rush finds the kept ones too old at once
 
     async def of_show(self, show_id: str) -> TermsOfSale:
         """The terms of its brand (two seconds old at most). Raises NotFound."""
         kept = self._kept.get(show_id)
         if kept is not None and self._monotonic() - kept[0] < KEPT_S:
             return kept[1]
-        terms = await self._db.read(lambda c: _read(c, select(shows.c.brand_id).where(shows.c.id == show_id)))
-        if terms is None:
-            raise NotFound("show", show_id)
+        return await self._rounds.of(show_id)
+
+    async def _of_shows(self, show_ids: Sequence[str]) -> list[TermsOfSale | Exception]:
+        """Read and kept. One that is not there is `NotFound`."""
+        asked = dict.fromkeys(show_ids)
+        found = await self._db.read(
+            lambda c: {one: _read(c, select(shows.c.brand_id).where(shows.c.id == one)) for one in asked}
+        )
         if len(self._kept) > 1_000:  # bound: more shows at once than a house has
             self._kept.clear()
-        self._kept[show_id] = (self._monotonic(), terms)
-        return terms
+        now = self._monotonic()
+        self._kept |= {one: (now, terms) for one, terms in found.items() if terms is not None}
+        return [found[one] or NotFound("show", one) for one in show_ids]
 
     async def of_brand(self, brand_id: str) -> TermsOfSale:
         """Raises NotFound."""

@@ -30,6 +30,24 @@ async def used(world: World, code: str) -> int:
     return int(await world.db.read(lambda c: c.execute(query).scalar_one()))
 
 
+async def test_a_rush_of_buyers_reads_the_terms_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    show = await world.stock_a_show({"COAT-38": 1})
+    read, reads = world.db.read, []
+
+    async def counted(fn):  # type: ignore[no-untyped-def]
+        reads.append(fn)
+        return await read(fn)
+
+    monkeypatch.setattr(world.db, "read", counted)
+    missing, *found = await asyncio.gather(
+        world.terms.of_show("sho_none"), *(world.terms.of_show(show) for _ in range(50)), return_exceptions=True
+    )
+    assert isinstance(missing, NotFound), "one that is not there is her error alone"
+    assert len(found) == 50
+    assert found == [await world.terms.of_show(show)] * 50
+    assert len(reads) == 1
+
+
 async def test_an_order_says_how_its_total_came_about(world: World) -> None:
     await world.stock_a_show({"COAT-38": 3, "COAT-40": 3}, price_minor=12_345)
     await world.terms.set_tax(world.brand, Taxes(True, {"GB": 2_000}))
