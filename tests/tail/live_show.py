@@ -44,14 +44,14 @@ class Player:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.http = httpx.AsyncClient(timeout=15, trust_env=False, base_url=url)
+        self.http = httpx.AsyncClient(timeout=60, trust_env=False, base_url=url)
         self.playlist: Playlist | None = None
         self.inits: dict[str, bytes] = {}
         self.parts: dict[str, bytes] = {}
         self.part_walls_ms: dict[str, float] = {}
         self.got_at_ms: dict[str, float] = {}
 
-    async def join(self, within_s: float = 20.0) -> Playlist:
+    async def join(self, within_s: float = 60.0) -> Playlist:
         """Until there is a playlist."""
 
         async def there() -> bool:

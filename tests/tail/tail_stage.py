@@ -76,6 +76,8 @@ async def tail_stage(redis: Redis, key: str, show: str) -> AsyncIterator[TailSta
         stage.address = f"http://127.0.0.1:{listener.getsockname()[1]}"
         server = _Uvicorn(uvicorn.Config(app, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
+            await asyncio.sleep(0.01)
         await redis.set(keys.tail("tail_test"), stage.address)
         await redis.set(keys.tail_of_show(show), "tail_test")
         try:
