@@ -206,6 +206,7 @@ async def test_the_form_follows_the_country_and_keeps_what_was_typed(browser: Ch
         await expect(page.locator("#contact-country-error")).to_have_text("We do not send there yet.")
         await form.locator("[name=country]").select_option("FR")
         await expect(form.locator("[name=postcode]")).to_have_value("75002")
+        await expect(total).to_have_text("€121.00")  # what she sees is of before
 
         # The price changes while she reads: it is said, and she agrees before paying.
         await s.catalogue.set_price("L1-S", 14_900)

@@ -63,6 +63,5 @@ async def test_going_to_another_file_tells_no_moment_on_the_way(browser: Browser
         there = "(from) => reel.mediaMs > from + 200 && !reel.video.seeking && heard.slice()"
         heard = await (await page.wait_for_function(there, arg=media_ms)).json_value()
         # It plays on meanwhile, on a busy machine for a while; what is on the way lies before, or in the other file.
-        assert media_ms - 60 <= heard[0] <= heard[-1] <= media_ms // 60_000 * 60_000 + 4_000, heard
-        assert heard == sorted(heard)
+        assert media_ms - 60 <= min(heard) <= max(heard) <= media_ms // 60_000 * 60_000 + 4_000, heard
     await page.context.close()
