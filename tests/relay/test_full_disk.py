@@ -118,7 +118,7 @@ def test_a_stuck_disk_costs_bounded_memory_and_nobody_waits_for_it(tmp_path: Pat
             recorder.packet("video", packet.rtp, at_ms=packet.at_s * 1000)
     finally:
         stuck.let_go.set()
-        recorder.close()
+        recorder.close(60)
     assert kept < 2 << 20, "500 packets, not thirty seconds of them"
     assert slowest_s < 5, "handing over a packet waits for no disk, which hangs for longer than any machine pauses"
     assert any(isinstance(event, RecordingBehind) for event in told)

@@ -22,7 +22,7 @@ def recorded(folder: Path, codec: str) -> Path:
         both = video_rtp(codec, film, video, start_s=start_s), audio_rtp(opus, audio, start_s=start_s)
         for sent in in_time(*both):
             recorder.packet(sent.kind, sent.rtp, at_ms=sent.at_s * 1000)  # type: ignore[arg-type]
-    recorder.close()
+    recorder.close(60)
     (path,) = (folder / "recordings" / "sho_1").iterdir()
     return path
 

@@ -106,7 +106,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Made]]:
 
     yield a_recorder
     for one in made:
-        one.recorder.close()
+        one.recorder.close(60)
 
 
 def in_step(flashes_s: list[float], beeps_s: list[float], *, at_least: int) -> bool:
@@ -132,7 +132,7 @@ def test_every_frame_is_in_the_file_and_lips_are_in_step(
 ) -> None:
     made = make(codec)
     made.feed(video_and_sound(codec, film[codec], opus), media_ms=9_000)
-    made.recorder.close()
+    made.recorder.close(60)
 
     (path,) = made.files()
     played = play(path)
@@ -149,7 +149,7 @@ def test_every_frame_is_in_the_file_and_lips_are_in_step(
 def test_the_facts_of_the_row_are_told(make: Callable[..., Made], h264: list[bytes], opus: list[bytes]) -> None:
     made = make()
     made.feed(video_and_sound("h264", h264, opus), media_ms=9_000)
-    made.recorder.close()
+    made.recorder.close(60)
 
     started, finished = made.told.events
     assert isinstance(started, RecordingStarted)
@@ -166,7 +166,7 @@ def test_a_recording_starts_at_a_key_frame(make: Callable[..., Made], h264: list
     made = make()
     wanted = [packet for packet in video_and_sound("h264", h264, opus) if packet.at_s > 0.4]
     made.feed(wanted)
-    made.recorder.close()
+    made.recorder.close(60)
 
     (started,) = made.told.all(RecordingStarted)
     assert started.starts_at_ms == pytest.approx(1_000, abs=1)
@@ -178,7 +178,7 @@ def test_a_recording_starts_at_a_key_frame(make: Callable[..., Made], h264: list
 def test_sound_alone_is_recorded(make: Callable[..., Made], opus: list[bytes]) -> None:
     made = make(None)
     made.feed(audio_rtp(opus, Numbering()))
-    made.recorder.close()
+    made.recorder.close(60)
     played = play(made.files()[0])
     assert len(played.audio_s) == 250
     assert played.video_s == []
@@ -190,7 +190,7 @@ def test_sound_that_begins_later_is_where_it_belongs(
 ) -> None:
     made = make(codec)
     made.feed([sent for sent in video_and_sound(codec, film[codec], opus) if sent.kind == "video" or sent.at_s >= 1.5])
-    made.recorder.close()
+    made.recorder.close(60)
     played = play(made.files()[0])
     assert played.audio_s[0] == 0, "a lead-in of silence"
     assert played.audio_s[1] == pytest.approx(1.5, abs=LIPS_S)
@@ -213,7 +213,7 @@ def test_a_file_cut_off_anywhere_plays_up_to_there(
 ) -> None:
     made = make(codec)
     made.feed(video_and_sound(codec, film[codec], opus))
-    made.recorder.close()
+    made.recorder.close(60)
     (path,) = made.files()
     whole = path.read_bytes()
     lengths = []
@@ -234,7 +234,7 @@ def test_a_slate_keeps_the_timeline(make: Callable[..., Made], h264: list[bytes]
     for start_s in (0.0, 20.0):  # gone for 15 s, then back, numbered on by the relay
         made.feed(in_time(video_rtp("h264", h264, video, start_s=start_s), audio_rtp(opus, audio, start_s=start_s)))
         made.recorder.source(video="h264")
-    made.recorder.close()
+    made.recorder.close(60)
 
     (path,) = made.files()
     played = play(path)
@@ -256,7 +256,7 @@ def test_a_file_that_nothing_comes_for_is_ended_and_a_late_return_has_another(
     made.told.wait_for(RecordingFinished)
     made.recorder._quiet_s = usual_s
     made.feed(in_time(video_rtp("h264", h264, video, start_s=90.0), audio_rtp(opus, audio, start_s=90.0)))
-    made.recorder.close()
+    made.recorder.close(60)
 
     assert [len(play(path).video_s) for path in made.files()] == [150, 150]
     assert [event.starts_at_ms for event in made.told.all(RecordingStarted)] == [0, 90_000]
@@ -270,7 +270,7 @@ def test_a_publisher_with_another_size_gets_a_file_of_its_own(make: Callable[...
     video = Numbering()
     made.feed(video_rtp("h264", h264[:60], video))
     made.feed(video_rtp("h264", pictures("h264", 1.0, size=(640, 360)), video, start_s=3.0))
-    made.recorder.close()
+    made.recorder.close(60)
 
     assert [play(path).size for path in made.files()] == [(320, 240), (640, 360)]
     assert [event.starts_at_ms for event in made.told.all(RecordingStarted)] == [0, 3_000]
@@ -285,7 +285,7 @@ def test_a_publisher_with_another_codec_gets_a_file_of_its_own(
     made.feed(in_time(video_rtp("h264", h264, video), audio_rtp(opus, audio)))
     made.recorder.source(video="vp8")
     made.feed(in_time(video_rtp("vp8", vp8, video, start_s=6.0), audio_rtp(opus, audio, start_s=6.0)))
-    made.recorder.close()
+    made.recorder.close(60)
     assert [path.suffix for path in made.files()] == [".mp4", ".webm"]
     assert [len(play(path).video_s) for path in made.files()] == [150, 150]
 
@@ -298,7 +298,7 @@ def test_a_lost_packet_leaves_a_gap_and_asks_for_a_key_frame(
     sent = video_and_sound("h264", h264, opus)
     lost = next(packet for packet in sent if packet.kind == "video" and packet.at_s > 1.5)
     made.feed([packet for packet in sent if packet is not lost])
-    made.recorder.close()
+    made.recorder.close(60)
 
     played = play(made.files()[0])
     gone = [at for at in range(150) if not any(abs(frame - at / 30) < 0.002 for frame in played.video_s)]
@@ -317,7 +317,7 @@ def test_a_sender_report_puts_lips_in_step_where_arrival_is_wrong(
 
     without = make()
     without.feed(video_and_sound("h264", h264, opus), delay_s=late_sound)
-    without.recorder.close()
+    without.recorder.close(60)
     played = play(without.files()[0])
     assert not in_step(played.flashes_s, played.beeps_s, at_least=4), "the premise: arrival misleads"
 
@@ -325,7 +325,7 @@ def test_a_sender_report_puts_lips_in_step_where_arrival_is_wrong(
     made.recorder.report("video", Numbering().ts, 5_000_000.0)
     made.recorder.report("audio", 123_456, 5_000_000.0)
     made.feed(video_and_sound("h264", h264, opus), delay_s=late_sound)
-    made.recorder.close()
+    made.recorder.close(60)
     played = play(made.files()[0])
     assert in_step(played.flashes_s, played.beeps_s, at_least=5)
 
@@ -368,7 +368,7 @@ def test_a_full_queue_drops_to_the_next_key_frame_and_raises_an_alarm(
     # What comes after, at a pace that the queue takes, is whole again from its first key frame on.
     numbering = Numbering(seq=Numbering().seq + len(sent))
     made.feed(video_rtp("h264", h264[:8], numbering, start_s=5.0))
-    made.recorder.close()
+    made.recorder.close(60)
 
     assert 0 < made.recorder.counts.dropped <= len(sent) - 199  # the first place was the plan of the source
     played = play(made.files()[0])
@@ -379,7 +379,7 @@ def test_a_full_queue_drops_to_the_next_key_frame_and_raises_an_alarm(
 def test_the_reserve_of_the_shops_books_is_not_touched(make: Callable[..., Made], h264: list[bytes]) -> None:
     made = make(audio=False, reserve_bytes=1 << 60)
     made.feed(video_rtp("h264", h264, Numbering()))
-    made.recorder.close()
+    made.recorder.close(60)
     (failed,) = made.told.events
     assert isinstance(failed, RecordingFailed)
     assert failed.why == "disk_full"
@@ -390,7 +390,7 @@ def test_a_folder_that_cannot_be_written_is_an_alarm_and_no_more(make: Callable[
     made = make(audio=False)
     (made.folder / "recordings").write_text("in the way")
     made.feed(video_rtp("h264", h264, Numbering()))
-    made.recorder.close()
+    made.recorder.close(60)
     (failed,) = made.told.events
     assert isinstance(failed, RecordingFailed)
     assert (failed.why, failed.recording) == ("file", None)
@@ -401,7 +401,7 @@ def test_a_key_frame_that_cannot_be_read_is_waited_out(make: Callable[..., Made]
     torn = bytearray(vp8[0])
     torn[6:10] = bytes(4)  # a picture of no size
     made.feed(video_rtp("vp8", [bytes(torn), *vp8[1:]], Numbering()))
-    made.recorder.close()
+    made.recorder.close(60)
     assert len(play(made.files()[0]).video_s) == 120
     assert not made.told.all(RecordingFailed)
 
@@ -412,7 +412,7 @@ def test_garbage_is_counted(make: Callable[..., Made], h264: list[bytes]) -> Non
     made.recorder.packet("video", b"", at_ms=0)
     made.recorder.packet("audio", rtp(1, 1, b"\xf8", marker=False), at_ms=0)  # no sound was agreed on
     made.feed(video_rtp("h264", h264, Numbering()))
-    made.recorder.close()
+    made.recorder.close(60)
     assert made.recorder.counts.damaged == 2
     assert len(play(made.files()[0]).video_s) == 150
 
@@ -445,7 +445,7 @@ def test_what_ffmpeg_sends_as_rtp_is_recorded(make: Callable[..., Made]) -> None
                     ntp, ts = struct.unpack_from("!QI", packet, 8)
                     made.recorder.report(kind, ts, ntp * 1000 / (1 << 32))  # type: ignore[arg-type]
         assert sender.wait() == 0
-    made.recorder.close()
+    made.recorder.close(60)
 
     assert made.recorder.counts.lost == 0
     played = play(made.files()[0])

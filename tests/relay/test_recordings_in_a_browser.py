@@ -85,7 +85,7 @@ def made(folder: Path, codec: str) -> Path:
     both = video_rtp(codec, pictures(codec, 5.0), Numbering()), audio_rtp(sounds(5.0), Numbering())
     for sent in in_time(*both):
         recorder.packet(sent.kind, sent.rtp, at_ms=sent.at_s * 1000)  # type: ignore[arg-type]
-    recorder.close()
+    recorder.close(60)
     (path,) = (folder / "recordings" / codec).iterdir()
     assert index(path) is not None
     return path.rename(folder / f"{codec}{path.suffix}")

@@ -44,7 +44,7 @@ class Stream:
 
     def __init__(self, rid: str, codec: str, seq: int, timestamp: int, *, sets: bool, reports: bool) -> None:
         self.codec = codec
-        self.layer = Layer(hash(rid) & 0xFFFF | 1, "video", FORMATS[codec], 0, rid)
+        self.layer = Layer({"f": 7, "q": 17}[rid], "video", FORMATS[codec], 0, rid)
         self.seq, self.timestamp, self.frames = seq, timestamp, 0
         self.sets = sets
         self.picture = seq & 0x7FFF

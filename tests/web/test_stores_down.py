@@ -46,6 +46,7 @@ async def test_a_hung_redis_is_one_that_is_down(web: Web, own_store_server, monk
         assert (answer.status_code, answer.json()["code"]) == (503, "store_down")
     finally:
         own_store_server._process.send_signal(signal.SIGCONT)
+        monkeypatch.undo()
 
     async def bought() -> bool:
         return (await buyer.send("POST", "/api/shows/aw26/cart", {"sku": "L1-S", "op": "1"})).status_code == 200

@@ -221,7 +221,7 @@ async def livekit_server() -> AsyncIterator[LiveKitServer]:
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(http.serve(sockets=[sock]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not http.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.01)
             try:

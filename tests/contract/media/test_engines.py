@@ -41,7 +41,7 @@ async def embedded(tmp_path: Path) -> AsyncIterator[Case]:
         @contextlib.asynccontextmanager
         async def publishing() -> AsyncIterator[None]:
             async with ffmpeg((await engine.publish_endpoint(SHOW)).url):
-                await until(lambda: "shw_one" in running.relay.shows and running.show.publisher is not None)
+                await until(lambda: "shw_one" in running.relay.shows and running.show.state == "live")
                 yield
 
         yield Case(engine, publishing)

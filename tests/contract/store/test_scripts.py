@@ -30,7 +30,7 @@ async def test_whoever_is_cancelled_the_others_are_answered(redis: Redis) -> Non
         gone = calls[turn % 20 :: 6]
         for call in gone:
             call.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             answers = await asyncio.gather(*calls, return_exceptions=True)
         for call, answer in zip(calls, answers, strict=True):
             if call not in gone:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from ports import free_port
+
 SECRET = "north"
-READY_WITHIN_S = 10.0
+READY_WITHIN_S = 60.0
 
 
 @contextlib.asynccontextmanager
@@ -18,8 +19,7 @@ async def coturn(folder: Path) -> AsyncIterator[str]:
     """The address of a running one (RFC 7065). Fails where coturn isn't installed: `make packages` does it."""
     server = shutil.which("turnserver")
     assert server is not None, "coturn is not here: scripts/packages installs it"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     options = [
         "-n", "-L", "127.0.0.1", "-E", "127.0.0.1", "-p", str(port), "--no-udp", "--no-tls", "--no-dtls", "--no-cli",
         "--realm", "shop.test", "--use-auth-secret", "--static-auth-secret", SECRET,

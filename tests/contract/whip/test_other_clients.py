@@ -27,7 +27,7 @@ async def _node(*arguments: str) -> dict[str, Any]:
     process = await asyncio.create_subprocess_exec(
         node, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, complaints = await asyncio.wait_for(process.communicate(), 40)
+    out, complaints = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, complaints.decode() or out.decode()
     said: dict[str, Any] = json.loads(out.splitlines()[-1])
     return said
@@ -125,6 +125,6 @@ async def _serve(route: Route, folder: Path) -> None:
 
 
 async def _true(page: Page, question: str, *arguments: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not await page.evaluate(question, *arguments):
             await page.wait_for_timeout(50)

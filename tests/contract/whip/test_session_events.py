@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from relay_stage import until
+from soon import soon
 from whip_house import WhipHouse, whip_house
 
 from live.desk import audience as audience_module
@@ -102,7 +103,7 @@ async def test_a_player_hears_what_happens_to_the_show_and_the_stream_ends_with_
         again, _ = await house.on_air()
         await until(lambda: len(reader.of("active")) == 2)
         assert (await house.http.delete(f"{house.url}{viewer.session}")).status_code == 200
-        await asyncio.wait_for(reader.over.wait(), 10)
+        await asyncio.wait_for(reader.over.wait(), 60)
     for person in (camera, viewer, other, again):
         await person.caller.close()
 
@@ -128,7 +129,7 @@ async def test_a_silent_stream_is_kept_alive_and_a_deleted_one_is_gone(
     async with reading(house, stream) as reader:
         await until(lambda: reader.comments > 2)
         assert (await house.http.delete(stream)).status_code == 200
-        await asyncio.wait_for(reader.over.wait(), 10)
+        await asyncio.wait_for(reader.over.wait(), 60)
     assert (await house.http.get(stream)).status_code == 404
     assert (await house.http.delete(stream)).status_code == 404
     assert len(house.show.viewers) == 1, "the session goes on"
@@ -168,7 +169,7 @@ async def test_a_process_that_goes_ends_its_streams_at_once(house: WhipHouse) ->
     async with reading(house, await _opened(house, events, ALL)) as reader:
         await until(lambda: reader.told)
         house.site.services.audience.close()
-        await asyncio.wait_for(reader.over.wait(), 2)
+        await soon(reader.over.wait(), within_s=2)
     await camera.caller.close()
     await viewer.caller.close()
 

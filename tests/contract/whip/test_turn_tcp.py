@@ -48,7 +48,7 @@ async def _plays(house: WhipHouse, page: Page, **change: str) -> None:
     await page.evaluate(PLAYS, {"whep": house.whep, "picture": f"{house.url}/api/shows/aw26/picture", "change": change})
 
 
-async def _report(page: Page, enough: Any, within_s: float = 20) -> Any:
+async def _report(page: Page, enough: Any, within_s: float = 90) -> Any:
     deadline = time.monotonic() + within_s
     while True:
         found = await page.evaluate(REPORT)

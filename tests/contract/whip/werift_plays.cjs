@@ -7,7 +7,7 @@ const path = require("node:path");
 const [folder, url, wanted] = process.argv.slice(2);
 const { RTCPeerConnection, useH264, useOPUS } = require(path.join(folder, "werift"));
 
-const WITHIN_MS = 20_000;
+const WITHIN_MS = 90_000;
 
 async function main() {
   const peer = new RTCPeerConnection({

@@ -48,7 +48,7 @@ class WhipHouse:
         camera = Camera()
         location = await camera.on(self)  # type: ignore[arg-type]
         camera.frame(key=True)
-        await until(self._has_picture, within_s=10)
+        await until(self._has_picture)
         return camera, f"{self.url}{location}"
 
     async def _has_picture(self) -> bool:
@@ -69,9 +69,9 @@ async def whip_house(folder: Path, redis_url: str, *, live: bool = True, **more:
         key = await services.shows.set_publish_key(site.house.show.id)
         if live:
             await site.house.go_live()
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as http, asyncio.TaskGroup() as tasks:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http, asyncio.TaskGroup() as tasks:
             relaying = tasks.create_task(process.run())
-            await until(lambda: services.redis.scard("relays"), within_s=10)
+            await until(lambda: services.redis.scard("relays"))
             try:
                 yield WhipHouse(site, process, key, http)
             finally:

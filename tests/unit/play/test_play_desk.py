@@ -144,7 +144,7 @@ async def test_every_game_is_closed_by_the_clock(room: Room) -> None:
     assert told["draw.drawn"]["draw"]["winners"] == [{"person": "per_a", "name": "Name of per_a"}]
     assert told["rain.fallen"]["rain"]["caught"] == 1
     assert "per_a" not in json.dumps(told["rain.fallen"]), "what fell on whom is hers to know"
-    heard = [message["data"] async for message in _said(listener)]
+    heard = [message["data"] async for message in _said(room, listener)]
     assert any(b"rain.caught" in one and b'"minor":500' in one for one in heard)
     assert set(told) <= EVENTS.keys()
     await listener.aclose()
@@ -158,17 +158,18 @@ async def test_counts_are_told_by_the_beat_and_only_when_they_moved(room: Room) 
         await room.ask(person, "poll.vote", poll=poll, choice=0)
     for _ in range(3):
         await room.desk.close_due()
-    heard = [message["data"] async for message in _said(listener)]
+    heard = [message["data"] async for message in _said(room, listener)]
     assert len([one for one in heard if b"poll.counted" in one and b"[3,0]" in one]) == 1
     assert not [one for one in heard if b"[1,0]" in one or b"[2,0]" in one]
     await listener.aclose()
 
 
-async def _said(listener: Any) -> Any:
-    """Messages that are there."""
+async def _said(room: Room, listener: Any) -> Any:
+    """Messages up to now."""
+    await room.bus.redis.spublish(room_keys.channel(SHOW), b"up to here")
     while True:
-        message = await listener.get_message(ignore_subscribe_messages=False, timeout=0.3)
-        if message is None:
+        message = await listener.get_message(ignore_subscribe_messages=False, timeout=60)
+        if message["type"] == "smessage" and message["data"] == b"up to here":
             return
         if message["type"] == "smessage":
             yield message

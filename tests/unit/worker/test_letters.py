@@ -49,7 +49,7 @@ class Server:
 def smtp() -> Iterator[tuple[Server, str]]:
     server = Server()
     port = free_port()  # its controller knocks at the number it was given
-    controller = Controller(server, hostname="127.0.0.1", port=port)
+    controller = Controller(server, hostname="127.0.0.1", port=port, ready_timeout=60)
     controller.start()
     try:
         yield server, f"smtp://127.0.0.1:{port}"
@@ -208,7 +208,7 @@ async def test_a_refund_is_told_too(world: shop_world.World, tmp_path: Path) -> 
 def test_nothing_goes_out_in_the_clear_beyond_this_machine() -> None:
     """A server that offers no TLS gets no letter, unless it is this machine's own."""
     server, port = Server(), free_port()
-    controller = Controller(server, hostname="127.0.0.2", port=port)
+    controller = Controller(server, hostname="127.0.0.2", port=port, ready_timeout=60)
     controller.start()
     letter = EmailMessage()
     letter["From"], letter["To"] = "a@example.org", "b@example.org"
