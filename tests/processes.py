@@ -31,8 +31,8 @@ from live.settings import Settings
 
 T = TypeVar("T")
 
-START_WITHIN_S = 120.0  # two busy cores import everything three times
-STOP_WITHIN_S = 25.0
+START_WITHIN_S = 240.0  # two busy cores import everything three times
+STOP_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.02
 
 # process of the Procfile -> frontrow's command

@@ -158,7 +158,7 @@ async def a_line_that_never_was(page: Page, path: UdpPath) -> None:
 
 
 async def _packaged(house: Theatre) -> bool:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         answer = await http.get(f"{house.url}/hls/{house.slug}/media.m3u8")
     return answer.status_code == 200 and answer.text.count("#EXTINF") >= 2
 

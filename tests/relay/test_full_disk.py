@@ -163,7 +163,7 @@ async def test_a_failed_recording_is_told_to_the_hosts_and_counted_and_the_show_
             packets = up.show.tracks["video"].packets
             await until(lambda: up.show.tracks["video"].packets > packets + 60)
             assert up.show.state == "live"
-            async with httpx.AsyncClient(trust_env=False) as client:
+            async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
                 figures = (await client.get(f"{up.process.control}/metrics")).text
     assert "frontrow_relay_recordings_failed_total 1.0" in figures
     assert "frontrow_relay_recordings 0.0" in figures

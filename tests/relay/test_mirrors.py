@@ -55,7 +55,7 @@ class Troupe:
 
     async def stats(self, relay_id: str) -> Any:
         bearer = sign(self.running.settings.key, "relay-control", "v1")
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             control = (await self.entry(relay_id)).control
             return (await http.get(f"{control}/stats", headers={"Authorization": f"Bearer {bearer}"})).json()
 

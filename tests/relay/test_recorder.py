@@ -426,8 +426,10 @@ def test_what_ffmpeg_sends_as_rtp_is_recorded(make: Callable[..., Made]) -> None
         source = ["-f", "lavfi", "-i", flash, "-f", "lavfi", "-i", beep]
         x264 = ["-c:v", "libx264", "-profile:v", "baseline", "-tune", "zerolatency", "-g", "30", "-pix_fmt", "yuv420p"]
         command = [get_ffmpeg_exe(), "-hide_banner", "-loglevel", "error", "-readrate", "2", *source]
-        command += ["-t", "4", "-map", "0:v", *x264, "-f", "rtp", video.url]
-        command += ["-t", "4", "-map", "1:a", "-c:a", "libopus", "-ac", "2", "-f", "rtp", audio.url]
+        # Else its two clocks begin when it opens each, which is as far apart as the machine is slow.
+        out = ["-start_time_realtime", str(time.time_ns() // 1000), "-f", "rtp"]
+        command += ["-t", "4", "-map", "0:v", *x264, *out, video.url]
+        command += ["-t", "4", "-map", "1:a", "-c:a", "libopus", "-ac", "2", *out, audio.url]
         sender = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         made = make()
         began = time.monotonic()

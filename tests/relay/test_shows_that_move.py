@@ -32,7 +32,7 @@ async def test_who_publishes_on_another_relay_has_the_show_and_the_first_relay_m
         made.people.append(second)
         bearer = sign(made.running.settings.key, "relay-control", "v1")
         order = {"show": "shw_one", "offer": second.caller.offer("sendonly", codecs=("H264",))}
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
             control = (await made.entry(mirror)).control
             answer = await http.post(f"{control}/publish", json=order, headers={"Authorization": f"Bearer {bearer}"})
         await second.caller.connect(answer.json()["answer"])

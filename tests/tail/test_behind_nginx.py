@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 from hls_rules import read
-from house import served, settings_for
+from house import Served, served, settings_for
 from ports import free_port
 from processes import until
 from tail_stage import made, tail_stage
@@ -108,30 +108,33 @@ async def test_fifty_players_behind_nginx_cost_the_origin_one(tmp_path: Path, re
                 return stage.tail.shelf.window.position[1] > 1
 
             await until(packaged)
-            began = asyncio.get_running_loop().time()
             players = [Follower(http) for _ in range(PLAYERS)]
             playing = [tasks.create_task(player.run(stop)) for player in players]
             await until(lambda: _all(player.parts for player in players))
-            took_s = asyncio.get_running_loop().time() - began
-            while stage.tail.shelf.window.next_msn < 5003:
+            # What counts is from when all are here: how long that takes is the machine's affair.
+            before, web_before = stage.asked.copy(), _at_web(site)
+            enough = stage.tail.shelf.window.next_msn + 2
+            while stage.tail.shelf.window.next_msn < enough:
                 assert not feeding.done()
                 await asyncio.sleep(0.05)
             stop.set()
             await asyncio.gather(*playing)
             feeding.cancel()
-        asked = {path.rpartition("/")[2]: count for path, count in stage.asked.items()}
+        asked = {path.rpartition("/")[2]: count for path, count in (stage.asked - before).items()}
         parts = {name: count for name, count in asked.items() if name.endswith(".m4s")}
         waited = {name: count for name, count in asked.items() if "_HLS_msn" in name}
         assert len(parts) >= 5, asked
         assert len(waited) >= 5, asked
         assert set(parts.values()) == {1}, parts
         assert set(waited.values()) == {1}, waited
-        assert [count for name, count in asked.items() if name.startswith("init-")] == [1]
+        assert [count for name, count in stage.asked.items() if "/init-" in name] == [1]
         # The same at web, which collapses by itself too: nginx asked it for nothing twice but what is kept a second.
-        at_tail = sum(stage.asked.values())
-        at_web = site.app.state.figures.requests.labels("hls.take", "200")._value.get()
-        assert at_web <= at_tail + 6 + 2 * took_s, (at_web, asked)
+        assert _at_web(site) - web_before <= sum(asked.values()) + 6, asked
         assert sum(len(player.parts) for player in players) > 5 * PLAYERS
+
+
+def _at_web(site: Served) -> float:
+    return float(site.app.state.figures.requests.labels("hls.take", "200")._value.get())
 
 
 async def _all(lists: object) -> bool:

@@ -195,7 +195,7 @@ async def test_a_dead_tail_is_forgotten_at_the_first_try(web: Web):
 
 
 async def test_the_tail_itself_answers_nobody_without_the_token(web: Web, packaged: TailStage):
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         for headers in ({}, {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong"}):
             answer = await http.get(f"{packaged.address}/shows/{packaged.show}/live.m3u8", headers=headers)
             assert answer.status_code == 401
