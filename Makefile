@@ -76,7 +76,8 @@ fuzz-api: .venv/dev.stamp ## schemathesis at every door of the API for minutes; 
 
 faults: faults-shop faults-room ## Kill and freeze what runs, for long; ends with the first broken law and its seed
 
-# A thousand schedules, two hundred ways, a hundred thousand checkouts: see docs/benchmarks.md for how long it takes.
+# A thousand schedules, two hundred ways, a hundred thousand checkouts: see docs/benchmarks.md for how long it takes. Drawn
+# anew each time, where `make test` draws the same ones.
 faults-shop: .venv/dev.stamp
 	SCHEDULES=500 WAYS=100 $(BIN)/pytest -q -s tests/faults/test_any_order.py
 	CHECKOUTS=100000 BUYS=20000 $(BIN)/pytest -q -s tests/faults/test_rush.py
