@@ -181,8 +181,8 @@ async def told_and_written(archive) -> tuple[list[str], list[str]]:
         return [one.kind for one in archive.notices], [one.act for one in archive.acts]
     return await archive._db.read(
         lambda sql: (
-            list(sql.execute(select(outbox.c.kind)).scalars()),
-            list(sql.execute(select(audit.c.act)).scalars()),
+            list(sql.execute(select(outbox.c.kind).order_by(outbox.c.id)).scalars()),
+            list(sql.execute(select(audit.c.act).order_by(audit.c.id)).scalars()),
         )
     )
 
