@@ -49,7 +49,7 @@ WHY_WORDS = {  # of a Conflict
     "too_many_units": "Somebody was there first: not that many are left. Look again.",
     "order_moved": "{who} {did} a moment ago. Nothing was done; look at the order as it is now, then decide.",
     "refund_under_way": "A refund of this order is under way. Wait until the provider has answered.",
-    "more_than_is_left": "That is more than is left to give back.",
+    "more_than_is_left": "That is more than is left to give back: {left}.",
     "sent_again": "That refund was sent again already.",
     "disputed": "The payment is disputed: the buyer's bank has its money. Nothing is refunded until it decides.",
     "came_back": "A piece of that parcel came back: it did leave.",
@@ -343,4 +343,6 @@ def refused(why: str, facts: Mapping[str, Any]) -> str:
     kind = str(facts.get("kind"))
     nobody = "A bank" if kind == "refund.failed" or kind.startswith("dispute.") else "Somebody"
     who, did = facts.get("name") or nobody, _DID.get(kind, "changed it")
-    return WHY_WORDS.get(why, "Somebody was there first. Look again.").format(who=who, did=did)
+    return WHY_WORDS.get(why, "Somebody was there first. Look again.").format(
+        who=who, did=did, left=facts.get("left", "")
+    )

@@ -135,7 +135,7 @@ async def act(request: Request) -> Response:
         await doing.do(By(actor_of(request), str(form.get("op", ""))[:64] or new_id("op"), _seen(form)))
     except (Conflict, WrongState, Invalid, IdempotencyMismatch) as why:
         now = await s.order_list.one(reach, number)
-        return await _page_of(request, now, trouble=await _trouble(s, now, why), status=_status(why))
+        return await _page_of(request, now, tried=name, trouble=await _trouble(s, now, why), status=_status(why))
     return RedirectResponse(f"/studio/orders/{quote(found.order.number)}?done={name}", 303)
 
 
@@ -143,8 +143,9 @@ async def act(request: Request) -> Response:
 
 
 async def _page_of(
-    request: Request, found: StaffOrder, *, done: str = "", trouble: str = "", status: int = 200
+    request: Request, found: StaffOrder, *, done: str = "", tried: str = "", trouble: str = "", status: int = 200
 ) -> Response:
+    """`tried` is the act that `trouble` is of: its form is open, to be filled again."""
     s = _services(request)
     return page(
         request,
@@ -156,6 +157,7 @@ async def _page_of(
         buyers_url=f"{s.settings.base_url}/orders/{found.order.token}",
         ops={name: new_id("op") for name in ACTS},
         done=done,
+        tried=tried,
         trouble=trouble,
     )
 
@@ -176,7 +178,9 @@ async def _confirm(request: Request, found: StaffOrder, form: FormData, doing: D
 async def _trouble(s: Services, found: StaffOrder, why: Error) -> str:
     if isinstance(why, Conflict):
         actor = await s.staff.by_id(str(why.facts.get("actor", "")))
-        return words.refused(why.facts["why"], {**why.facts, "name": actor.name if actor else ""})
+        return words.refused(
+            why.facts["why"], {**why.facts, "name": actor.name if actor else "", "left": found.left.words()}
+        )
     if isinstance(why, WrongState):
         return "That is done already, or there is nothing left to do it with. This is the order as it is now."
     if isinstance(why, IdempotencyMismatch):

@@ -58,6 +58,22 @@ async def test_colours_of_a_piece_unfold_by_keyboard_and_what_was_refused_is_see
     await expect(ink).to_be_visible()
 
 
+async def test_what_a_feed_is_rejected_for_stays_to_be_read(browser: Browser, site: Served, tmp_path: Path):
+    page = await signed_in(browser, site, site.house.staff, "/studio/catalogue/import")
+    feed = tmp_path / "autumn.tsv"
+    feed.write_text("id\ttitle\tprice\nNEW\tNew coat\t20.00 EUR\nBAD\tBad coat\tfree\n")
+    await page.get_by_test_id("feed-file").set_input_files(feed)
+    await expect(page.get_by_test_id("import")).to_be_visible()
+    assert await site.services.imports.work(site.services.rail.changed)
+    await expect(page.get_by_test_id("rejects")).to_contain_text("is not like 129.00 EUR")
+    for _ in range(2):  # the page asks again every second
+        async with page.expect_response("**/api/catalogue/imports?brand=*"):
+            pass
+    await expect(page.get_by_test_id("import-apply")).to_have_text("Bring in 1 row")
+    await expect(page.get_by_test_id("rejects")).to_contain_text("is not like 129.00 EUR")
+    await expect(page.get_by_text("What changes")).to_be_visible()
+
+
 async def test_a_sales_dates_are_asked_for_where_there_is_a_sale(browser: Browser, site: Served):
     product = await site.services.catalogue.add_product(
         site.house.show.brand_id, slug="knit", title="Knit", variants=[NewVariant("K-S", "S", "Ink", "#112", 12_900, 5)]

@@ -244,6 +244,18 @@ async def test_an_amount_with_a_thousands_mark_is_not_taken_for_a_small_one(web:
         assert "at most 2 decimals" in asked.text
 
 
+async def test_an_amount_that_is_too_much_is_told_what_is_left_and_asked_for_again(web: Web):
+    order = await an_order(web, ("L1-S", 1))
+    staff = await web.signed_in(web.house.staff)
+    page = (await staff.open(f"/studio/orders/{order.number}")).text
+    folded = re.compile(r'<details class="act">\s*<summary data-testid="act-refund">')
+    assert folded.search(page)
+    asked = await post(staff, order.number, {**fields_of(page, "refund"), "of": "amount", "amount": "999.00"})
+    assert asked.status_code == 409
+    assert "That is more than is left to give back: €129.00." in asked.text
+    assert not folded.search(asked.text)
+
+
 async def test_two_of_the_staff_at_once_get_one_outcome_and_the_other_is_told_by_whom(web: Web):
     order = await an_order(web)
     second = await web.services.staff.add("sam@example.org", "Sam")

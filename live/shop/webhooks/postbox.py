@@ -7,6 +7,7 @@ Source: standardwebhooks.com, docs/decisions/0032-webhooks-go-out-through-a-guar
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -33,6 +34,7 @@ USER_AGENT = "Frontrow-Webhooks/1"
 _WHY = {  # of no answer, in the log
     BlockedAddress: "the address is not on the public internet",
     TimeoutError: f"no answer in {POST_TIMEOUT_S:.0f} s",
+    socket.gaierror: "its name leads nowhere",
     httpcore.ConnectError: "no connection",
     httpcore.RemoteProtocolError: "the answer is not HTTP",
 }
@@ -119,4 +121,5 @@ def body_of(kind: str, created_ms: int, data: str) -> bytes:
 def _name(why: Exception) -> str:
     if isinstance(why, httpcore.TimeoutException):
         return _WHY[TimeoutError]
-    return str(why)[:80] if isinstance(why, OSError) and str(why) else type(why).__name__
+    said = (why.strerror or str(why))[:80] if isinstance(why, OSError) else ""  # without the system's number
+    return said or type(why).__name__

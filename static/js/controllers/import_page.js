@@ -77,7 +77,7 @@ async function look() {
     if (news && (news.state !== shown?.state || !shown?.changes)) {
       shown = MOVING.has(news.state) ? { ...news, changes: [], rejects: [] } : (await call("GET", `/api/catalogue/imports/${news.id}`)).import;
     } else if (news && shown) {
-      shown = { ...shown, ...news };
+      shown = { ...news, changes: shown.changes, rejects: shown.rejects }; // the list of files tells no rows
     }
     failed = 0;
     say(byId("stale"), "");

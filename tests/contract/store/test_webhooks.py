@@ -356,15 +356,15 @@ async def test_what_is_no_answer_is_said_in_the_log(world: World, brand: str, mo
     async with receiver() as merchant, receiver() as silent, postbox(world) as (endpoints, box_):
         silent.gate.clear()
         merchant.answers = [b"SSH-2.0-OpenSSH_9.2\r\n\r\nconnection: close"]
-        nobody = "http://127.0.0.1:9/"
-        found = [(await endpoints.add(brand, url))[0] for url in (merchant.url, silent.url, nobody)]
+        nobody, nowhere = "http://127.0.0.1:9/", "http://nowhere.invalid/"  # RFC 2606: a name that is none
+        found = [(await endpoints.add(brand, url))[0] for url in (merchant.url, silent.url, nobody, nowhere)]
         await happen(world, brand)
         await box_.fan_out()
         assert await box_.deliver_due() == 0
         said = [(await log_of(world, endpoint))[0].answer for endpoint in found]
         assert said[0] == "the answer is not HTTP"
         assert said[1].startswith("no answer in")
-        assert said[2] == "no connection"
+        assert said[2:] == ["no connection", "its name leads nowhere"]
 
 
 async def test_an_endpoint_is_an_https_address_without_secrets_in_it_and_a_brand_has_so_many(
