@@ -22,7 +22,8 @@ def export_person(
     person: Person,
     to: Annotated[Path | None, typer.Option(help="File to write; left out: printed.", dir_okay=False)] = None,
 ) -> None:
-    """Everything that is kept of PERSON, as JSON: lines, questions, bans, notes, acts on her, orders."""
+    """Everything that is kept of PERSON, as JSON: lines, questions, bans, notes, acts on her, orders, coupons, and
+    what her devices were asked to remember: address, and a saved card's label."""
 
     async def export(s: Services) -> None:
         import msgspec
@@ -46,7 +47,8 @@ def erase_person(
     person: Person,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Erase PERSON: what she said and asked, notes on her, her bans with what identifies her; her sessions end.
+    """Erase PERSON: what she said and asked, notes on her, her bans with what identifies her; her sessions end,
+    and what her devices were asked to remember is forgotten, here and at the payment provider.
 
     Orders are kept, as accounting law asks. That moderators acted is kept too, without the words. There is no way back.
     """

@@ -31,7 +31,7 @@ from live.errors import NotFound, StoreDown
 from live.play.service import PlayService
 from live.shop import coupons
 from live.shop.payments.port import Provider
-from live.shop.saved import SavedBuyers
+from live.shop.saved import SavedBuyer, SavedBuyers
 from live.store import keys
 from live.store.sql import Database
 from live.store.tables import (
@@ -56,7 +56,8 @@ Rows = list[dict[str, Any]]
 
 
 class Export(msgspec.Struct, frozen=True):
-    """What is kept of a person, as rows of the tables."""
+    """What is kept of a person, as rows of the tables; `saved` is what her devices were asked to remember, unsealed,
+    which is no brand's: narrowed to brands it is left out."""
 
     person: str
     lines: Rows
@@ -67,11 +68,12 @@ class Export(msgspec.Struct, frozen=True):
     acts: Rows
     orders: Rows
     coupons: Rows
+    saved: Rows = []
 
     @property
     def is_empty(self) -> bool:
         room = (self.lines, self.questions, self.silences, self.notes, self.cases, self.acts)
-        return not any((*room, self.orders, self.coupons))
+        return not any((*room, self.orders, self.coupons, self.saved))
 
 
 class Erased(msgspec.Struct, frozen=True):
@@ -134,7 +136,13 @@ class PersonData:
                 ),
             )
 
-        return await self._db.read(read)
+        found = await self._db.read(read)
+        if brands is not None:
+            return found
+        _, devices = await self._sessions_of(person)
+        kept = await self._saved.of_person(person, devices)
+        saved = [_remembered(one) for one in kept.values() if one is not None]
+        return msgspec.structs.replace(found, saved=saved)
 
     async def erase(self, person: str, *, by: str, brands: Collection[str] | None = None) -> Erased:
         """Redis first, so that nobody sees it while SQL is written. Doing it twice is doing it once.
@@ -205,21 +213,27 @@ class PersonData:
         await self._db.write(lambda sql: _say_anew(sql, called))
 
     async def _sign_out(self, person: str) -> None:
-        """Her sessions end: the nickname goes with them, and what their devices were asked to remember."""
+        """Her sessions end: the nickname goes with them, and what her devices were asked to remember."""
         await self._bus.revoke(person=person)
+        sessions, devices = await self._sessions_of(person)
+        for tag in await self._saved.of_person(person, devices):
+            kept = await self._saved.forget_tag(tag)
+            if kept is not None and kept.method is not None and kept.provider == self._provider.name:
+                with contextlib.suppress(StoreDown):  # fails open, as web.till: only we could have charged it
+                    await self._provider.forget(kept.method.ref)
+        for key in sessions:
+            await self._redis.delete(key)
+
+    async def _sessions_of(self, person: str) -> tuple[list[bytes], set[str]]:
+        """Her sessions' keys, and the devices that they are on."""
+        sessions, devices = [], set()
         async for key in self._redis.scan_iter(match=keys.session("*"), count=1000):
             found: Any = await self._redis.hmget(key, ["person", "device"])
             whose, device = found
             if whose == person.encode():
-                if device:
-                    await self._forget_device(device.decode())
-                await self._redis.delete(key)
-
-    async def _forget_device(self, device: str) -> None:
-        kept = await self._saved.forget(device)
-        if kept is not None and kept.method is not None and kept.provider == self._provider.name:
-            with contextlib.suppress(StoreDown):  # fails open, as web.till: only we could have charged it
-                await self._provider.forget(kept.method.ref)
+                sessions.append(key)
+                devices |= {device.decode()} if device else set()
+        return sessions, devices
 
 
 def unnamed(entry: bytes, person: str) -> bytes:
@@ -242,6 +256,15 @@ def _unname(found: Any, person: str) -> None:
             found |= {field: "" for field in ("name", "text") if field in found}
         for value in found.values():
             _unname(value, person)
+
+
+def _remembered(kept: SavedBuyer) -> dict[str, Any]:
+    return {
+        "contact": msgspec.to_builtins(kept.contact),
+        "provider": kept.provider,
+        "method_label": kept.method.label if kept.method else "",
+        "updated_ms": kept.updated_ms,
+    }
 
 
 def retire(sql: Connection, before_ms: int, now_ms: int) -> int:

@@ -10,18 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from collections.abc import Collection
 
 import msgspec
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from live.clock import Clock
 from live.ids import sign
 from live.shop.contact import Contact
 from live.shop.payments.port import SavedMethod
 from live.store.sql import Database
-from live.store.tables import saved_buyers
+from live.store.tables import orders, payments, saved_buyers
 
 log = structlog.get_logger()
 
@@ -32,6 +33,7 @@ class SavedBuyer(msgspec.Struct, frozen=True):
     contact: Contact
     provider: str
     method: SavedMethod | None
+    updated_ms: int = 0
 
 
 class SavedBuyers:
@@ -50,7 +52,27 @@ class SavedBuyers:
 
     async def of(self, device: str) -> SavedBuyer | None:
         """What the device asked to remember; None for nothing, and for what another key sealed."""
-        query = select(saved_buyers).where(saved_buyers.c.device_tag == self.tag(device))
+        return await self._of_tag(self.tag(device))
+
+    async def of_person(self, person: str, devices: Collection[str]) -> dict[str, SavedBuyer | None]:
+        """What was remembered of a person, by the device's tag; None for what another key sealed.
+
+        That is on `devices`, where her sessions are, and on those that her orders asked or paid from, whatever became
+        of their sessions: unless the address there is another's by now, since people share devices.
+        """
+        here = {self.tag(device) for device in devices}
+        ordered = await self._db.read(lambda c: _ordered_from(c, person, here))
+        found: dict[str, SavedBuyer | None] = {}
+        for tag in sorted(here | ordered.keys()):
+            hers, others = ordered.get(tag, (set(), set()))
+            kept = await self._of_tag(tag)
+            email = "" if kept is None else _plain(kept.contact.email)
+            if kept is None or email in hers or (tag in here and email not in others):
+                found[tag] = kept
+        return found
+
+    async def _of_tag(self, tag: str) -> SavedBuyer | None:
+        query = select(saved_buyers).where(saved_buyers.c.device_tag == tag)
         row = await self._db.read(lambda c: c.execute(query).first())
         if row is None:
             return None
@@ -59,7 +81,8 @@ class SavedBuyers:
         except (InvalidToken, msgspec.DecodeError):
             log.warning("saved_buyer.unreadable")  # the secret key was changed
             return None
-        return SavedBuyer(contact, row.provider, SavedMethod(row.method, row.method_label) if row.method else None)
+        method = SavedMethod(row.method, row.method_label) if row.method else None
+        return SavedBuyer(contact, row.provider, method, row.updated_ms)
 
     async def keep(self, device: str, contact: Contact) -> None:
         """Remember where orders go. A saved method stays."""
@@ -91,8 +114,11 @@ class SavedBuyers:
 
     async def forget(self, device: str) -> SavedBuyer | None:
         """Keep nothing of it; answers what there was, so that the provider can be told too."""
-        before = await self.of(device)
-        of = saved_buyers.c.device_tag == self.tag(device)
+        return await self.forget_tag(self.tag(device))
+
+    async def forget_tag(self, tag: str) -> SavedBuyer | None:
+        """As `forget`, by the device's tag."""
+        before, of = await self._of_tag(tag), saved_buyers.c.device_tag == tag
         await self._db.write(lambda c: c.execute(delete(saved_buyers).where(of)).rowcount)
         return before
 
@@ -104,3 +130,25 @@ class SavedBuyers:
                 lambda c: c.execute(delete(saved_buyers).where(saved_buyers.c.updated_ms < before)).rowcount
             )
         )
+
+
+def _ordered_from(connection: Connection, person: str, here: Collection[str]) -> dict[str, tuple[set[str], set[str]]]:
+    """Devices, by tag, that remember something: those `here`, and others from which a person ordered. Of each the
+    e-mail addresses that she gave there, and those that others did."""
+    pays = and_(payments.c.method != "", payments.c.method == saved_buyers.c.method)
+    given = (
+        select(saved_buyers.c.device_tag, orders.c.buyer, orders.c.email)
+        .select_from(saved_buyers)
+        .join(payments, or_(payments.c.saver == saved_buyers.c.device_tag, pays))
+        .join(orders, orders.c.id == payments.c.order_id)
+    )
+    tags = {*here, *connection.execute(given.where(orders.c.buyer == person)).scalars()}
+    found: dict[str, tuple[set[str], set[str]]] = {}
+    for tag, buyer, email in connection.execute(given.where(saved_buyers.c.device_tag.in_(tags))):
+        hers, others = found.setdefault(tag, (set(), set()))
+        (hers if buyer == person else others).add(_plain(email))
+    return found
+
+
+def _plain(email: str) -> str:
+    return email.strip().casefold()

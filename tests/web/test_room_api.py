@@ -173,7 +173,7 @@ async def test_a_person_is_exported_and_erased_and_the_record_of_acts_stays_whol
         assert {row["text"] for row in export["lines"]} == {"my secret", "goodbye"}
         counts = {name: len(rows) for name, rows in export.items() if name != "person"}
         room_has = {"lines": 2, "questions": 1, "silences": 1, "notes": 1, "cases": 0, "acts": 2}
-        assert counts == {**room_has, "orders": 1, "coupons": 0}
+        assert counts == {**room_has, "orders": 1, "coupons": 0, "saved": 0}
 
         done = (await stef.send("DELETE", f"/api/people/{person}")).json()
         assert (done["lines"], done["questions"], done["silences"], done["notes"]) == (2, 1, 1, 1)

@@ -102,6 +102,71 @@ async def test_erasing_a_person_forgets_what_her_device_was_asked_to_remember(we
     assert await s.db.read(lambda c: c.execute(gone).scalar_one()) is not None
 
 
+async def on_the_same_device(web: Web, buyer: Browser) -> Browser:
+    """Whoever sits there once the session is lost: another person to us."""
+    other = await web.stranger()
+    other.client.cookies.set("frontrow-device", buyer.client.cookies["frontrow-device"])
+    await other.open("/shows/aw26")
+    return other
+
+
+async def test_a_persons_export_has_what_her_device_was_asked_to_remember_and_no_brands_has(web: Web):
+    await web.house.go_live(1)
+    s, buyer = web.services, await web.viewer()
+    await buy_and_be_remembered(web, buyer)
+    person = await s.db.read(lambda c: c.execute(select(orders.c.buyer)).scalar_one())
+    (kept,) = (await s.person_data.export(person)).saved
+    assert kept["contact"] == CONTACT | {"address": kept["contact"]["address"]}
+    assert kept["contact"]["address"]["city"] == "Paris"
+    assert (kept["provider"], kept["method_label"]) == ("sandbox", "Card ·· 4242")
+    staff = await web.signed_in(web.house.staff)
+    theirs = (await staff.client.get(f"/api/people/{person}")).json()
+    assert (len(theirs["orders"]), theirs["saved"]) == (1, [])
+    assert (await s.person_data.export("per_nobody")).is_empty
+
+
+async def test_what_a_device_remembers_is_its_persons_also_when_her_session_is_over(web: Web):
+    await web.house.go_live(1)
+    s, buyer = web.services, await web.viewer()
+    await buy_and_be_remembered(web, buyer)
+    person = await s.db.read(lambda c: c.execute(select(orders.c.buyer)).scalar_one())
+    await s.redis.flushall()
+    assert [one["method_label"] for one in (await s.person_data.export(person)).saved] == ["Card ·· 4242"]
+    await s.person_data.erase(person, by="cli")
+    assert await s.db.read(lambda c: c.execute(select(saved_buyers)).all()) == []
+    assert await s.db.read(lambda c: c.execute(select(methods.c.gone_ms)).scalar_one()) is not None
+
+
+async def test_whoever_paid_by_what_a_device_remembers_is_known_by_that(web: Web):
+    """Her session was lost, so she is another person on the same device, and asked it to remember nothing anew."""
+    await web.house.go_live(1)
+    s, buyer = web.services, await web.viewer()
+    await buy_and_be_remembered(web, buyer)
+    other = await on_the_same_device(web, buyer)
+    await hold(other, "L1-M", "2")
+    assert (await order(other, "second", {"saved": True})).status_code == 201
+    of = select(orders.c.buyer).order_by(orders.c.id)
+    first, second = await s.db.read(lambda c: c.execute(of).scalars().all())
+    assert first != second, "the premise"
+    await s.redis.flushall()
+    for person in (first, second):
+        assert len((await s.person_data.export(person)).saved) == 1
+
+
+async def test_a_shared_device_that_remembers_another_by_now_keeps_and_tells_nothing_of_her(web: Web):
+    await web.house.go_live(1)
+    s, buyer = web.services, await web.viewer()
+    await buy_and_be_remembered(web, buyer)
+    person = await s.db.read(lambda c: c.execute(select(orders.c.buyer)).scalar_one())
+    other = await on_the_same_device(web, buyer)
+    await hold(other, "L1-M", "2")
+    bea = CONTACT | {"name": "Bea", "email": "bea@example.org", "remember": True}
+    assert (await order(other, "hers", bea)).status_code == 201
+    assert (await s.person_data.export(person)).saved == []
+    await s.person_data.erase(person, by="cli")
+    assert (await other.client.get("/api/me/saved")).json()["contact"]["email"] == "bea@example.org"
+
+
 async def test_forget_me_leaves_nothing_here_or_at_the_provider(web: Web):
     await web.house.go_live(1)
     buyer = await web.viewer()
