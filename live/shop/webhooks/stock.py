@@ -24,7 +24,7 @@ def tell_stock(sql: Connection, show_ids: Sequence[str], now: int) -> int:
         webhook_endpoints.c.brand_id == products.c.brand_id, webhook_endpoints.c.disabled_ms.is_(None)
     )
     moved = (
-        select(variants.c.sku, variants.c.on_hand, variants.c.sold, products.c.brand_id, stock_told.c.sku.label("told"))
+        select(variants.c.sku, variants.c.on_hand, variants.c.sold, products.c.brand_id)
         .join(products, products.c.id == variants.c.product_id)
         .outerjoin(stock_told, stock_told.c.sku == variants.c.sku)
         .where(
@@ -40,10 +40,16 @@ def tell_stock(sql: Connection, show_ids: Sequence[str], now: int) -> int:
         .limit(AT_ONCE)
         .with_for_update(of=variants, skip_locked=True)  # two workers don't tell the same
     )
+    found = sql.execute(moved).all()
+    # Asked once the rows are ours: what the question above saw of it another worker may have told since, on PostgreSQL.
+    of_these = select(stock_told).where(stock_told.c.sku.in_([row.sku for row in found]))
+    told = {one.sku: (one.on_hand, one.sold) for one in sql.execute(of_these)}
     count = 0
-    for row in sql.execute(moved).all():
+    for row in found:
+        if told.get(row.sku) == (row.on_hand, row.sold):
+            continue
         # One that was never told and never sold stands where the merchant put it.
-        if row.told is not None or row.sold:
+        if row.sku in told or row.sold:
             tell_change(sql, row.brand_id, row.sku, row.on_hand, row.sold, now)
             count += 1
         else:

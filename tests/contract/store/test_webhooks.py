@@ -29,7 +29,7 @@ from live.shop.webhooks.postbox import EACH, Postbox
 from live.shop.webhooks.stock import tell_stock
 from live.shop.webhooks.way_out import SNIPPET, WayOut, networks_of
 from live.store.sql import Database
-from live.store.tables import outbox, shows, webhook_endpoints
+from live.store.tables import outbox, shows, variants, webhook_endpoints
 from live.store.telling import tell
 
 LOOPBACK = networks_of("127.0.0.0/8")
@@ -419,6 +419,19 @@ async def test_what_sales_moved_is_told_once_whoever_looks(world: World, brand: 
         rows = await world.db.read(lambda c: list(c.execute(query).scalars()))
         seen = [(told["sku"], told["sold"], told["on_hand"]) for told in map(json.loads, rows)]
         assert seen == [("COAT-38", 1, 30), ("COAT-38", 3, 30), ("COAT-40", 1, 30), ("COAT-40", 1, 31)]
+
+
+async def test_one_of_several_workers_that_look_at_once_tells_of_a_change(world: World, brand: str) -> None:
+    async with postbox(world) as (endpoints, _):
+        await endpoints.add(brand, "https://a.example/")
+
+        async def look() -> int:
+            return await world.db.write(lambda c: tell_stock(c, [world.show], world.clock.now_ms()))
+
+        sold = update(variants).where(variants.c.sku == "COAT-38").values(sold=variants.c.sold + 1)
+        for _ in range(30):  # one in twenty was told twice
+            await world.db.write(lambda c: c.execute(sold))
+            assert sum(await asyncio.gather(*(look() for _ in range(4)))) == 1
 
 
 async def test_what_staff_put_back_and_is_sold_again_before_anybody_looks_is_told(world: World, brand: str) -> None:
