@@ -75,7 +75,7 @@ class Subscription:
             # When the connection is down, run() subscribes to all that is wanted as soon as it is back.
             async with asyncio.timeout(CONFIRM_S):
                 if self._up and is_new:
-                    await self._subscribe({channel})
+                    await self._subscribe_first(channel)
                 await future
         except (*_AWAY, RuntimeError) as error:
             # A RuntimeError: the group of readers is ending just now.
@@ -84,6 +84,14 @@ class Subscription:
             waiting = self._waiting.get(channel, [])
             if future in waiting:
                 waiting.remove(future)
+
+    async def _subscribe_first(self, channel: str) -> None:
+        try:
+            await self._subscribe({channel})
+        except BaseException:
+            # Who asked is gone, or out of time; who comes next only waits for it, so it is asked for all the same.
+            self._leave_for_later({channel})
+            raise
 
     async def leave(self, channel: str) -> None:
         self._wanted.discard(channel)
@@ -159,11 +167,13 @@ class Subscription:
             if not isinstance(error, _AWAY) or not self._legs:
                 raise error
             log.warning("a node of the store is away: %s", error)
-            self._out |= nodes[node] & self._wanted
-            self._some_are_out.set()
+            self._leave_for_later(nodes[node])
+
+    def _leave_for_later(self, channels: set[str]) -> None:
+        self._out |= channels & self._wanted
+        self._some_are_out.set()
 
     async def _subscribe_at(self, node: str, channels: set[str]) -> None:
-        assert self._group is not None
         # A node that hangs takes the connection and says nothing: the time is for all of it.
         async with asyncio.timeout(CONFIRM_S), self._turns[node]:
             leg, is_new = self._legs.get(node), node not in self._legs
@@ -175,16 +185,26 @@ class Subscription:
                 else:
                     for channel in channels:  # one command, one slot
                         await leg.ssubscribe(channel)
+                if is_new:
+                    self._attend(node, leg)
             except BaseException:
                 if is_new:
                     await self._end(leg)
                 raise
-            if is_new:
-                self._legs[node] = leg
-                self._heard.add(leg)
-                self._group.create_task(self._read(node, leg))
-                self._group.create_task(self._watch(node, leg))
             self._out -= channels
+
+    def _attend(self, node: str, leg: Any) -> None:
+        """Raises: RuntimeError, when all legs are just ending: this one is none, or it would stay without a reader."""
+        assert self._group is not None
+        for attend in (self._read, self._watch):
+            attending = attend(node, leg)
+            try:
+                self._group.create_task(attending)
+            except RuntimeError:
+                attending.close()
+                raise
+        self._legs[node] = leg
+        self._heard.add(leg)
 
     async def _end(self, leg: Any) -> None:
         await leg.aclose()
@@ -201,6 +221,8 @@ class Subscription:
         if not isinstance(self._redis, RedisCluster):
             return self._redis.pubsub(push_handler_func=_as_it_came)
         node: Any = self._redis.get_node(node_name=name)
+        if node is None:  # the map was read again while another's turn at it lasted
+            raise ConnectionError(f"{name} is no longer on the map")
         pool = ConnectionPool(connection_class=node.connection_class, **node.connection_kwargs)
         return Redis(connection_pool=pool).pubsub(push_handler_func=_as_it_came)
 
