@@ -13,7 +13,10 @@ if not is_lot then
   return 1
 end
 -- What fell on her stands for an amount, and names nobody.
-if value == '' or not string.find(facts, '"game":"draw"', 1, true) then return 0 end
+if not string.find(facts, '"game":"draw"', 1, true) then return 0 end
+-- Worked out anew: the same, without her name. The second time, too: who worked it out may have read her name before the
+-- first, and kept it after.
+redis.call('HDEL', play, 'result')
+if value == '' then return 0 end
 redis.call('HSET', people, ARGV[1], '')
-redis.call('HDEL', play, 'result') -- worked out anew: the same, without her name
 return 1

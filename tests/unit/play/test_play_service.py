@@ -220,3 +220,19 @@ async def test_without_its_store_a_game_fails_closed(act: Callable[[PlayService]
             await act(PlayService(nowhere, SetClock()))
     finally:
         await nowhere.aclose()
+
+
+async def test_a_draw_that_was_worked_out_while_a_person_was_taken_out_of_it_names_her_no_more(
+    play: PlayService, redis: Redis
+) -> None:
+    draw = await play.open_draw(SHOW, "A coat", 1, 30, op="op1")
+    await play.enter(SHOW, draw.id, "per_a", "Ada")
+    await play.close(SHOW, draw.id, early=True)
+    with_her_name = await redis.hget(keys.play(SHOW, draw.id), "result")
+    assert b"Ada" in with_her_name, "the premise"
+    assert await play.forget("per_a") == [SHOW]
+    await redis.hset(keys.play(SHOW, draw.id), "result", with_her_name)  # by who had read the entries before that
+    await play.forget("per_a")
+    drawn = await play.game(SHOW, draw.id)
+    assert isinstance(drawn, Draw)
+    assert [(winner.person, winner.name) for winner in drawn.winners] == [("per_a", "")]
