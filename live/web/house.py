@@ -7,6 +7,10 @@ carries the house's: its only brand's, or the server's own where several share i
 
 from __future__ import annotations
 
+import asyncio
+import math
+import time
+
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 
@@ -15,6 +19,8 @@ from live.errors import Error
 from live.stage.show import Show
 
 OURS = "Frontrow"
+KEPT_S = 5.0
+WITHIN_S = 1.0
 
 
 def house_of(shows: list[Show]) -> str:
@@ -24,9 +30,18 @@ def house_of(shows: list[Show]) -> str:
 
 
 async def house_name(request: Request) -> str:
-    """The same, for a page that has no shows at hand. Fails open: a name is no reason for a second error."""
-    services: Services = request.app.state.services
+    """The same, for a page of what went wrong. Read once in a few seconds, since nobody counts requests for what is not
+    there. Fails open, also when the store hangs: a name is no reason for a second error."""
+    state, now = request.app.state, time.monotonic()
+    name, read_at = getattr(state, "house_name", (OURS, -math.inf))
+    if now - read_at < KEPT_S:
+        return name
+    state.house_name = name, now  # who comes while it is read has the one of before
+    services: Services = state.services
     try:
-        return house_of(await services.shows.list())
+        async with asyncio.timeout(WITHIN_S):
+            name = house_of(await services.shows.list())
     except (Error, DBAPIError, OSError):
-        return OURS
+        name = OURS
+    state.house_name = name, now
+    return name

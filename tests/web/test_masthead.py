@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from house import Web
 
 from live.errors import StoreDown
 from live.stage.show import Show
+from live.web import house
 
 NAME = re.compile(r'<a class="wordmark" href="/">([^<]*)</a>')
 HERE = re.compile(r'<a href="([^"]*)" aria-current="([^"]*)">')
@@ -76,8 +78,44 @@ async def test_the_only_brands_name_also_stands_over_what_went_wrong(web: Web, m
         raise StoreDown("sql")
 
     guest = await web.viewer()
+    monkeypatch.setattr(house, "KEPT_S", 0, raising=False)
     monkeypatch.setattr(web.services.shows, "list", one_brands)
     assert NAME.findall((await guest.open("/nowhere")).text) == ["Atelier"]
     monkeypatch.setattr(web.services.shows, "list", away)
     answer = await guest.open("/nowhere")
     assert (answer.status_code, NAME.findall(answer.text)) == (404, ["Frontrow"]), "and no second error"
+
+
+async def test_a_page_of_what_went_wrong_waits_for_no_store_that_hangs(web: Web, monkeypatch: pytest.MonkeyPatch):
+    over = asyncio.Event()
+
+    async def hangs() -> list[Show]:
+        await over.wait()
+        return [web.house.show]
+
+    guest = await web.viewer()
+    monkeypatch.setattr(house, "WITHIN_S", 0.05, raising=False)
+    monkeypatch.setattr(web.services.shows, "list", hangs)
+    try:
+        async with asyncio.timeout(30):
+            answer = await guest.open("/nowhere")
+    finally:
+        over.set()
+    assert (answer.status_code, NAME.findall(answer.text)) == (404, ["Frontrow"])
+
+
+async def test_any_number_of_requests_for_what_is_not_there_look_into_sql_once(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+):
+    asked = 0
+
+    async def counted() -> list[Show]:
+        nonlocal asked
+        asked += 1
+        return [web.house.show]
+
+    guest = await web.viewer()
+    monkeypatch.setattr(house, "KEPT_S", 3600, raising=False)
+    monkeypatch.setattr(web.services.shows, "list", counted)
+    names = [NAME.findall((await guest.open(f"/nowhere/{n}")).text) for n in range(5)]
+    assert (names, asked) == ([["Atelier"]] * 5, 1)
