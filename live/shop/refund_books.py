@@ -18,7 +18,21 @@ from sqlalchemy import Connection, insert, select, update
 
 from live.ids import new_id
 from live.money import Money
-from live.shop.order_sheet import LOST, NEVER_MS, OWED, Act, Sheet, Why, decide, mail, sheet_of, stand, tell, write
+from live.shop.order_sheet import (
+    LOST,
+    NEVER_MS,
+    OWED,
+    UNSOLD,
+    Act,
+    Sheet,
+    Why,
+    decide,
+    mail,
+    sheet_of,
+    stand,
+    tell,
+    write,
+)
 from live.shop.outbox import MAIL_REPAID
 from live.shop.payments.port import Charge, Repaid, RepaidStatus
 from live.store.tables import payments, refunds
@@ -75,7 +89,9 @@ def follow(connection: Connection, payment_id: str, charge: Charge, now: int) ->
     """Bring our refunds of a payment to where the provider's books have them. False: nothing moved.
 
     One that is still asked is its asker's (refunds.py). What the books have and ours lack, the brand refunded on the
-    provider's own site: it is noted while none of ours is under way, since then nobody can tell whose the sum is.
+    provider's own site: it is noted while none of ours is under way, since then nobody can tell whose the sum is. So is
+    what it refunded there of an order that was never sold, once its payment waits for a bank or for staff (unsold.py):
+    until then checkout.py sends all of it back, and reads it off the charge.
     """
     order_id = connection.execute(select(payments.c.order_id).where(payments.c.id == payment_id)).scalar_one()
     sheet = sheet_of(connection, order_id)
@@ -84,7 +100,7 @@ def follow(connection: Connection, payment_id: str, charge: Charge, now: int) ->
     moved = False
     for row, one in pairs:
         moved |= _move(connection, order_id, row, one, now)
-    if not sheet.under_way and sheet.row.paid_ms is not None:
+    if not sheet.under_way and (sheet.row.paid_ms is not None or sheet.pay.status in UNSOLD):
         moved |= _note_outside(connection, sheet_of(connection, order_id), charge, strange, now)
     return moved
 

@@ -16,7 +16,7 @@ from live.shop.after_sale import AfterSale, By
 from live.shop.order_list import Reach
 from live.shop.order_sheet import ASK_AFTER_MS
 from live.shop.order_story import StaffOrder
-from live.shop.payments.port import Charge, Dispute
+from live.shop.payments.port import Charge, Dispute, Repaid
 from live.shop.payments.sandbox import BANK_MS, CASE_MS, SandboxProvider
 from live.store.tables import ledger, outbox, payments
 from live.web.order_words import buyer_view
@@ -203,6 +203,40 @@ async def test_of_a_dispute_of_a_part_that_is_lost_the_rest_goes_back(world: Wor
     assert (now.order.status, now.order.payment, now.left.minor, now.acts) == ("cancelled", "lost", 0, [])
     assert now.order.refunded is not None
     assert now.order.refunded.minor == 8_900
+    assert await world.wrong() == []
+
+
+@pytest.mark.parametrize("parts", [(PRICE,), (4_000, PRICE - 4_000)])
+async def test_what_the_brand_refunds_on_the_providers_site_meanwhile_is_noted_and_not_owed_again(
+    world: World, parts: tuple[int, ...]
+) -> None:
+    """As Stripe lets it, to end an inquiry."""
+    bank, order, ref = await too_late(world, won=True)
+    assert await settled(world, ref) == "cancelled"
+    first, there = await bank.fetch(ref), [Repaid("", f"re_{n}", part, "done") for n, part in enumerate(parts)]
+    told_of = 0
+
+    async def fetch(ref: str) -> Charge:
+        some = tuple(there[:told_of])
+        gone = sum(one.amount_minor for one in some)
+        status = "refunded" if gone == PRICE else first.status
+        return msgspec.structs.replace(first, status=status, refunded_minor=gone, refunds=some)
+
+    bank.fetch = fetch  # type: ignore[method-assign]
+    for _ in parts:
+        told_of += 1
+        await settled(world, ref)
+        assert await world.after_sale.refunds.heard(ref)
+        assert not await world.after_sale.refunds.heard(ref)
+    wait(world, CASE_MS)
+    assert await world.after_sale.disputes.heard(ref), "the premise: the bank leaves it all to us"
+    wait(world, ASK_AFTER_MS)
+    await world.after_sale.refunds.ask_due()
+    await look(world, hours=1)
+    now = await by_staff(world, order)
+    assert (now.order.status, now.order.payment, now.left.minor) == ("refunded", "refunded", 0)
+    assert [(one.status, one.amount.minor, one.why) for one in now.refunds] == [("done", n, "outside") for n in parts]
+    assert bank.refunds == 1, "only the one that was refused before"
     assert await world.wrong() == []
 
 
