@@ -90,6 +90,35 @@ async def test_what_was_backed_up_comes_back_to_the_row(
     assert file.stat().st_mode & 0o077 == 0, "names and addresses are nobody else's"
 
 
+@pytest.mark.parametrize("into", ["sqlite", "postgresql"])
+async def test_a_store_in_which_a_worker_only_looked_round_is_empty_still(
+    sold: shop_world.World, into: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    await sold.after_sale.dispute_list.find_due(sold.checkout.settle)
+    it = Backup(await made(sold, tmp_path / "shop.zip"))
+    before = await sold.db.read(everything)
+    assert before["dispute_reads"], "the premise: it notes how far it looked"
+    url = f"sqlite:///{tmp_path / 'other.sqlite3'}"
+    if into == "postgresql":
+        url = str(request.getfixturevalue("postgres_url"))
+        shop_world.empty(url)
+    upgrade(url, tmp_path, it.manifest.migration)
+    engine = new_engine(url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as sql:
+        sql.execute(metadata.tables["dispute_reads"].insert().values(**_of_another_time(before["dispute_reads"][0])))
+        assert backup.first_row(sql) is None
+        it.fill(sql)
+    with engine.begin() as sql:
+        assert everything(sql) == before, "and what it noted there goes for what was restored"
+    engine.dispose()
+    it.close()
+
+
+def _of_another_time(row: tuple[object, ...]) -> dict[str, object]:
+    names = [column.name for column in metadata.tables["dispute_reads"].c]
+    return {**dict(zip(names, row, strict=True)), "since_ms": 1, "due_ms": 1}
+
+
 async def test_a_file_that_was_touched_is_refused_before_anything_is_made_of_it(
     sold: shop_world.World, tmp_path: Path
 ) -> None:
