@@ -25,7 +25,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.cluster import PRIMARY
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+from redis.exceptions import MaxConnectionsError, NoScriptError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from live.errors import StoreDown
@@ -87,10 +87,12 @@ class Cluster(RedisCluster):
     _read_at = 0.0
 
     async def initialize(self, *args: Any, **more: Any) -> RedisCluster:
+        # A command that is sent alone says that none failed, whatever did before it.
+        more["last_failed_node_name"] = more.get("last_failed_node_name") or self._failed
         try:
             # The node that is asked may hang; the next time it is another.
             async with asyncio.timeout(MAP_TIMEOUT_S):
-                return await self._initialize_by_any(*args, **{"last_failed_node_name": self._failed, **more})
+                return await self._initialize_by_any(*args, **more)
         except (RedisClusterException, TimeoutError) as why:
             raise RedisConnectionError(str(why) or "no node says who has which slots") from why
 
@@ -171,7 +173,7 @@ class _Pipeline(ClusterPipeline):
                 return await super().execute(raise_on_error, allow_redirections)
             return await self._execute_each(parts, commands, raise_on_error, allow_redirections)
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            away = error
+            away = error if _is_away(error) else None
             raise
         except asyncio.CancelledError as error:
             away = error if time.monotonic() - began >= HANGS_S else None
@@ -180,8 +182,7 @@ class _Pipeline(ClusterPipeline):
             lost = [
                 command.args
                 for command in commands
-                if isinstance(command.result, RedisConnectionError | RedisTimeoutError | OSError)
-                or (command.result is None and away is not None)
+                if _is_away(command.result) or (command.result is None and away is not None)
             ]
             if lost:
                 await cast(Cluster, self.cluster_client).look_for_another(lost)
@@ -212,6 +213,12 @@ class _Pipeline(ClusterPipeline):
             if isinstance(reply, BaseException):
                 raise reply
         return replies
+
+
+def _is_away(result: Any) -> bool:
+    """Whether a node doesn't answer. One to which we have no connection left may well."""
+    away = isinstance(result, RedisConnectionError | RedisTimeoutError | OSError)
+    return away and not isinstance(result, MaxConnectionsError)
 
 
 async def _cluster(address: str) -> Redis:

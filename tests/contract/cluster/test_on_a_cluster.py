@@ -7,12 +7,15 @@ import asyncio
 import inspect
 from types import ModuleType
 
+import pytest
 import test_checkout
 import test_room_order
 import test_room_talk
 import test_scripts
 import test_waitlist
 from redis.asyncio import RedisCluster
+from redis.asyncio.cluster import NodesManager
+from redis.exceptions import MaxConnectionsError
 from room_process import until, web_process
 from store_cluster import StoreCluster
 
@@ -20,6 +23,8 @@ from chat.client import RoomClient
 from live.accounts.sessions import Sessions
 from live.accounts.throttle import Throttle
 from live.clock import SystemClock
+from live.errors import StoreDown
+from live.store.redis import Script
 
 # Theirs is the one store that they kill, or look into past its client.
 NOT_HERE = {"own_store_server", "tmp_path", "monkeypatch", "store_server", "database_url"}
@@ -46,6 +51,36 @@ async def test_the_premise_it_is_a_cluster_and_rooms_lie_on_different_nodes(redi
     assert isinstance(redis, RedisCluster)
     nodes = {redis.get_node_from_key(f"c:{{shw_{n}}}:head").name for n in range(20)}
     assert len(nodes) == 3
+
+
+async def test_the_node_that_failed_is_asked_last_for_the_map_also_by_a_command_alone(redis, monkeypatch) -> None:
+    asked, read = [], NodesManager.initialize
+
+    async def initialize(self: NodesManager, **more: object) -> None:
+        asked.append(more["last_failed_node_name"])
+        await read(self, **more)
+
+    monkeypatch.setattr(NodesManager, "initialize", initialize)
+    await redis.set("a", 1)
+    await redis.look_for_another([("GET", "a")])
+    assert await redis.get("a") == b"1"
+    assert asked == [redis.get_node_from_key("a").name]
+
+
+async def test_a_node_to_which_no_connection_is_left_is_not_taken_for_dead(redis, monkeypatch) -> None:
+    node, script = redis.get_node_from_key("a"), Script(redis, "return 1")
+    assert await script(["a"]) == 1
+    free = [node.acquire_connection() for _ in range(len(node._free))]
+    monkeypatch.setattr(node, "max_connections", len(node._connections))
+    try:
+        with pytest.raises(StoreDown) as told:
+            await script(["a"])
+        assert isinstance(told.value.__cause__, MaxConnectionsError), "the premise"
+        assert not redis._initialize, "each reading of the map ends every connection, of the other nodes too"
+    finally:
+        for connection in free:
+            node.release(connection)
+    assert await script(["a"]) == 1
 
 
 async def test_rooms_of_every_node_are_heard_by_one_process(two_webs, house) -> None:
