@@ -27,6 +27,7 @@ from chat.questions import Questions
 from live.clock import Clock
 from live.desk import audit_log, line_rows
 from live.desk.archive import SqlArchive
+from live.desk.people import HOUSE
 from live.errors import NotFound, StoreDown
 from live.play.service import PlayService
 from live.shop import coupons
@@ -276,7 +277,8 @@ def retire(sql: Connection, before_ms: int, now_ms: int) -> int:
     gone += sql.execute(delete(room_pins).where(room_pins.c.wall_ms < before_ms, ~_is_kept(room_pins.c.line))).rowcount
     is_over = or_(silences.c.until_ms < before_ms, silences.c.lifted_ms < before_ms)
     gone += sql.execute(delete(silences).where(is_over)).rowcount
-    gone += audit_log.erase(sql, audit.c.wall_ms < before_ms, now_ms)
+    # The house's acts are on its keys and its terms of sale, and hold no words of people in a room.
+    gone += audit_log.erase(sql, and_(audit.c.wall_ms < before_ms, audit.c.room != HOUSE), now_ms)
     unseen = update(silences).where(silences.c.network != "", silences.c.network_until_ms < now_ms)
     sql.execute(unseen.values(network="", network_until_ms=0))
     return gone

@@ -11,6 +11,7 @@ from house import CONTACT, Browser, Web
 from sqlalchemy import select, update
 
 from live.desk.people import HOUSE
+from live.desk.person_data import retire
 from live.ids import new_id
 from live.shop.terms import METHODS_LIMIT
 from live.store.tables import audit, promotions
@@ -310,4 +311,8 @@ async def test_every_change_on_the_page_is_in_the_houses_audit_log_with_what_was
     await done(staff, **{**WAY, "price": "7"}, op=op)  # the same form once more
     assert len(await acts()) == before, "what changes nothing is no change"
     assert (await s.terms.of_brand(brand)).methods[0].price_minor == 700
+    now = s.clock.now_ms()
+    booked_acts = await acts()
+    await s.db.write(lambda c: retire(c, now + 1, now))
+    assert await acts() == booked_acts, "they are longer of use than what was said in a room"
     assert await s.archive.verify(HOUSE) is None
