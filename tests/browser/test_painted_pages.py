@@ -121,6 +121,17 @@ async def test_the_leading_picture_runs_to_the_windows_edge(browser: Browser, or
         assert at["width"] == SIZES[size][0]
 
 
+@pytest.mark.parametrize("width", [320, 900, 1024, 1100])
+async def test_the_leading_title_is_whole_beside_its_picture(browser: Browser, origin: str, width: int) -> None:
+    page = await opened(browser, origin, "front", "phone")
+    await page.set_viewport_size({"width": width, "height": 700})
+    title = page.get_by_role("heading", level=1)
+    await expect(title).to_be_visible()
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing hangs over"
+    lines = "title => title.getBoundingClientRect().height / parseFloat(getComputedStyle(title).lineHeight)"
+    assert round(await title.evaluate(lines)) == len((await title.inner_text()).split()), "and no word is broken"
+
+
 async def test_the_pictures_figures_leave_no_slice_of_the_talk_beside_them_on_a_phone(
     browser: Browser, origin: str
 ) -> None:
