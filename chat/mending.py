@@ -40,6 +40,7 @@ class Mending:
         self._behind: set[str] = set()
         self._stale: set[str] = set()
         self._returning: set[Seat] = set()
+        self._under_way: set[str] = set()
         self._wake = asyncio.Event()
 
     def fall_behind(self, room: Room) -> None:
@@ -59,33 +60,42 @@ class Mending:
         self._wake.set()
 
     async def run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(self._limits.mend_s):
-                    await self._mend()
-            except (RedisError, OSError, StoreDown) as error:
-                log.debug("not mended yet: %s", error)
-                await asyncio.sleep(self._limits.pulse_s)
-                self._wake.set()
+        """Each room by itself: on a cluster the node of one may hang, and keeps no other waiting."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                for room in self._to_mend():
+                    self._under_way.add(room.name)
+                    group.create_task(self._mend(room))
 
-    async def _mend(self) -> None:
-        for seat in list(self._returning):
+    def _to_mend(self) -> list[Room]:
+        """Rooms that wait for it and that nobody is at. Those that are gone wait for nothing."""
+        for names in (self._stale, self._behind):
+            names.intersection_update(self._rooms)
+        self._returning = {seat for seat in self._returning if seat.room in self._rooms}
+        waiting = self._stale | self._behind | {seat.room for seat in self._returning}
+        return [self._rooms[name] for name in waiting - self._under_way]
+
+    async def _mend(self, room: Room) -> None:
+        try:
+            async with asyncio.timeout(self._limits.mend_s):
+                await self._mend_all_of(room)
+        except (RedisError, OSError, StoreDown) as error:
+            log.debug("not mended yet: %s", error)
+            await asyncio.sleep(self._limits.pulse_s)
+        finally:
+            self._under_way.discard(room.name)
+            self._wake.set()  # what came meanwhile, or failed
+
+    async def _mend_all_of(self, room: Room) -> None:
+        for seat in [seat for seat in self._returning if seat.room == room.name]:
             self._returning.discard(seat)
-            if (room := self._rooms.get(seat.room)) is not None:
-                try:
-                    await self._reset_one(room, seat)
-                except BaseException:
-                    seat.wire.close(1013, "try again later")  # out of time, or going
-                    raise
-        # On a cluster the node of one room may be away: it keeps no other waiting.
-        rooms = [self._rooms[name] for name in self._stale | self._behind if name in self._rooms]
-        for error in await asyncio.gather(*map(self._mend_one, rooms), return_exceptions=True):
-            if error is not None:
-                raise error
-
-    async def _mend_one(self, room: Room) -> None:
+            try:
+                await self._reset_one(room, seat)
+            except BaseException:
+                seat.wire.close(1013, "try again later")  # out of time, or going
+                raise
         for names, mend in ((self._stale, self._reread_if_open), (self._behind, self._fill)):
             if room.name in names:
                 # Off the list first: what changes or arrives meanwhile puts it back.

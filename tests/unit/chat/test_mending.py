@@ -46,3 +46,34 @@ async def test_rules_that_change_while_they_are_read_are_read_again(redis, error
                 await asyncio.sleep(0.001)
     finally:
         run.cancel()
+
+
+async def test_a_room_whose_node_hangs_keeps_no_other_waiting_whenever_that_one_has_to_be_mended(redis) -> None:
+    hung, other = (Room(name, fall_behind=lambda room: None) for name in ("hung", "other"))
+    hangs, read = asyncio.Event(), asyncio.Event()
+    for room in (hung, other):
+        room.opened.set()
+
+    async def reread(room: Room) -> None:
+        if room is hung:
+            hangs.set()
+            await asyncio.Event().wait()
+        read.set()
+
+    mending = Mending(
+        RedisBus(redis, now_ms=lambda: 0),
+        rooms={room.name: room for room in (hung, other)},
+        joining=None,  # type: ignore[arg-type]  # nobody comes in
+        limits=Limits(),
+        reread=reread,
+    )
+    run = asyncio.create_task(mending.run())
+    try:
+        async with asyncio.timeout(20):
+            mending.rules_are_stale(hung)
+            await hangs.wait()
+            mending.rules_are_stale(other)
+            await read.wait()
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
