@@ -36,6 +36,7 @@ const FASTER = 1.06;
 const SLOWER = 0.95;
 const AHEAD = 6; // pieces that are fetched at once
 const TURNS_KEPT = 64; // moments that tie the buffer's time to the server's
+const FRAME_LATE_S = 2; // a frame so far from the element's clock is another source's
 const GIVE_UP_MS = 20_000; // nothing was answered for so long: begin from nothing
 const PLAINEST = "avc1.42e01f,mp4a.40.2"; // where no multivariant playlist tells the codecs
 
@@ -102,6 +103,9 @@ export class HlsPlayer extends EventTarget {
     /** @type {{time: number, wallMs: number}[]} the buffer's time ↔ the server's, oldest first */
     this._turns = [];
     this._seen = { frames: 0, at: 0 };
+    /** @type {number | null} the buffer's time of the frame on screen, where a browser tells it */
+    this._frame = null;
+    this._framed = 0;
     this._begun = 0;
     this._answeredAt = 0;
     this._picture = true; // whether the tail has one, or sound alone
@@ -117,6 +121,7 @@ export class HlsPlayer extends EventTarget {
     this._wanted = true;
     addEventListener("online", this._online);
     this._lookTimer = setInterval(() => this._look(), LOOK_EVERY_MS);
+    this._followFrames();
     await this._join();
   }
 
@@ -131,19 +136,36 @@ export class HlsPlayer extends EventTarget {
     removeEventListener("online", this._online);
     clearInterval(this._lookTimer);
     clearTimeout(this._retryTimer);
+    if (this._framed) this.video.cancelVideoFrameCallback(this._framed);
     this._end();
     this.state = "idle";
   }
 
   /** The server's wall clock at which the frame on screen left the relay, ms; null while none is there. */
   shownMs() {
-    const time = this.video.currentTime;
+    const time = this._shownAt();
     if (!this._buffer) {
       const begin = /** @type {any} */ (this.video).getStartDate?.().getTime();
       return Number.isFinite(begin) ? begin + time * 1000 : null;
     }
     const turn = this._turns.findLast((one) => one.time <= time + 0.001) ?? this._turns[0];
     return turn ? turn.wallMs + (time - turn.time) * 1000 : null;
+  }
+
+  /** The element's clock runs ahead of the frame on screen, by half a second on a device that decodes late. A page that
+   * nobody sees is told of no frames, nor is one with sound alone. */
+  _shownAt() {
+    const { currentTime } = this.video;
+    if (this._frame === null || !this._picture || document.hidden) return currentTime;
+    return Math.abs(currentTime - this._frame) < FRAME_LATE_S ? this._frame : currentTime;
+  }
+
+  _followFrames() {
+    if (!("requestVideoFrameCallback" in this.video)) return;
+    this._framed = this.video.requestVideoFrameCallback((_, { mediaTime }) => {
+      this._frame = mediaTime;
+      this._followFrames();
+    });
   }
 
   /** @returns {Promise<PlayerStats>} */
@@ -465,6 +487,7 @@ export class HlsPlayer extends EventTarget {
   _end() {
     this._hush();
     this._buffer = null;
+    this._frame = null;
     if (this.video.src) {
       URL.revokeObjectURL(this.video.src);
       this.video.removeAttribute("src");

@@ -78,6 +78,24 @@ async def test_it_begins_at_once_keeps_its_distance_and_knows_the_moment_on_scre
     assert (await page.evaluate("tail.stats()"))["width"] == 640
 
 
+async def test_the_moment_on_screen_is_the_frame_s_where_the_element_s_clock_runs_ahead(page: Page) -> None:
+    """As on a device that decodes late."""
+    await page.evaluate(START)
+    await page.wait_for_function("tail.state === 'live'")
+    await page.evaluate("""() => {
+      const clock = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, "currentTime");
+      const get = function () { return clock.get.call(this) + 0.7; };
+      Object.defineProperty(tail.video, "currentTime", { ...clock, get });
+    }""")
+
+    async def near() -> bool:
+        told, shown = await page.evaluate(f"(places) => [tail.shownMs(), ({READ_STRIP})(places)]", PLACES)
+        late = timecode.age_ms(timecode.decode(shown["row"]) or 0, shown["now"])
+        return abs((shown["now"] - told) - late) < 150
+
+    await until(near, what="it tells the frame")
+
+
 async def test_it_goes_on_after_refusals_and_over_a_hole(page: Page, tail: MadeTail) -> None:
     await page.evaluate(START)
     await page.wait_for_function("tail.state === 'live'")
