@@ -248,7 +248,7 @@ async def test_an_amount_that_is_too_much_is_told_what_is_left_and_asked_for_aga
     order = await an_order(web, ("L1-S", 1))
     staff = await web.signed_in(web.house.staff)
     page = (await staff.open(f"/studio/orders/{order.number}")).text
-    folded = re.compile(r'<details class="act">\s*<summary data-testid="act-refund">')
+    folded = re.compile(r'<details class="fold">\s*<summary data-testid="act-refund">')
     assert folded.search(page)
     asked = await post(staff, order.number, {**fields_of(page, "refund"), "of": "amount", "amount": "999.00"})
     assert asked.status_code == 409
