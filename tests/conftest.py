@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import pg
 import pytest
 from hypothesis import HealthCheck, settings
 from redis import Redis as SyncRedis
@@ -92,3 +93,14 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
         yield client
     finally:
         await client.aclose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """For whole servers, on each store in turn. None: SQLite in the data folder. PostgreSQL: an empty server; the
+    processes migrate it as they start."""
+    if request.param == "sqlite":
+        yield None
+    else:
+        with pg.running() as url:
+            yield url

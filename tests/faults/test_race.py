@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
-import pg
-import pytest
 from processes import ShowServer, until
 from shopping import Buyer, go_on_air
 
@@ -16,16 +13,6 @@ from live.shop import invariants
 
 BUYERS = 1000
 UNITS = 100
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    """None: SQLite in the data folder. PostgreSQL: an empty server; the processes migrate it as they start."""
-    if request.param == "sqlite":
-        yield None
-    else:
-        with pg.running() as url:
-            yield url
 
 
 async def test_a_thousand_buyers_race_for_a_hundred_units_and_exactly_a_hundred_own_one(

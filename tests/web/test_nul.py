@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pg
-import pytest
 from house import running, settings_for
 
 from live.web.routes import DOORS
 
 PARAMETER = re.compile(r"\{(\w+)(:\w+)?\}")
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    if request.param == "sqlite":
-        yield None
-    else:
-        with pg.running() as url:
-            yield url
 
 
 async def test_a_nul_in_a_path_or_a_query_is_refused_at_every_door(
