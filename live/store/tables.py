@@ -464,7 +464,7 @@ disputes = Table(  # a buyer's bank wants its money back; shop/dispute_books.py
     Index("ix_disputes_look_ms", "look_ms"),
 )
 
-dispute_reads = Table(  # how far a provider's list of disputes was read; shop/disputes.py
+dispute_reads = Table(  # how far a provider's list of disputes was read; shop/dispute_list.py
     "dispute_reads",
     metadata,
     Column("provider", Text, primary_key=True),
